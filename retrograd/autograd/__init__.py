@@ -1,0 +1,22 @@
+"""torch.autograd: backward, grad, the modes, and the graph's own module. Names are imported when first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_NAMES = {
+    "backward": "engine", "grad": "engine", "no_grad": "modes", "enable_grad": "modes", "set_grad_enabled": "modes",
+    "inference_mode": "modes",
+}  # fmt: skip
+_SUBMODULES = ("engine", "graph", "modes", "grad_mode")
+
+__all__ = list(_NAMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(f"retrograd.autograd.{_NAMES[name]}"), name)
+    if name in _SUBMODULES:
+        return import_module(f"retrograd.autograd.{name}")
+    raise AttributeError(f"module 'torch.autograd' has no attribute '{name}'")

@@ -1,0 +1,184 @@
+"""Running an op: the readable path, which serves every op and every kind of argument.
+
+`general` lets whoever intercepts have the op; otherwise `plain` unwraps, promotes, computes, wraps and records. The
+functions that users call (see generate.py) are straight-line cases of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.autograd.graph import UNSHARED
+from retrograd.autograd.modes import local, modes
+from retrograd.autograd.promote import PROMOTED, promote
+from retrograd.autograd.record import record
+from retrograd.autograd.views import Meta
+from retrograd.ops.declare import Op
+from retrograd.tensor import Tensor, wrap
+
+ndarray = np.ndarray
+_SCALARS = (int, float, complex, bool, np.number, np.bool_)
+
+
+
+def general(op: Op, args: tuple[Any, ...], out: Any = None) -> Any:
+    """Run an op on its arguments, all of them, in the declared order."""
+    if modes.special and local.intercepts:
+        return local.intercepts[-1].call(op, args, out)
+    result = plain(op, args)
+    return result if out is None else write_out(op, args, result, out)
+
+
+def operator(op: Op, args: tuple[Any, ...]) -> Any:
+    """Run an op for a Python operator: NotImplemented for operands that are no numbers."""
+    for parameter, value in zip(op.parameters, args, strict=True):
+        if not parameter.is_static and not isinstance(value, (Tensor, ndarray, *_SCALARS)):
+            return NotImplemented
+    return general(op, args)
+
+
+def plain(op: Op, args: tuple[Any, ...]) -> Any:
+    """Unwrap, promote, compute, wrap, record."""
+    values, handles = _unwrap(op, args)
+    originals = list(values)
+    compute = None
+    if op.promote != "none":
+        at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
+        if at:
+            common, compute = promote(op, values, at)
+    result = op.definition(*positional(op, values), **keywords(op, values))
+    if compute is not None and compute != common.np:
+        result = _narrow(result, compute, common.np)
+    return _wrap(op, args, result, originals, handles, compute)
+
+
+def positional(op: Op, values: Sequence[Any]) -> list[Any]:
+    """Return the values of the positional parameters."""
+    return [v for p, v in zip(op.parameters, values, strict=True) if not p.keyword_only]
+
+
+def keywords(op: Op, values: Sequence[Any]) -> dict[str, Any]:
+    """Return the values of the keyword-only parameters by name."""
+    return {p.name: v for p, v in zip(op.parameters, values, strict=True) if p.keyword_only}
+
+
+def _narrow(result: Any, compute: np.dtype[Any], to: np.dtype[Any]) -> Any:
+    if isinstance(result, tuple):
+        return tuple(_narrow(r, compute, to) for r in result)
+    return result.astype(to) if result.dtype == compute else result
+
+
+def _unwrap(op: Op, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+    """Return what the definition takes, and the tensors that it came from (UNSHARED for what was none)."""
+    values: list[Any] = []
+    handles: list[Any] = []
+    for i, (parameter, arg) in enumerate(zip(op.parameters, args, strict=True)):
+        if parameter.kind == "static":
+            value, handle = arg, UNSHARED
+        elif isinstance(arg, Tensor):
+            value, handle = arg._array, arg
+        elif parameter.kind == "tensors":
+            value, handle = _unwrap_sequence(op, parameter.name, i, arg)
+        elif arg is None and parameter.kind.endswith("?") or arg is None and parameter.kind == "optional":
+            value, handle = None, UNSHARED
+        elif isinstance(arg, ndarray) or (isinstance(arg, _SCALARS) and parameter.kind.startswith("operand")):
+            value, handle = arg, UNSHARED
+        else:
+            raise _not_a_tensor(op, parameter.name, i, arg)
+        values.append(value)
+        handles.append(handle)
+    return values, handles
+
+
+def _unwrap_sequence(op: Op, name: str, position: int, arg: Any) -> tuple[list[Any], list[Any]]:
+    if not isinstance(arg, (list, tuple)):
+        raise TypeError(
+            f"{op.torch_name}(): argument '{name}' (position {position + 1}) must be tuple of Tensors, not {type(arg).__name__}"
+        )
+    for i, item in enumerate(arg):
+        if not isinstance(item, (Tensor, ndarray)):
+            raise TypeError(f"expected Tensor as element {i} in argument {position}, but got {type(item).__name__}")
+    arrays = [item._array if isinstance(item, Tensor) else item for item in arg]
+    return arrays, [item if isinstance(item, Tensor) else UNSHARED for item in arg]
+
+
+def _not_a_tensor(op: Op, name: str, position: int, arg: Any) -> TypeError:
+    return TypeError(
+        f"{op.torch_name}(): argument '{name}' (position {position + 1}) must be Tensor, not {type(arg).__name__}"
+    )
+
+
+def _wrap(
+    op: Op, args: tuple[Any, ...], result: Any, values: list[Any], handles: list[Any], compute: np.dtype[Any] | None
+) -> Any:
+    """Return the result as Tensors, recorded where an input asks for it."""
+    if op.outputs:
+        tensors = [wrap(np.asarray(r)) for r in result]
+    else:
+        tensors = [wrap(result if isinstance(result, ndarray) else np.asarray(result))]
+    if op.view:
+        source = handles[0]
+        for tensor in tensors:
+            as_view(tensor, source, multi=bool(op.outputs))
+    if modes.special and local.inference:
+        for tensor in tensors:
+            tensor._facts().inference = True
+    elif op.rules and local.grad:
+        record(op, args, tensors, values, handles, compute)
+    if not op.outputs:
+        return tensors[0]
+    return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
+    """Make `tensor` a view of `source` if it shares its memory."""
+    array, of = tensor._array, source._array
+    if array is of:
+        tensor._array = array = array.view()
+    if array.base is None or not (array.base is of or array.base is of.base):
+        return
+    cell = tensor._cell = source._version_cell()
+    cell.viewed = True
+    meta = Meta(source._root())
+    meta.epoch = cell.rebased
+    if multi:
+        meta.origin = "multi"
+    if modes.special and not local.grad:
+        meta.origin = "no_grad"
+    tensor._meta = meta
+
+
+def write_out(op: Op, args: tuple[Any, ...], result: Tensor, out: Tensor) -> Tensor:
+    """Put a result into the tensor given as `out=`, resizing it if it is empty."""
+    tensors = [a for a in args if isinstance(a, Tensor)]
+    if local.grad and any(t.requires_grad for t in [*tensors, out]):
+        raise RuntimeError(
+            f"{op.torch_name}(): functions with out=... arguments don't support automatic differentiation, but one of "
+            "the arguments requires grad."
+        )
+    if not dtypes.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype.scalar_name} can't be cast to the desired output type {out.dtype.scalar_name}"
+        )
+    if out._array.shape != result._array.shape:
+        out._array = np.empty(result._array.shape, out._array.dtype)
+    np.copyto(out._array, result._array, casting="unsafe")
+    out._version_cell().bump()
+    return out
+
+
+_RETURN_TYPES: dict[str, type] = {}
+
+
+def return_type(op: Op) -> type:
+    """Return the named tuple that an op with several results returns."""
+    found = _RETURN_TYPES.get(op.name)
+    if found is None:
+        from retrograd.return_types import make  # noqa: PLC0415 - keeps collections out of the import
+
+        found = _RETURN_TYPES[op.name] = make(op.torch_name, op.outputs)
+    return found

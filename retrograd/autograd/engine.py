@@ -1,0 +1,441 @@
+"""Backward: carry cotangents from the results of a graph to its leaves.
+
+    1. Walk the graph once and count, for every node, the edges that lead to it: its cotangent is complete when as many
+       contributions have arrived.
+    2. Take the youngest complete node, turn its cotangent into cotangents for its inputs (`pullback`), and hand each to
+       its edge: the first is kept, later ones are added.
+    3. A leaf (AccumulateGrad) adds its complete cotangent to `.grad` at once.
+
+Nothing recurses, so graphs may be of any depth. The state of a run is local to it: several threads may run backward
+at once, and hooks may run it again.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.autograd.graph import AccumulateGrad, Node, Output
+from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.tensor import Tensor, history, wrap
+
+
+class GradientEdge(NamedTuple):
+    """A place in the graph where a gradient can be asked for: a node and which of its results."""
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+
+def run(
+    roots: Sequence[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None = None
+) -> None:
+    """Carry the cotangents of `roots` through their graph.
+
+    Args:
+        roots: (node, cotangent) pairs; cotangents are arrays, or Tensors when `recorded`.
+        keep: keep the saved values for another run.
+        recorded: compute with Tensors, so that the cotangents have a history.
+        captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
+    """
+    waiting = _count_edges([node for node, _ in roots])
+    needed = None if captured is None else _needed(waiting, captured)
+    held: dict[Node, Any] = {}
+    owned: set[Node] = set()
+    ready: list[int] = []
+    by_age: dict[int, Node] = {}
+
+    def deliver(node: Node, ct: Any) -> None:
+        """Add a contribution to a node's cotangent; at the last one, queue the node."""
+        if ct is not None:
+            have = held.get(node)
+            if have is None:
+                held[node] = ct
+            elif recorded or type(have) is not np.ndarray or have.shape != ct.shape or have.dtype != ct.dtype:
+                held[node] = have + ct
+            elif node in owned:
+                np.add(have, ct, out=have)
+            else:
+                held[node] = np.add(have, ct, out=np.empty_like(have))
+                owned.add(node)
+        waiting[node] -= 1
+        if waiting[node] == 0:
+            by_age[-node.seq] = node
+            heappush(ready, -node.seq)
+
+    for node, ct in roots:
+        deliver(node, ct)
+    while ready:
+        node = by_age.pop(heappop(ready))
+        ct = held.pop(node, None)
+        if type(node) is AccumulateGrad:
+            _finish_leaf(node, ct, recorded, captured)
+            continue
+        if node.extras is not None and ct is not None:
+            ct = before(node, ct, recorded)
+        if captured is not None and node in captured:
+            captured[node] = ct
+        edges = node.edges
+        if needed is not None and not any(edge in needed for edge in edges):
+            continue
+        if ct is None:
+            cts: tuple[Any, ...] = (None,) * len(edges)
+        else:
+            cts = _pull(node, ct, keep, recorded)
+        if node.extras is not None and node.extras.post:
+            cts = after(node, cts, ct, recorded)
+        ct = None
+        for edge, part in zip(edges, cts, strict=True):
+            if edge is None or (needed is not None and edge not in needed):
+                continue
+            if edge.edges == () and type(edge) is AccumulateGrad:
+                if part is not None:
+                    have = held.pop(edge, None)
+                    held[edge] = part if have is None else have + part
+                waiting[edge] -= 1
+                if waiting[edge] == 0:
+                    _finish_leaf(edge, held.pop(edge, None), recorded, captured)
+            else:
+                deliver(edge, part)
+        cts = part = None  # type: ignore[assignment] # lets a leaf keep the array without copying it
+
+
+def _count_edges(roots: Sequence[Node]) -> dict[Node, int]:
+    """Return, for every node below the roots, how many contributions its cotangent has."""
+    waiting: dict[Node, int] = {}
+    stack: list[Node] = []
+    for root in roots:
+        if root in waiting:
+            waiting[root] += 1
+        else:
+            waiting[root] = 1
+            stack.append(root)
+    while stack:
+        for edge in stack.pop().edges:
+            if edge is None:
+                continue
+            if edge in waiting:
+                waiting[edge] += 1
+            else:
+                waiting[edge] = 1
+                stack.append(edge)
+    return waiting
+
+
+def _needed(waiting: dict[Node, int], captured: Mapping[Node, Any]) -> set[Node]:
+    """Return the nodes through which a captured one is reached. Nodes are younger than their inputs: oldest first."""
+    needed = set(captured)
+    for node in sorted(waiting, key=lambda n: n.seq):
+        if node not in needed and any(edge in needed for edge in node.edges):
+            needed.add(node)
+    return needed
+
+
+def _pull(node: Node, ct: Any, keep: bool, recorded: bool) -> tuple[Any, ...]:
+    """Run a node's pullback; an exception from within says which node it was and where it was recorded."""
+    try:
+        return node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
+    except Exception as error:
+        error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
+        raise
+
+
+def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[Node, Any] | None) -> None:
+    """Give a leaf its complete cotangent: hooks, then `.grad`, then hooks."""
+    if ct is None:
+        return
+    if node.extras is not None:
+        ct = before(node, ct, recorded)
+    if captured is not None:
+        if node in captured:
+            captured[node] = ct
+        return
+    accumulate(node, ct, recorded)
+    if node.post:
+        run_post_accumulate(node)
+    if node.extras is not None and node.extras.post:
+        after(node, (), ct, recorded)
+
+
+def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
+    """Add a cotangent to a leaf's gradient: in place unless recorded; a first one is kept, or copied if shared."""
+    have = node.grad
+    if recorded:
+        node.grad = ct if have is None else have + ct
+        return
+    array = node._array
+    if have is None:
+        # 5 references: the caller's, `_finish_leaf`'s, ours, getrefcount's and the one in `run`'s call.
+        mine = type(ct) is np.ndarray and ct.base is None and ct.flags.writeable and sys.getrefcount(ct) <= _MINE
+        if not mine or (ct.strides != array.strides and array.size):
+            ct = _copy_like(ct, array)
+        node.grad = wrap(ct)
+    elif have.requires_grad and have.grad_fn is not None:
+        node.grad = wrap(have._array + ct)
+    else:
+        grad = have._array
+        np.add(grad, ct, out=grad, casting="unsafe")
+        have._version_cell().bump()
+
+
+_MINE = 4
+
+
+def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a copy of a cotangent that lies in memory as its leaf does."""
+    dense = array.flags.forc or 0 not in array.strides
+    made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
+    made[...] = ct
+    return made
+
+
+# ---- the public calls ----
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Add to the `.grad` of the leaves (or of `inputs`) the gradient of the sum of <gradient, tensor>.
+
+    Args:
+        tensors: a tensor or GradientEdge, or a sequence of them.
+        grad_tensors: their cotangents; None stands for 1 at a real scalar.
+        retain_graph: keep the saved values; by default as `create_graph`.
+        create_graph: record the backward pass.
+        grad_variables: the old name of `grad_tensors`.
+        inputs: gather gradients in these tensors only.
+
+    Raises:
+        RuntimeError: as for Tensor.backward.
+    """
+    if grad_variables is not None:
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        grad_tensors = grad_variables if grad_tensors is None else grad_tensors
+    if inputs is not None and not isinstance(inputs, (Tensor, GradientEdge)) and len(inputs) == 0:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    outputs = _as_sequence(tensors)
+    cts = [None] * len(outputs) if grad_tensors is None else list(_as_sequence(grad_tensors))
+    if create_graph:
+        warnings.warn(_CYCLE, UserWarning, stacklevel=3)
+    roots = _roots(outputs, cts, create_graph)
+    keep = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        _guarded(roots, keep, create_graph, None)
+        return
+    wanted = list(inputs.values()) if isinstance(inputs, Mapping) else list(_as_sequence(inputs))
+    captured = dict.fromkeys(_node_of(t) for t in wanted)
+    _guarded(roots, keep, create_graph, captured)
+    for tensor in dict.fromkeys(wanted):
+        _gather(tensor, captured[_node_of(tensor)], create_graph)
+
+
+def _gather(tensor: Any, ct: Any, recorded: bool) -> None:
+    """Add a captured cotangent to the `.grad` of a tensor named in `inputs`."""
+    if ct is None:
+        return
+    node = _node_of(tensor)
+    if type(node) is AccumulateGrad:
+        accumulate(node, ct, recorded)
+        if node.post:
+            run_post_accumulate(node)
+        return
+    facts = tensor._facts()
+    ct = ct if isinstance(ct, Tensor) else wrap(np.array(ct))
+    facts.grad = ct if facts.grad is None else facts.grad + ct
+    facts.retains = True
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:
+    """Return the gradients of the sum of <grad_output, output> with respect to the inputs; `.grad` is not touched.
+
+    Args:
+        outputs: a tensor or GradientEdge, or a sequence of them.
+        inputs: likewise, or a dictionary of them.
+        grad_outputs: cotangents of the outputs; None stands for 1 at a real scalar.
+        retain_graph: keep the saved values; by default as `create_graph`.
+        create_graph: record, so that the result can be differentiated.
+        only_inputs: accepted for old programs; only True has a meaning.
+        allow_unused: give None for an input that the outputs do not depend on, instead of raising.
+        is_grads_batched: the cotangents have an extra first dimension; gradients come for each of its slices.
+        materialize_grads: give zeros instead of None.
+
+    Returns:
+        A tuple with one gradient per input; a dictionary for a dictionary.
+
+    Raises:
+        RuntimeError: an input does not require grad or was not used; and as for Tensor.backward.
+
+    Example:
+        >>> import retrograd as torch
+        >>> x = torch.tensor(3.0, requires_grad=True)
+        >>> (first,) = torch.autograd.grad(x**3, x, create_graph=True)
+        >>> torch.autograd.grad(first, x)
+        (tensor(18.),)
+    """
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    allow_unused = materialize_grads if allow_unused is None else allow_unused
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
+    keys = list(inputs) if isinstance(inputs, Mapping) else None
+    wanted = list(inputs.values()) if isinstance(inputs, Mapping) else list(_as_sequence(inputs))
+    results = _as_sequence(outputs)
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    cts = [None] * len(results) if grad_outputs is None else list(_as_sequence(grad_outputs))
+    keep = create_graph if retain_graph is None else retain_graph
+    if is_grads_batched:
+        found = _batched(results, wanted, cts, keep, create_graph)
+    else:
+        roots = _roots(results, cts, create_graph, batched=False)
+        found = _captures(roots, wanted, keep, create_graph)
+    if not allow_unused:
+        for i, ct in enumerate(found):
+            if ct is None:
+                raise RuntimeError(
+                    f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
+                )
+    tensors = [_as_tensor(ct, t, materialize_grads) for ct, t in zip(found, wanted, strict=True)]
+    return dict(zip(keys, tensors, strict=True)) if keys is not None else tuple(tensors)
+
+
+def _captures(roots: list[tuple[Node, Any]], wanted: list[Any], keep: bool, recorded: bool) -> list[Any]:
+    nodes = []
+    for tensor in wanted:
+        node = _node_of(tensor)
+        if node is None:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        nodes.append(node)
+    captured = dict.fromkeys(nodes)
+    _guarded(roots, keep, recorded, captured)
+    return [captured[node] for node in nodes]
+
+
+def _batched(results: Any, wanted: list[Any], cts: list[Any], keep: bool, recorded: bool) -> list[Any]:
+    """Run once per slice of the cotangents' first dimension and stack what comes."""
+    size = next(len(c) for c in cts if c is not None)
+    rows = []
+    for i in range(size):
+        roots = _roots(results, [None if c is None else c[i] for c in cts], recorded, batched=True)
+        row = _captures(roots, wanted, keep or i < size - 1, recorded)
+        rows.append([None if ct is None else _as_tensor(ct, t, False) for ct, t in zip(row, wanted, strict=True)])
+    from retrograd import stack  # noqa: PLC0415 - the package's own namespace, complete by the time this runs
+
+    return [None if column[0] is None else stack(column) for column in zip(*rows, strict=True)]
+
+
+def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
+    if ct is None:
+        if not materialize:
+            return None
+        return wrap(np.zeros(like._array.shape, like._array.dtype))
+    if isinstance(ct, Tensor):
+        return ct
+    if type(ct) is not np.ndarray:
+        return wrap(np.asarray(ct))
+    return wrap(ct if ct.base is None and ct.flags.writeable else ct.copy())
+
+
+def _guarded(roots: list[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None) -> None:
+    """Run with NumPy's floating-point warnings off; the thread records exactly when the run does."""
+    with np.errstate(all="ignore"), enable_grad() if recorded else no_grad():
+        run(roots, keep, recorded, captured)
+
+
+def _as_sequence(value: Any) -> Sequence[Any]:
+    return (value,) if isinstance(value, (Tensor, GradientEdge)) or not isinstance(value, Sequence) else value
+
+
+def _node_of(value: Any) -> Any:
+    """Return the node that a tensor's or edge's cotangent goes to."""
+    if isinstance(value, GradientEdge):
+        return value.ownership_token if type(value.ownership_token) is Output else value.node
+    return history(value)
+
+
+def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool, batched: bool = False) -> list[tuple[Node, Any]]:
+    """Return the (node, cotangent) pairs that a run starts from."""
+    if len(outputs) != len(cts):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(cts)} gradients")
+    roots = []
+    for i, (output, ct) in enumerate(zip(outputs, cts, strict=True)):
+        ct = _initial(output, ct, i)
+        node = _node_of(output)
+        if node is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        roots.append((node, ct if recorded else ct._array))
+    return roots
+
+
+def _initial(output: Any, ct: Any, i: int) -> Tensor:
+    """Return the cotangent that a root starts with."""
+    if isinstance(output, GradientEdge):
+        if ct is None:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs; got a GradientEdge")
+        return ct  # type: ignore[no-any-return]
+    if ct is None:
+        if history(output) is None:
+            return output  # type: ignore[no-any-return] # `_roots` raises for it
+        array = output._array
+        if array.size != 1:
+            raise RuntimeError(
+                "grad can be implicitly created only for scalar outputs\n"
+                f"[got shape {tuple(array.shape)}: reduce it first, for instance with .sum(), or pass a gradient]"
+            )
+        if array.dtype.kind == "c":
+            raise RuntimeError(
+                f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
+            )
+        return wrap(np.ones(array.shape, array.dtype))
+    if not isinstance(ct, Tensor):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(ct).__name__}")
+    if ct._array.shape != output._array.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{i}] has a shape of {ct.shape} and output[{i}] has a shape of "
+            f"{output.shape}."
+        )
+    if ct.dtype.is_complex != output.dtype.is_complex:
+        raise RuntimeError(
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{i}] has a dtype of {ct.dtype} and output[{i}] has a dtype of {output.dtype}."
+        )
+    return ct if ct.dtype is output.dtype else ct.to(output.dtype)
+
+
+_CYCLE = (
+    "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+    "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+    "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break the "
+    "cycle and avoid the leak."
+)

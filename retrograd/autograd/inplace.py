@@ -1,0 +1,212 @@
+"""Writing into a tensor: all checks first, then the memory, then the version and the history.
+
+An in-place op computes its result as any op does, recorded, and the result's values and node then become the
+target's. When the target is a view, its base takes a node that says 'the old base with these values at the view's
+place' (torch's CopySlices), and every view of that base derives its history from the base anew when it is next asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.autograd.dispatch import plain
+from retrograd.autograd.graph import AccumulateGrad, Output, Witness
+from retrograd.autograd.modes import local, modes
+from retrograd.autograd.record import named_node_class
+from retrograd.ops import write as writes
+from retrograd.ops.declare import Op
+from retrograd.tensor import Tensor, history
+
+
+def inplace(op: Op, args: tuple[Any, ...]) -> Tensor:
+    """Write the result of an op into its first argument, and return that.
+
+    Raises:
+        RuntimeError: the target is a leaf that requires grad, a view that may not be written to, or overlaps itself or
+            another argument; the result has another shape or a higher category of dtype. Nothing is changed then.
+    """
+    target = args[0]
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{op.torch_name}_(): argument 'self' must be Tensor, not {type(target).__name__}")
+    if modes.special and local.intercepts:
+        return local.intercepts[-1].call(op, args, target)  # type: ignore[no-any-return]
+    recording = local.grad and any(_needs_grad(a) for a in args)
+    check_target(target, recording)
+    _check_overlap(target, args)
+    result = plain(op, args)
+    write(target, result)
+    return target
+
+
+def _needs_grad(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return history(value) is not None
+    return isinstance(value, (list, tuple)) and any(_needs_grad(v) for v in value)
+
+
+def write(target: Tensor, result: Tensor) -> None:
+    """Give `target` the values and the history of `result`, which nobody else uses."""
+    have, new = target._array, result._array
+    if have.shape != new.shape:
+        raise RuntimeError(
+            f"output with shape {list(have.shape)} doesn't match the broadcast shape {list(new.shape)}"
+        )
+    if have.dtype != new.dtype and not dtypes.can_cast(result.dtype, target.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype.scalar_name} can't be cast to the desired output type {target.dtype.scalar_name}"
+        )
+    node = result._node
+    if node is not None and have.dtype != new.dtype:
+        result = result.to(target.dtype)
+        node = result._node
+    if not have.flags.writeable:
+        raise RuntimeError("in-place write: the tensor's memory is read-only (it came from a read-only NumPy array)")
+    with np.errstate(all="ignore"):
+        np.copyto(have, new, casting="unsafe")
+    cell = target._version_cell()
+    cell.bump()
+    if node is not None:
+        _patch_saved(node, target, new)
+        rebase(target, node)
+
+
+def _patch_saved(node: Any, target: Tensor, result: Any) -> None:
+    """Make what the node saved of the target refer to the target's memory, not to its handle (which holds the node)."""
+    node = node.edges[0] if type(node) is Output else node
+    op = node.op
+    if op is None:
+        return
+    for parameter in op.parameters:
+        slot = f"saved_{parameter.name}_of"
+        if getattr(node, slot, None) is target:
+            setattr(node, slot, Witness(target._cell))
+    if getattr(node, "saved_result", None) is result:
+        node.saved_result = target._array
+        node.saved_result_cell = target._cell
+        node.saved_result_version = target._cell.count  # type: ignore[union-attr]
+
+
+def rebase(target: Tensor, node: Any) -> None:
+    """Make `node` the history of what was just written into `target`."""
+    cell = target._version_cell()
+    meta = target._meta
+    if meta is None or meta.base is None:
+        _set_history(target, node)
+    else:
+        base = meta.base
+        copy = named_node_class(writes.write_place, "CopySlices")()
+        copy.stamp()
+        copy.edges = (history(base), node)
+        copy.saved_geometry = writes.geometry_of(target._array, base._array)
+        _set_history(base, copy)
+        cell.rebased += 1
+        refresh(target)
+        return
+    if cell.viewed:
+        cell.rebased += 1
+
+
+def _set_history(tensor: Tensor, node: Any) -> None:
+    meta = tensor._meta
+    if meta is not None and meta.retains:
+        meta.retains = False
+    tensor._node = node
+
+
+def refresh(view: Tensor) -> None:
+    """Derive a view's history from its base's, if that has changed since."""
+    meta, cell = view._meta, view._cell
+    assert meta is not None
+    assert cell is not None
+    if meta.epoch == cell.rebased:
+        return
+    meta.epoch = cell.rebased
+    edge = history(meta.base)
+    if edge is None:
+        view._node = None
+        return
+    node = named_node_class(writes.take_place, "AsStridedBackward0")()
+    node.stamp()
+    node.edges = (edge,)
+    node.saved_input_shape = meta.base._array.shape
+    node.saved_geometry = writes.geometry_of(view._array, meta.base._array)
+    view._node = node
+
+
+# ---- checks ----
+
+_LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
+_NO_GRAD_VIEW = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case "
+    "is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace "
+    "either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want "
+    "the inplace to be tracked)."
+)
+_MULTI_VIEW = (
+    "Output {number} of {name} is a view and is being modified inplace. This view is the output of a function that "
+    "returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace "
+    "the inplace operation by an out-of-place one."
+)
+_INFERENCE = (
+    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal "
+    "tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
+)
+_SELF_OVERLAP = (
+    "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
+    "clone() the tensor before performing the operation."
+)
+_OVERLAP = (
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+    "location. Please clone() the tensor before performing the operation."
+)
+
+
+def check_target(target: Tensor, recording: bool) -> None:
+    """Raise unless `target` may be written to; `recording` says that the write will be recorded."""
+    meta = target._meta
+    if meta is not None and meta.inference and not local.inference:
+        raise RuntimeError(_INFERENCE)
+    if any(n > 1 and s == 0 for n, s in zip(target._array.shape, target._array.strides, strict=True)):
+        raise RuntimeError(f"{_SELF_OVERLAP}\n[got shape {tuple(target.shape)}, strides {target.stride()}]")
+    if not local.grad:
+        return
+    base = None if meta is None else meta.base
+    if base is None:
+        if type(target._node) is AccumulateGrad:
+            raise RuntimeError(_LEAF)
+        return
+    assert meta is not None
+    if not recording and history(base) is None:
+        return
+    if meta.origin == "multi":
+        node = target._node
+        inner = node.edges[0] if type(node) is Output else node
+        name = "View" if inner is None else inner.name().rstrip("0123456789").removesuffix("Backward")
+        raise RuntimeError(_MULTI_VIEW.format(number=target.output_nr, name=name))
+    if meta.origin == "no_grad":
+        raise RuntimeError(_NO_GRAD_VIEW)
+    if meta.origin is not None:
+        raise RuntimeError(meta.origin)
+    if type(base._node) is AccumulateGrad:
+        raise RuntimeError(_LEAF.replace("a leaf", "a view of a leaf"))
+
+
+def _check_overlap(target: Tensor, args: tuple[Any, ...]) -> None:
+    """Raise if another argument shares some of the target's memory without being the same elements."""
+    have = target._array
+    for arg in args[1:]:
+        other = arg._array if isinstance(arg, Tensor) else None
+        if other is None or other is have or not np.may_share_memory(have, other):
+            continue
+        same = other.shape == have.shape and other.strides == have.strides
+        if same and other.__array_interface__["data"][0] == have.__array_interface__["data"][0]:
+            continue
+        try:
+            shared = np.shares_memory(have, other, max_work=1000)
+        except np.exceptions.TooHardError:
+            shared = False
+        if shared:
+            raise RuntimeError(_OVERLAP)

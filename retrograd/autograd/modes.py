@@ -1,0 +1,237 @@
+"""What the current thread is doing: recording or not, and who wants to see each op before it runs.
+
+Dispatch asks one question, `modes.special`: the number of reasons, over all threads, not to take the plain path. At
+zero nothing else is looked at. Otherwise the thread's own state decides: `local.intercepts`, a stack whose top is
+given each op instead (tracing, vmap, forward AD ...), `local.inference`, whether results are marked as unusable for
+recording, and `local.grad`, whether to record. `local.careful` says that one of the first two holds.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from retrograd.ops.declare import Op
+
+
+class Interpreter(Protocol):
+    """Something that is given each op before it runs. It pops itself off the stack while it works."""
+
+    def call(self, op: Op, args: tuple[Any, ...], out: Any) -> Any:
+        """Run `op` on its positional arguments, all of them, in the declared order."""
+
+
+class _Modes:
+    __slots__ = ("special",)
+
+    def __init__(self) -> None:
+        self.special = 0
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.grad = True
+        self.inference = False
+        self.intercepts: list[Interpreter] = []
+        self.careful = False
+
+
+modes = _Modes()
+local = _Local()
+_lock = threading.Lock()
+
+
+def _count(change: int) -> None:
+    if change:
+        with _lock:
+            modes.special += change
+
+
+def is_grad_enabled() -> bool:
+    """Return whether this thread records."""
+    return local.grad
+
+
+def set_grad(mode: bool) -> None:
+    """Make this thread record, or not."""
+    _count(local.grad - mode)
+    local.grad = mode
+
+
+def push(interpreter: Interpreter) -> None:
+    """Give `interpreter` each op of this thread from now on."""
+    local.intercepts.append(interpreter)
+    local.careful = True
+    _count(1)
+
+
+def pop() -> Interpreter:
+    """Take the top interpreter off again."""
+    _count(-1)
+    top = local.intercepts.pop()
+    local.careful = local.inference or bool(local.intercepts)
+    return top
+
+
+class _GradMode:
+    """A context manager that is also a decorator, for functions and for generators (which keep it per step)."""
+
+    def __enter__(self) -> Any:
+        raise NotImplementedError
+
+    def __exit__(self, *exc: object) -> None:
+        raise NotImplementedError
+
+    def clone(self) -> _GradMode:
+        """Return a fresh context of the same kind; a decorated function enters one per call."""
+        return self.__class__()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isclass(function):
+            warnings.warn(
+                f"Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
+                f"functions or methods. To preserve the current behavior of class decoration, you can directly "
+                f"decorate the `__init__` method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
+            )
+        if inspect.isgeneratorfunction(function):
+            return self._wrap_generator(function)
+
+        @functools.wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return decorated
+
+    def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            generator = function(*args, **kwargs)
+            resume, value = generator.send, None
+            while True:
+                try:
+                    with self.clone():
+                        item = resume(value)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    value, resume = (yield item), generator.send
+                except GeneratorExit:
+                    with self.clone():
+                        generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - the generator decides what to do with it
+                    value, resume = error, generator.throw  # type: ignore[assignment]
+
+        return decorated
+
+
+class _NoParentheses(_GradMode):
+    """A mode that also decorates without parentheses: `@no_grad`."""
+
+    def __new__(cls, function: Any = None) -> Any:
+        if function is None:
+            return super().__new__(cls)
+        return cls()(function)
+
+
+class no_grad(_NoParentheses):  # noqa: N801 - torch's public name
+    """Stop recording in this thread: results do not require grad. Context manager and decorator.
+
+    Example:
+        >>> import retrograd as torch
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> with torch.no_grad():
+        ...     y = x * 2
+        >>> y.requires_grad
+        False
+    """
+
+    def __enter__(self) -> None:
+        self._before = local.grad
+        set_grad(False)
+
+    def __exit__(self, *exc: object) -> None:
+        set_grad(self._before)
+
+
+class enable_grad(_NoParentheses):  # noqa: N801 - torch's public name
+    """Record in this thread, also within `no_grad`. Context manager and decorator."""
+
+    def __enter__(self) -> None:
+        self._before = local.grad
+        set_grad(True)
+
+    def __exit__(self, *exc: object) -> None:
+        set_grad(self._before)
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801 - torch's public name
+    """Record or not, at once when called; as context manager until its end; as decorator within the function."""
+
+    def __init__(self, mode: bool) -> None:
+        self._before = local.grad
+        self.mode = mode
+        set_grad(mode)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        set_grad(self._before)
+        return super().__call__(function)
+
+    def __enter__(self) -> None:
+        set_grad(self.mode)
+
+    def __exit__(self, *exc: object) -> None:
+        set_grad(self._before)
+
+    def clone(self) -> set_grad_enabled:
+        return self.__class__(self.mode)
+
+    def __repr__(self) -> str:
+        return f"set_grad_enabled(mode={self.mode})"
+
+
+def _set_inference(mode: bool) -> None:
+    _count(mode - local.inference)
+    local.inference = mode
+    local.careful = mode or bool(local.intercepts)
+
+
+class inference_mode(_GradMode):  # noqa: N801 - torch's public name
+    """Stop recording, and mark results as unusable for recording later. Context manager and decorator.
+
+    Args:
+        mode: false makes the context do nothing but leave an enclosing inference mode.
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        if isinstance(mode, bool):
+            return super().__new__(cls)
+        return cls()(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = mode
+
+    def __enter__(self) -> None:
+        self._before = local.inference, local.grad
+        _set_inference(self.mode)
+        set_grad(not self.mode)
+
+    def __exit__(self, *exc: object) -> None:
+        inference, grad = self._before
+        _set_inference(inference)
+        set_grad(grad)
+
+    def clone(self) -> inference_mode:
+        return self.__class__(self.mode)
+
+
+def is_inference_mode_enabled() -> bool:
+    """Return whether this thread is in inference mode."""
+    return local.inference

@@ -1,0 +1,80 @@
+"""Calling the user's hooks during backward, in torch's order.
+
+At a tensor: its hooks, each of which may replace the gradient; then `retain_grad` keeps what came of it; then the
+node's pre-hooks, its pullback, its post-hooks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from retrograd.autograd.graph import AccumulateGrad, Cotangents, Node
+from retrograd.tensor import Tensor, wrap
+
+
+def before(node: Node, ct: Any, recorded: bool) -> Any:
+    """Run what wants to see or replace a node's cotangent before its pullback."""
+    extras = node.extras
+    assert extras is not None
+    for hook in list(extras.tensor.values()):
+        ct = _replaced(hook, hook(_tensor(ct)), ct, recorded)
+    for reference in extras.retain:
+        tensor = reference()
+        if tensor is not None:
+            tensor._facts().grad = _tensor(ct) if recorded else wrap(np.array(ct))
+    for hook in list(extras.pre.values()):
+        given = _tuple(ct)
+        answer = hook(given)
+        if answer is not None:
+            answer = answer if isinstance(answer, tuple) else (answer,)
+            new = [_replaced(hook, a, g, recorded) for a, g in zip(answer, _parts(ct), strict=True)]
+            ct = Cotangents(new) if isinstance(ct, Cotangents) else new[0]
+    return ct
+
+
+def after(node: Node, cts: tuple[Any, ...], ct: Any, recorded: bool) -> tuple[Any, ...]:
+    """Run a node's post-hooks on what its pullback gave; they may replace it."""
+    assert node.extras is not None
+    given = _tuple(ct)
+    for hook in list(node.extras.post.values()):
+        answer = hook(tuple(None if c is None else _tensor(c) for c in cts), given)
+        if answer is not None:
+            answer = answer if isinstance(answer, tuple) else (answer,)
+            cts = tuple(_replaced(hook, a, c, recorded) for a, c in zip(answer, cts, strict=True))
+    return cts
+
+
+def run_post_accumulate(node: AccumulateGrad) -> None:
+    """Run the hooks that want a leaf after its gradient was accumulated."""
+    for hook in list((node.post or {}).values()):
+        answer = hook(node.variable)
+        if answer is not None:
+            raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+
+
+def _tensor(ct: Any) -> Tensor:
+    return ct if isinstance(ct, Tensor) else wrap(np.asarray(ct))
+
+
+def _parts(ct: Any) -> tuple[Any, ...]:
+    return tuple(ct) if isinstance(ct, Cotangents) else (ct,)
+
+
+def _tuple(ct: Any) -> tuple[Any, ...]:
+    return tuple(None if c is None else _tensor(c) for c in _parts(ct))
+
+
+def _replaced(hook: Any, answer: Any, ct: Any, recorded: bool) -> Any:
+    """Return the cotangent that a hook leaves behind: its answer if it gave one."""
+    if answer is None:
+        return ct
+    if not isinstance(answer, Tensor):
+        raise TypeError(f"expected Variable, but hook returned '{type(answer).__name__}'")
+    if ct is not None and answer._array.shape != ct.shape:
+        raise RuntimeError(
+            f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value\n"
+            f"[from {tuple(ct.shape)} to {tuple(answer.shape)}]"
+        )
+    return answer if recorded else answer._array

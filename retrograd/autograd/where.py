@@ -1,0 +1,41 @@
+"""Where in the user's program something happened: the innermost frame that is not retrograd's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType, FrameType
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class _Library(dict[str, bool]):
+    """Whether a file is one of retrograd's; asked once per file, then a dictionary look-up."""
+
+    def __missing__(self, filename: str) -> bool:
+        found = self[filename] = filename.startswith((_ROOT, "<retrograd"))
+        return found
+
+
+library = _Library()
+
+
+def outside(frame: FrameType) -> FrameType:
+    """Return the nearest frame, from `frame` outwards, that is not retrograd's own; the outermost if all are."""
+    while library[frame.f_code.co_filename] and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def here() -> tuple[CodeType, int]:
+    """Return the user's current place: a code object and an instruction offset."""
+    frame = outside(sys._getframe(1))
+    return frame.f_code, frame.f_lasti
+
+
+def describe(code: CodeType | None, lasti: int) -> str:
+    """Return `file:line in function` of a place."""
+    if code is None:
+        return "unknown place"
+    line = next((p[0] for i, p in enumerate(code.co_positions()) if 2 * i == lasti), code.co_firstlineno)
+    return f"{code.co_filename}:{line} in {code.co_name}"

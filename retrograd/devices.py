@@ -1,0 +1,147 @@
+"""Devices, layouts, memory formats and sizes: the small value types that tensors report about themselves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, SupportsIndex, overload
+
+_KNOWN = (
+    "cpu cuda ipu xpu mkldnn opengl opencl ideep hip ve fpga maia xla lazy vulkan mps meta hpu mtia privateuseone"
+).split()
+
+
+class device:  # noqa: N801 - torch's public name
+    """Where a tensor's memory is; only `cpu` can hold one.
+
+    Raises:
+        RuntimeError: the string names no known kind of device.
+
+    Example:
+        >>> device("cpu")
+        device(type='cpu')
+    """
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, type: str | device = "cpu", index: int | None = None) -> None:  # noqa: A002 - torch's keyword
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        if not isinstance(type, str):
+            raise TypeError(f"device(): argument 'type' must be str, not {type.__class__.__name__}")
+        name, colon, number = type.partition(":")
+        if name not in _KNOWN:
+            raise RuntimeError(
+                f"Expected one of {', '.join(_KNOWN)} device type at start of device string: {name}"
+            )
+        if colon and not number.isdigit():
+            raise RuntimeError(f"Invalid device string: '{type}'")
+        self.type = name
+        self.index = int(number) if colon else index
+
+    def __repr__(self) -> str:
+        tail = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{tail})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (str(self),)
+
+    def __enter__(self) -> device:
+        check(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+CPU = device("cpu")
+
+
+def check(where: str | device | None) -> None:
+    """Raise unless `where` is a device that can hold tensors."""
+    if where is None or where is CPU:
+        return
+    found = device(where)
+    if found.type == "cuda":
+        raise AssertionError("Torch not compiled with CUDA enabled")
+    if found.type != "cpu":
+        raise NotImplementedError(
+            f"Could not run on device '{found}': retrograd keeps tensors in CPU memory; use device='cpu'"
+        )
+
+
+class _Named:
+    """A constant that prints as its public name."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class layout(_Named):  # noqa: N801 - torch's public name
+    """How a tensor's elements are stored."""
+
+    __slots__ = ()
+
+
+class memory_format(_Named):  # noqa: N801 - torch's public name
+    """The order in which a tensor's dimensions lie in memory."""
+
+    __slots__ = ()
+
+
+strided = layout("strided")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+
+
+class Size(tuple[int, ...]):
+    """The shape of a tensor: a tuple of ints that prints as `torch.Size([2, 3])`.
+
+    Example:
+        >>> Size([2, 3]).numel()
+        6
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Return the number of elements of a tensor of this size."""
+        return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"torch.Size([{', '.join(map(str, self))}])"
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> int: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Size: ...
+    def __getitem__(self, index: Any, /) -> Any:
+        found = tuple.__getitem__(self, index)
+        return Size(found) if isinstance(index, slice) else found
+
+    def __add__(self, other: tuple[Any, ...], /) -> Size:  # type: ignore[override]
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __mul__(self, times: SupportsIndex, /) -> Size:
+        return Size(tuple.__mul__(self, times))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Size, (tuple(self),)

@@ -1,0 +1,51 @@
+"""The exceptions of retrograd: each also is the builtin class that programs written for torch catch.
+
+    RuntimeError
+    |-- AutogradError           a graph cannot be differentiated as asked
+    |   |-- FreedGraphError     its saved values have been freed by an earlier backward
+    |   `-- ModifiedError       a saved value has been written to since
+    |-- ShapeError              sizes do not agree
+    |-- OutOfMemoryError        an allocation failed
+    `-- LinAlgError             a matrix has no such factorisation or inverse
+    ImportError
+    `-- MissingExtraError       an optional package is needed; names the extra to install
+    RuntimeError
+    `-- DeclarationError        an op's declaration is incomplete (raised at import)
+"""
+
+from __future__ import annotations
+
+
+class AutogradError(RuntimeError):
+    """A graph cannot be differentiated as asked."""
+
+
+class FreedGraphError(AutogradError):
+    """The graph's saved values have been freed by an earlier backward."""
+
+
+class ModifiedError(AutogradError):
+    """A value saved for backward has been modified in place."""
+
+
+class ShapeError(RuntimeError):
+    """Sizes do not agree."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """An allocation failed."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix has no such factorisation or inverse."""
+
+
+class MissingExtraError(ImportError):
+    """An optional package is needed."""
+
+    def __init__(self, package: str, extra: str, what: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed: pip install 'retrograd[{extra}]'")
+
+
+class DeclarationError(RuntimeError):
+    """An op's declaration is incomplete or contradicts itself."""

@@ -1,0 +1,111 @@
+"""Families of ops: what follows from being pointwise, a reduction, a movement, or linear, so that no rule repeats it.
+
+pointwise    each element of the result depends on the elements at the same place (after broadcasting). The family
+             gives promotion, broadcasting and its adjoint, batching; the forward rule is the reverse rule itself, for
+             the derivative is diagonal and a diagonal matrix is its own transpose.
+reduction    dimensions `dim` are reduced away. The family gives batching.
+movement     elements are moved, not changed; often a view. Linear: the forward rule is the op itself.
+linear       linear in each tensor operand: the forward rule is the op itself with the tangent in the operand's place.
+composite    written with other ops' NumPy functions, and run on Tensors: it has no rule or node of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from retrograd.ops import batching
+from retrograd.ops.declare import Op, Promotion, declare
+
+Definition = Callable[..., Any]
+
+
+def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Separate a family's options into rules (by parameter name) and settings of `declare`."""
+    rules = {k: v for k, v in options.items() if k not in _SETTINGS}
+    return rules, {k: v for k, v in options.items() if k in _SETTINGS}
+
+
+_SETTINGS = frozenset(
+    "node jvp batch samples errors promote outputs differentiable_outputs holomorphic view exact kinds inplace out name "
+    "kernel primitive places aliases numpy torch_name".split()
+)
+
+
+def pointwise(**options: Any) -> Callable[[Definition], Op]:
+    """Declare a pointwise op: rules by parameter name, and the settings of `declare`."""
+    rules, settings = _split(options)
+    settings.setdefault("promote", "same")
+    settings.setdefault("jvp", "rules")
+    settings.setdefault("batch", batching.pointwise)
+    settings.setdefault("inplace", True)
+
+    def made(definition: Definition) -> Op:
+        return declare(definition, family="pointwise", rules=rules, exact=False, **settings)
+
+    return made
+
+
+def comparison(**options: Any) -> Callable[[Definition], Op]:
+    """Declare a pointwise op whose result is bool or otherwise has no derivative."""
+    options.setdefault("promote", "bool")
+    return pointwise(**options)
+
+
+def reduction(**options: Any) -> Callable[[Definition], Op]:
+    """Declare an op that reduces the dimensions in its parameter `dim` (all of them when None)."""
+    rules, settings = _split(options)
+    settings.setdefault("batch", batching.reduction)
+    settings.setdefault("promote", "match")
+
+    def made(definition: Definition) -> Op:
+        return declare(definition, family="reduction", rules=rules, **settings)
+
+    return made
+
+
+def movement(**options: Any) -> Callable[[Definition], Op]:
+    """Declare an op that moves elements; `view=True` where the result shares the input's memory."""
+    rules, settings = _split(options)
+    settings.setdefault("jvp", "linear")
+    promote: Promotion = settings.pop("promote", "none")
+
+    def made(definition: Definition) -> Op:
+        return declare(definition, family="movement", rules=rules, promote=promote, **settings)
+
+    return made
+
+
+def linear(**options: Any) -> Callable[[Definition], Op]:
+    """Declare an op that is linear in each of its tensor operands."""
+    rules, settings = _split(options)
+    settings.setdefault("jvp", "linear")
+    settings.setdefault("promote", "match")
+
+    def made(definition: Definition) -> Op:
+        return declare(definition, family="linear", rules=rules, **settings)
+
+    return made
+
+
+def general(**options: Any) -> Callable[[Definition], Op]:
+    """Declare an op of no family: everything must be said."""
+    rules, settings = _split(options)
+
+    def made(definition: Definition) -> Op:
+        return declare(definition, family="general", rules=rules, **settings)
+
+    return made
+
+
+def composite(**options: Any) -> Callable[[Definition], Op]:
+    """Declare a function written with NumPy functions that other ops answer: it needs no rule of its own."""
+    rules, settings = _split(options)
+    if rules:
+        raise TypeError(f"a composite has no rules of its own; got rules for {sorted(rules)}")
+    settings.setdefault("batch", "composite")
+
+    def made(definition: Definition) -> Op:
+        return declare(definition, family="composite", **settings)
+
+    return made

@@ -1,0 +1,183 @@
+"""What in-place writes are made of: new values for a tensor, and reads and writes of a view's place in its base.
+
+A view's place is its `geometry`: (sizes, strides, offset) in elements where the base is C-contiguous, otherwise an
+array of positions in the base's logical order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from retrograd.ops import batching
+from retrograd.ops.declare import Array, Operand, Sample, sample
+from retrograd.ops.families import general, linear
+from retrograd.ops.helpers import cast
+
+
+def geometry_of(view: np.ndarray[Any, Any], base: np.ndarray[Any, Any]) -> Any:
+    """Return where a view lies in its base."""
+    offset = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    size = base.itemsize
+    if base.flags.c_contiguous and view.itemsize == size:
+        return view.shape, tuple(s // size for s in view.strides), offset // size
+    low, high = np.lib.array_utils.byte_bounds(base)
+    start = base.__array_interface__["data"][0] - low
+    positions = np.empty((high - low) // size, np.intp)
+    strides = [s // size * positions.itemsize for s in base.strides]
+    np.ndarray(base.shape, np.intp, positions, start // size * positions.itemsize, strides)[...] = np.arange(
+        base.size
+    ).reshape(base.shape)
+    strides = [s // size * positions.itemsize for s in view.strides]
+    return np.ndarray(view.shape, np.intp, positions, (start + offset) // size * positions.itemsize, strides).copy()
+
+
+def _place(array: Any, geometry: Any) -> Any:
+    """Return the elements of a C-contiguous array at a geometry, as a view."""
+    sizes, strides, offset = geometry
+    step = array.itemsize
+    return np.ndarray(sizes, array.dtype, array, offset * step, [s * step for s in strides])
+
+
+def _overlaps(geometry: Any) -> bool:
+    return any(n > 1 and s == 0 for n, s in zip(geometry[0], geometry[1], strict=True))
+
+
+def _samples_place() -> Iterator[Sample]:
+    x = np.arange(12.0).reshape(3, 4)
+    yield sample(x, ((3, 2), (4, 1), 1))
+    yield sample(x, np.array([[0, 5], [11, 2]]))
+    yield sample(x, ((2, 4), (0, 1), 4))
+
+
+@linear(
+    node="AsStridedBackward0",
+    input=lambda ct, input_shape, geometry: put_place(ct, input_shape, geometry),
+    promote="none",
+    batch=batching.loop,
+    samples=_samples_place,
+    primitive=True,
+    places="",
+)
+def take_place(input: Array, geometry: Any) -> Array:
+    """Read the elements of `input` at a view's geometry."""
+    if isinstance(geometry, tuple):
+        return _place(np.ascontiguousarray(input), geometry).copy()
+    return np.reshape(input, -1)[geometry]
+
+
+def _samples_put() -> Iterator[Sample]:
+    for s in _samples_place():
+        yield sample(take_place(*s.args) + 1, (3, 4), s.args[1])
+
+
+@linear(
+    node="AsStridedBackward0",
+    input=lambda ct, geometry: take_place(ct, geometry),
+    promote="none",
+    batch=batching.loop,
+    samples=_samples_put,
+    primitive=True,
+    places="",
+)
+def put_place(input: Array, shape: tuple[int, ...], geometry: Any) -> Array:
+    """Add the elements of `input` into zeros of `shape` at a geometry: the transpose of `take_place`."""
+    if isinstance(geometry, tuple) and not _overlaps(geometry):
+        made = np.zeros(shape, input.dtype)
+        _place(made, geometry)[...] = input
+        return made
+    if isinstance(geometry, tuple):
+        geometry = _place(np.arange(math.prod(shape)), geometry)
+    made = np.zeros(math.prod(shape), input.dtype)
+    np.add.at(made, geometry, input)
+    return made.reshape(shape)
+
+
+def _samples_write() -> Iterator[Sample]:
+    for s in list(_samples_place())[:2]:
+        yield sample(s.args[0], take_place(*s.args) * 10, s.args[1])
+
+
+@general(
+    node="CopySlices",
+    input=lambda ct, geometry: write_place(ct, None, geometry),
+    src=lambda ct, geometry: take_place(ct, geometry),
+    jvp="linear",
+    batch=batching.loop,
+    samples=_samples_write,
+    primitive=True,
+    places="",
+)
+def write_place(input: Array, src: Array | None, geometry: Any) -> Array:
+    """Return `input` with the elements at a geometry replaced by those of `src` (by zeros for None)."""
+    made = np.array(input, order="C")
+    value = 0 if src is None else src
+    if isinstance(geometry, tuple):
+        _place(made, geometry)[...] = value
+    else:
+        made.reshape(-1)[geometry] = value
+    return made
+
+
+def _pairs() -> Iterator[Sample]:
+    x = np.arange(6.0).reshape(2, 3)
+    yield sample(x, x * 10)
+    yield sample(x, np.array([1.0, 2.0, 3.0]))
+    yield sample(np.zeros((0, 3)), np.array(1.0))
+
+
+@general(
+    node="CopyBackwards",
+    input=lambda ct: None,
+    src=lambda ct: ct,
+    jvp={"input": lambda t: 0 * t, "src": lambda t, input: np.broadcast_to(t, input.shape)},
+    batch=batching.pointwise,
+    samples=_pairs,
+    exact=False,
+    places="",
+)
+def copy(input: Array, src: Array) -> Array:
+    """Return `src`, broadcast to the shape of `input` and in its dtype."""
+    return np.broadcast_to(cast(src, input.dtype), input.shape)
+
+
+def _fills() -> Iterator[Sample]:
+    yield sample(np.arange(6.0).reshape(2, 3), 2.5)
+    yield sample(np.arange(6.0).reshape(2, 3), np.array(1.5))
+
+
+@general(
+    node="FillBackward0",
+    input=lambda ct: None,
+    value=lambda ct: ct,
+    jvp={"input": lambda t: 0 * t, "value": lambda t, input: np.broadcast_to(t, input.shape)},
+    batch=batching.pointwise,
+    samples=_fills,
+    exact=False,
+    inplace=True,
+    places="torch",
+)
+def fill(input: Array, value: Operand) -> Array:
+    """Return a tensor like `input` with every element `value`."""
+    if np.ndim(value):
+        raise RuntimeError(
+            f"fill_ only supports 0-dimension value tensor but got tensor with {np.ndim(value)} dimensions."
+        )
+    return np.broadcast_to(cast(value if isinstance(value, np.ndarray) else np.asarray(value), input.dtype), input.shape)
+
+
+@general(
+    node="ZeroBackward0",
+    input=lambda ct: None,
+    jvp={"input": lambda t: 0 * t},
+    batch=batching.pointwise,
+    samples=lambda: [sample(np.arange(6.0).reshape(2, 3))],
+    inplace=True,
+    places="",
+)
+def zero(input: Array) -> Array:
+    """Return zeros like `input`."""
+    return np.zeros(input.shape, input.dtype)

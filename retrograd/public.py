@@ -1,0 +1,125 @@
+"""The public functions: made from the declarations, and put where torch has them.
+
+An op's `places` say where: "torch" (module level), "Tensor" (a method), "nn.functional", "special", "linalg", "fft".
+A pointwise or otherwise `inplace` op also gets NAME_, which writes into its first argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from types import FunctionType
+from typing import Any
+
+import retrograd.ops.table  # noqa: F401 - fills TABLE
+from retrograd.autograd.generate import function
+from retrograd.autograd.inplace import inplace
+from retrograd.ops.declare import TABLE, Op
+from retrograd.tensor import Tensor
+
+_OPERATORS = {
+    "add": "__add__ __radd__", "sub": "__sub__", "rsub": "__rsub__", "mul": "__mul__ __rmul__", "div": "__truediv__",
+    "floor_divide": "__floordiv__", "remainder": "__mod__", "pow": "__pow__", "matmul": "__matmul__",
+    "neg": "__neg__", "abs": "__abs__", "positive": "__pos__", "eq": "__eq__", "ne": "__ne__", "lt": "__lt__",
+    "le": "__le__", "gt": "__gt__", "ge": "__ge__", "bitwise_and": "__and__ __rand__",
+    "bitwise_or": "__or__ __ror__", "bitwise_xor": "__xor__ __rxor__", "bitwise_not": "__invert__",
+    "bitwise_left_shift": "__lshift__", "bitwise_right_shift": "__rshift__",
+}  # fmt: skip
+_REFLECTED = {
+    "floor_divide": "__rfloordiv__", "remainder": "__rmod__", "pow": "__rpow__", "matmul": "__rmatmul__",
+    "bitwise_left_shift": "__rlshift__", "bitwise_right_shift": "__rrshift__",
+}  # fmt: skip
+_INPLACE_OPERATORS = {
+    "add": "__iadd__", "sub": "__isub__", "mul": "__imul__", "div": "__itruediv__", "floor_divide": "__ifloordiv__",
+    "remainder": "__imod__", "pow": "__ipow__", "bitwise_and": "__iand__", "bitwise_or": "__ior__",
+    "bitwise_xor": "__ixor__", "bitwise_left_shift": "__ilshift__", "bitwise_right_shift": "__irshift__",
+}  # fmt: skip
+
+
+def _public(op: Op) -> Callable[..., Any]:
+    """Return the function that users call for an op, made once."""
+    if op.function is None:
+        op.function = op.definition if op.family == "composite" else function(op)
+    return op.function  # type: ignore[no-any-return]
+
+
+def functions(place: str) -> dict[str, Callable[..., Any]]:
+    """Return the public functions of a place by name, aliases and in-place forms included."""
+    found: dict[str, Callable[..., Any]] = {}
+    for op in TABLE.values():
+        if place not in op.places:
+            continue
+        for name in (op.torch_name, *op.aliases):
+            found[name] = _public(op)
+            if op.inplace:
+                found[f"{name}_"] = written_in_place(op)
+    return found
+
+
+@lru_cache(maxsize=None)
+def written_in_place(op: Op) -> Callable[..., Any]:
+    """Return `op_`: the function that writes an op's result into its first argument and returns that."""
+    names = ", ".join(p.name for p in op.parameters) + ","
+    head: list[str] = []
+    starred = False
+    for p in op.parameters:
+        if p.keyword_only and not starred:
+            head.append("*")
+            starred = True
+        head.append(p.name if p.is_required else f"{p.name}=default_{p.name}")
+    namespace: dict[str, Any] = {f"default_{p.name}": p.default for p in op.parameters}
+    namespace.update(inplace=inplace, op=op, __name__="retrograd.generated")
+    made = FunctionType(_in_place_stub.__code__, namespace, f"{op.torch_name}_")
+
+    def specialise() -> None:
+        source = f"def dispatch({', '.join(head)}):\n    return inplace(op, ({names}))\n"
+        exec(compile(source, f"<retrograd {op.torch_name}_>", "exec"), namespace)  # noqa: S102 - our own text
+        written = namespace["dispatch"]
+        made.__code__, made.__defaults__ = written.__code__, written.__defaults__
+        made.__kwdefaults__ = written.__kwdefaults__
+
+    namespace.update(specialise=specialise, made=made, __builtins__=__builtins__)
+    made.__doc__ = f"Do `{op.torch_name}` in place: write its result into `input` and return that.\n\n{op.doc}"
+    return made
+
+
+def _in_place_stub(*args: Any, **kwargs: Any) -> Any:
+    specialise()  # type: ignore[name-defined] # noqa: F821 - in the namespace that it runs in
+    return made(*args, **kwargs)  # type: ignore[name-defined] # noqa: F821
+
+
+def _reflected(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def operator(self: Any, other: Any) -> Any:
+        return forward(other, self)
+
+    return operator
+
+
+def attach() -> None:
+    """Give Tensor its methods and operators, and ops their functions."""
+    for op in TABLE.values():
+        _public(op)
+    for name, made in functions("Tensor").items():
+        if name not in Tensor.__dict__:
+            setattr(Tensor, name, made)
+    for table, make in ((_OPERATORS, None), (_REFLECTED, _reflected)):
+        for name, symbols in table.items():
+            op = TABLE.get(name)
+            if op is None:
+                continue
+            made = function(op, dunder=True) if op.family != "composite" else op.definition
+            for symbol in symbols.split():
+                setattr(Tensor, symbol, made if make is None else make(made))
+    for name, symbol in _INPLACE_OPERATORS.items():
+        if name in TABLE:
+            setattr(Tensor, symbol, written_in_place(TABLE[name]))
+    for name in ("copy", "fill", "zero"):
+        setattr(Tensor, f"{name}_", written_in_place(TABLE[name]))
+
+
+def _call(self: Any, op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return op.function(*args, **kwargs)
+
+
+Tensor.__retrograd_call__ = _call  # type: ignore[attr-defined]
+Tensor._cast = lambda self, dtype: self.to(dtype)  # type: ignore[attr-defined]
