@@ -16,6 +16,7 @@ import warnings
 from importlib import import_module
 from typing import Any
 
+import retrograd.startup  # noqa: F401, I001 - before NumPy is imported
 from retrograd import dtypes, errors, public
 from retrograd.autograd.modes import (
     enable_grad,

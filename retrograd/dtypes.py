@@ -22,7 +22,17 @@ class dtype:  # noqa: N801 - torch's public name
     Source: names and attributes follow torch.dtype.
     """
 
-    __slots__ = ("_legacy", "category", "is_complex", "is_floating_point", "is_signed", "itemsize", "kind", "name", "np")
+    __slots__ = (
+        "_legacy",
+        "category",
+        "is_complex",
+        "is_floating_point",
+        "is_signed",
+        "itemsize",
+        "kind",
+        "name",
+        "np",
+    )
 
     def __init__(self, name: str, numpy_type: Any, legacy: str) -> None:
         self.name = name
@@ -108,7 +118,9 @@ def of_array(array: Any) -> dtype:
         found = OF_NUMPY.get(array.dtype.newbyteorder("="))
         if found is None or array.dtype.byteorder not in "=|":
             names = ", ".join(d.name for d in ALL)
-            raise TypeError(f"can't convert np.ndarray of type {array.dtype}. The supported types are: {names}.")
+            raise TypeError(
+                f"can't convert np.ndarray of type {array.dtype}. The supported types are: {names}."
+            )
     return found
 
 
@@ -120,7 +132,9 @@ class _Default:
 
     def set(self, value: dtype) -> None:
         if not isinstance(value, dtype):
-            raise TypeError(f"invalid dtype object: only floating-point types are supported as the default type; got {value!r}")
+            raise TypeError(
+                f"invalid dtype object: only floating-point types are supported as the default type; got {value!r}"
+            )
         if not value.is_floating_point:
             raise TypeError("only floating-point types are supported as the default type")
         self.float = value
@@ -169,7 +183,9 @@ def promote_types(first: dtype, second: dtype) -> dtype:
     unsigned, signed = (first, second) if second.is_signed else (second, first)
     if unsigned is uint8:
         return signed if signed.itemsize > 1 else int16
-    raise RuntimeError(f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {first.scalar_name} and {second.scalar_name}")
+    raise RuntimeError(
+        f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {first.scalar_name} and {second.scalar_name}"
+    )
 
 
 def can_cast(from_: dtype, to: dtype) -> bool:
@@ -188,7 +204,9 @@ class finfo:  # noqa: N801 - torch's public name
     def __init__(self, type: dtype | None = None) -> None:  # noqa: A002 - torch's keyword
         type = default.float if type is None else type
         if type.category < FLOATING:
-            raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'")
+            raise TypeError(
+                "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'"
+            )
         real = type.to_real()
         found = ml_dtypes.finfo(real.np)
         self.dtype = real.name
@@ -207,7 +225,9 @@ class iinfo:  # noqa: N801 - torch's public name
 
     def __init__(self, type: dtype) -> None:  # noqa: A002 - torch's keyword
         if type.category != INTEGER:
-            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
+            raise TypeError(
+                "torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'"
+            )
         found = np.iinfo(type.np)
         self.bits, self.max, self.min = int(found.bits), int(found.max), int(found.min)
         self.dtype = type.name

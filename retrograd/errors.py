@@ -1,16 +1,16 @@
 """The exceptions of retrograd: each also is the builtin class that programs written for torch catch.
 
-    RuntimeError
-    |-- AutogradError           a graph cannot be differentiated as asked
-    |   |-- FreedGraphError     its saved values have been freed by an earlier backward
-    |   `-- ModifiedError       a saved value has been written to since
-    |-- ShapeError              sizes do not agree
-    |-- OutOfMemoryError        an allocation failed
-    `-- LinAlgError             a matrix has no such factorisation or inverse
-    ImportError
-    `-- MissingExtraError       an optional package is needed; names the extra to install
-    RuntimeError
-    `-- DeclarationError        an op's declaration is incomplete (raised at import)
+RuntimeError
+|-- AutogradError           a graph cannot be differentiated as asked
+|   |-- FreedGraphError     its saved values have been freed by an earlier backward
+|   `-- ModifiedError       a saved value has been written to since
+|-- ShapeError              sizes do not agree
+|-- OutOfMemoryError        an allocation failed
+`-- LinAlgError             a matrix has no such factorisation or inverse
+ImportError
+`-- MissingExtraError       an optional package is needed; names the extra to install
+RuntimeError
+`-- DeclarationError        an op's declaration is incomplete (raised at import)
 """
 
 from __future__ import annotations

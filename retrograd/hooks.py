@@ -17,10 +17,18 @@ class RemovableHandle:
     """What registering a hook returns: `remove()` takes the hook off again; also a context manager."""
 
     def __init__(self, hooks: Any, *, extra_dict: Any = None) -> None:
-        self.hooks_dict_ref = weakref.ref(hooks) if not isinstance(hooks, dict) or isinstance(hooks, OrderedDict) else None
+        self.hooks_dict_ref = (
+            weakref.ref(hooks) if not isinstance(hooks, dict) or isinstance(hooks, OrderedDict) else None
+        )
         self._hooks = hooks if self.hooks_dict_ref is None else None
         self.id = next(_ids)
-        extras = extra_dict if isinstance(extra_dict, (list, tuple)) else [extra_dict] if extra_dict is not None else []
+        extras = (
+            extra_dict
+            if isinstance(extra_dict, (list, tuple))
+            else [extra_dict]
+            if extra_dict is not None
+            else []
+        )
         self.extra_dict_ref = tuple(weakref.ref(d) for d in extras)
 
     def remove(self) -> None:

@@ -120,7 +120,13 @@ class PythonProtocol:
         array = self._array
         if array.dtype == _BFLOAT16:
             array = array.view(np.uint16)
-        return _unpickle, (type(self), np.ascontiguousarray(array).reshape(array.shape), self.dtype.name, self.requires_grad, self.__dict__)
+        return _unpickle, (
+            type(self),
+            np.ascontiguousarray(array).reshape(array.shape),
+            self.dtype.name,
+            self.requires_grad,
+            self.__dict__,
+        )
 
 
 def _same_place(view: Any, old: Any, new: Any) -> Any:
@@ -163,7 +169,9 @@ class NumpyProtocol:
             TypeError: the dtype is bfloat16, which NumPy does not have.
         """
         if self.requires_grad and not force:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
         if self._array.dtype == _BFLOAT16:
             raise TypeError("Got unsupported ScalarType BFloat16")
         return self._array
@@ -172,7 +180,9 @@ class NumpyProtocol:
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:
             if copy is False:
-                raise ValueError(f"Unable to avoid copy while creating an array of {dtype} from a tensor of {self.dtype}")
+                raise ValueError(
+                    f"Unable to avoid copy while creating an array of {dtype} from a tensor of {self.dtype}"
+                )
             return array.astype(dtype)
         return array.copy() if copy else array
 

@@ -79,7 +79,9 @@ def written_in_place(op: Op) -> Callable[..., Any]:
         made.__kwdefaults__ = written.__kwdefaults__
 
     namespace.update(specialise=specialise, made=made, __builtins__=__builtins__)
-    made.__doc__ = f"Do `{op.torch_name}` in place: write its result into `input` and return that.\n\n{op.doc}"
+    made.__doc__ = (
+        f"Do `{op.torch_name}` in place: write its result into `input` and return that.\n\n{op.doc}"
+    )
     return made
 
 

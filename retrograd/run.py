@@ -27,6 +27,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 import retrograd
 from retrograd import notebook
 
@@ -54,13 +56,13 @@ class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run nothing, the module is loaded; give it back its spec, which the import system has just replaced."""
+        """Run nothing, the module is loaded; give it back its spec, which the import system has replaced."""
         assert module.__spec__ is not None
         module.__spec__ = module.__spec__.loader_state
 
 
 def _counterpart(fullname: str) -> ModuleType:
-    """Return retrograd's module of a torch name: the file of that path, or what a package shows by that name."""
+    """Return retrograd's module of a torch name: the file of that path, or what a package shows there."""
     name = "retrograd" + fullname.removeprefix("torch")
     try:
         return importlib.import_module(name)
@@ -157,9 +159,7 @@ def run_notebook(
         print(f"retrograd run: {error}", file=sys.stderr)
         return UNUSABLE_FILE
     out = out and out.resolve()
-    os.environ.setdefault(
-        "MPLBACKEND", "agg"
-    )  # there is no window to show figures in; they go into the outputs
+    os.environ.setdefault("MPLBACKEND", "agg")  # figures go into the outputs, not into windows
     warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
     with as_main(path, [str(path), *arguments]) as namespace, chdir(path.resolve().parent):
         try:
@@ -224,17 +224,16 @@ def _threads() -> str:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         if name in os.environ
     ]
-    return ", ".join([f"{retrograd.get_num_threads()} of {cores} cores", *named])
+    count = getattr(retrograd, "get_num_threads", lambda: cores)()
+    return ", ".join([f"{count} on {cores} cores", *named])
 
 
 def _blas() -> str:
-    import numpy as np  # here, so that a broken NumPy does not keep `retrograd run` from saying so
-
     built: Any = np.show_config(mode="dicts")
     blas = built["Build Dependencies"]["blas"]
     text = f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
     try:
-        from threadpoolctl import threadpool_info
+        from threadpoolctl import threadpool_info  # noqa: PLC0415 - optional
     except ImportError:
         return f"{text} (pip install threadpoolctl to see which kernel it picked)"
     kernels = [p for p in threadpool_info() if p.get("user_api") == "blas"]
@@ -245,7 +244,7 @@ def _blas() -> str:
 
 def _compiler() -> str:
     try:
-        from llvmlite import binding
+        from llvmlite import binding  # noqa: PLC0415 - optional
     except ImportError:
         return "NumPy only: pip install llvmlite for compiled kernels"
     return f"LLVM {'.'.join(map(str, binding.llvm_version_info))} for {binding.get_host_cpu_name()}"

@@ -163,7 +163,9 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """The bytes of all elements."""
         return self._array.nbytes
 
-    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_xpu = is_nested = is_mkldnn = is_sparse_csr = False
+    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_xpu = is_nested = is_mkldnn = is_sparse_csr = (
+        False
+    )
     names: Any = None
     name: Any = None
 
@@ -197,7 +199,9 @@ class Tensor(PythonProtocol, NumpyProtocol):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        self._set_requires_grad(value, "only Tensors of floating point and complex dtype can require gradients")
+        self._set_requires_grad(
+            value, "only Tensors of floating point and complex dtype can require gradients"
+        )
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set whether gradients flow to this leaf, and return it.
@@ -228,7 +232,9 @@ class Tensor(PythonProtocol, NumpyProtocol):
         if self.dtype.category < dtypes.FLOATING:
             raise RuntimeError(f"{message}\n[got {self.dtype}, shape {tuple(self.shape)}]")
         if self.is_inference() and not local.inference:
-            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+            )
         self._node = AccumulateGrad(self)
         if self._meta is not None and self._meta.grad is not None:
             self._node.grad, self._meta.grad = self._meta.grad, None
@@ -260,7 +266,9 @@ class Tensor(PythonProtocol, NumpyProtocol):
 
     def _check_grad(self, value: Any) -> None:
         if not isinstance(value, Tensor):
-            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+            )
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
         wanted = self.grad_dtype
@@ -301,7 +309,9 @@ class Tensor(PythonProtocol, NumpyProtocol):
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self._node is not None and value.dtype.category < dtypes.FLOATING:
-            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex dtype"
+            )
         self._array = value._array
         if type(self._node) is AccumulateGrad:
             self._node._array = value._array
@@ -331,7 +341,11 @@ class Tensor(PythonProtocol, NumpyProtocol):
         return self
 
     def backward(
-        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
     ) -> None:
         """Add to the `grad` of every leaf the gradient of this tensor with respect to it.
 

@@ -7,9 +7,9 @@ from typing import Any
 
 _NAMES = {
     "backward": "engine", "grad": "engine", "no_grad": "modes", "enable_grad": "modes", "set_grad_enabled": "modes",
-    "inference_mode": "modes",
+    "inference_mode": "modes", "Function": "function", "GradientEdge": "engine",
 }  # fmt: skip
-_SUBMODULES = ("engine", "graph", "modes", "grad_mode")
+_SUBMODULES = ("engine", "function", "grad_mode", "graph", "modes")
 
 __all__ = list(_NAMES)
 

@@ -24,7 +24,6 @@ ndarray = np.ndarray
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
 
 
-
 def general(op: Op, args: tuple[Any, ...], out: Any = None) -> Any:
     """Run an op on its arguments, all of them, in the declared order."""
     if modes.special and local.intercepts:
@@ -101,7 +100,9 @@ def _unwrap_sequence(op: Op, name: str, position: int, arg: Any) -> tuple[list[A
         )
     for i, item in enumerate(arg):
         if not isinstance(item, (Tensor, ndarray)):
-            raise TypeError(f"expected Tensor as element {i} in argument {position}, but got {type(item).__name__}")
+            raise TypeError(
+                f"expected Tensor as element {i} in argument {position}, but got {type(item).__name__}"
+            )
     arrays = [item._array if isinstance(item, Tensor) else item for item in arg]
     return arrays, [item if isinstance(item, Tensor) else UNSHARED for item in arg]
 
@@ -113,7 +114,12 @@ def _not_a_tensor(op: Op, name: str, position: int, arg: Any) -> TypeError:
 
 
 def _wrap(
-    op: Op, args: tuple[Any, ...], result: Any, values: list[Any], handles: list[Any], compute: np.dtype[Any] | None
+    op: Op,
+    args: tuple[Any, ...],
+    result: Any,
+    values: list[Any],
+    handles: list[Any],
+    compute: np.dtype[Any] | None,
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:

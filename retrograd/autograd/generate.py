@@ -21,7 +21,7 @@ from retrograd.autograd.graph import UNSHARED, Version, clock
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.pull import fit, pull
 from retrograd.autograd.record import Metas, named_node_class, saved_names
-from retrograd.autograd.where import library, outside
+from retrograd.autograd.where import library, outside, seen
 from retrograd.ops.declare import Op, Parameter
 from retrograd.tensor import Tensor
 
@@ -30,7 +30,7 @@ _SHARED: dict[str, Any] = {
     "UNSHARED": UNSHARED, "Version": Version, "as_view": as_view, "asarray": np.asarray, "clock": clock, "fit": fit,
     "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "general": general, "getframe": sys._getframe,
     "library": library, "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__,
-    "operator": operator, "outside": outside, "pull": pull,
+    "operator": operator, "outside": outside, "pull": pull, "seen": seen,
 }  # fmt: skip
 _LITERALS = (type(None), bool, int, float, str)
 
@@ -62,7 +62,9 @@ def _stub(*args: Any, **kwargs: Any) -> Any:
 def write_pullback(cls: Any) -> Callable[..., Any]:
     """Return the straight-line pullback of a node class."""
     op: Op = cls.op
-    return _compile(_pullback_source(op), f"<retrograd {cls.__name__}.pullback>", _namespace(op) | _SHARED, "pullback")
+    return _compile(
+        _pullback_source(op), f"<retrograd {cls.__name__}.pullback>", _namespace(op) | _SHARED, "pullback"
+    )
 
 
 def _namespace(op: Op) -> dict[str, Any]:
@@ -101,9 +103,9 @@ def _compile(source: str, filename: str, namespace: dict[str, Any], name: str) -
 def _dispatch_source(op: Op, dunder: bool) -> str:
     """Return the source of the function that users call."""
     out = op.out and not dunder
-    names = ", ".join(p.name for p in op.parameters) + ","
+    names = ", ".join(_default(p) if dunder and p.keyword_only else p.name for p in op.parameters) + ","
     fall = f"operator(op, ({names}))" if dunder else f"general(op, ({names}))"
-    lines = [f"def dispatch({_signature(op, out)}):"]
+    lines = [f"def dispatch({_signature(op, out, dunder)}):"]
     tensors = [p for p in op.parameters if not p.is_static]
     if op.outputs or not tensors or any(p.kind == "tensors" for p in tensors):
         lines.append(f"    return general(op, ({names}), out)" if out else f"    return {fall}")
@@ -113,10 +115,13 @@ def _dispatch_source(op: Op, dunder: bool) -> str:
     lines += ["    if modes.special and local.careful:", f"        return {fall}"]
     for position, parameter in enumerate(tensors):
         lines += _unwrap_lines(op, parameter, position, fall)
-    lines += _compute_lines(op)
+    lines += _compute_lines(op, dunder)
     recorded = [p for p in tensors if p.name in op.rules]
     if not recorded:
-        return "\n".join([*lines, "    made._cell = made._node = None", *_view_lines(op), "    return made"]) + "\n"
+        return (
+            "\n".join([*lines, "    made._cell = made._node = None", *_view_lines(op), "    return made"])
+            + "\n"
+        )
     idle = " and ".join(f"{p.name}_node is None" for p in recorded)
     if len(recorded) > 1:
         idle = f"({idle})"
@@ -125,17 +130,19 @@ def _dispatch_source(op: Op, dunder: bool) -> str:
         "        made._cell = made._node = None",
         *[f"    {line}" for line in _view_lines(op)],
         "        return made",
-        *_record_lines(op, recorded),
+        *_record_lines(op, recorded, dunder),
         *_view_lines(op),
         "    return made",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _signature(op: Op, out: bool) -> str:
+def _signature(op: Op, out: bool, dunder: bool) -> str:
     parts: list[str] = []
     starred = False
     for p in op.parameters:
+        if dunder and p.keyword_only:
+            continue
         if p.keyword_only and not starred:
             parts.append("*")
             starred = True
@@ -146,7 +153,9 @@ def _signature(op: Op, out: bool) -> str:
 
 
 def _default(parameter: Parameter) -> str:
-    return repr(parameter.default) if isinstance(parameter.default, _LITERALS) else f"default_{parameter.name}"
+    return (
+        repr(parameter.default) if isinstance(parameter.default, _LITERALS) else f"default_{parameter.name}"
+    )
 
 
 def _unwrap_lines(op: Op, parameter: Parameter, position: int, fall: str) -> list[str]:
@@ -159,12 +168,22 @@ def _unwrap_lines(op: Op, parameter: Parameter, position: int, fall: str) -> lis
     typed = op.promote != "none" and parameter.kind not in ("plain", "plain?")
     check: list[str] = []
     if typed and position == 0:
-        check = [f"    dtype = {x}_.dtype", "    if dtype is not float32 and dtype is not float64:", f"        return {fall}"]
+        check = [
+            f"    dtype = {x}_.dtype",
+            "    if dtype is not float32 and dtype is not float64:",
+            f"        return {fall}",
+        ]
     elif typed:
         check = [f"    if {x}_.dtype is not dtype:", f"        return {fall}"]
     absent = [f"{x}_ = {x}_cell = {x}_node = None"]
     if parameter.kind in ("optional", "operand?", "plain?"):
-        body = ["try:", *_in(take), "except AttributeError:", f"    return {fall}", *[c[4:] for c in check + stale]]
+        body = [
+            "try:",
+            *_in(take),
+            "except AttributeError:",
+            f"    return {fall}",
+            *[c[4:] for c in check + stale],
+        ]
         return [f"    if {x} is None:", *_in(_in(absent)), "    else:", *_in(_in(body))]
     return [*_in(["try:", *_in(take), "except AttributeError:", f"    return {fall}"]), *check, *stale]
 
@@ -187,20 +206,29 @@ def _in(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _compute_lines(op: Op) -> list[str]:
-    tensors = [f"{p.name}_" for p in op.parameters if not p.is_static]
-    statics = [p for p in op.parameters if p.is_static]
-    call = f"kernel({', '.join(tensors)})"
-    if op.kernel is None or statics:
-        passed = ", ".join(
-            (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_") for p in op.parameters
+_SYMBOLS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
+
+
+def _compute_lines(op: Op, dunder: bool) -> list[str]:
+    operands = [f"{p.name}_" for p in op.parameters if not p.is_static]
+    statics = [p for p in op.parameters if p.is_static and not (dunder and p.keyword_only)]
+    passed = ", ".join(
+        (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_")
+        for p in op.parameters
+        if not (dunder and p.keyword_only)
+    )
+    compute = f"definition({passed})"
+    if op.kernel is not None:
+        call = f"kernel({', '.join(operands)})"
+        if op.kernel in _SYMBOLS:
+            call = f" {_SYMBOLS[op.kernel]} ".join(operands)
+        usual = " and ".join(
+            f"{p.name} {'is' if p.default is None or isinstance(p.default, bool) else '=='} {_default(p)}"
+            for p in statics
         )
-        full = f"definition({passed})"
-        plain = " and ".join(f"{p.name} is {_default(p)}" for p in statics if isinstance(p.default, (bool, type(None))))
-        simple = op.kernel is not None and len(statics) == plain.count(" is ")
-        call = f"{call} if {plain} else {full}" if simple and plain else full
+        compute = f"{call} if {usual} else {compute}" if usual else call
     return [
-        f"    result = {call}",
+        f"    result = {compute}",
         "    if result.__class__ is not ndarray:",
         "        result = asarray(result)",
         "    made = new(Tensor)",
@@ -214,7 +242,7 @@ def _view_lines(op: Op) -> list[str]:
     return [f"    as_view(made, {first})"] if op.view else []
 
 
-def _record_lines(op: Op, recorded: list[Parameter]) -> list[str]:
+def _record_lines(op: Op, recorded: list[Parameter], dunder: bool) -> list[str]:
     lines: list[str] = []
     if callable(op.node):
         code = op.node.__code__
@@ -224,16 +252,20 @@ def _record_lines(op: Op, recorded: list[Parameter]) -> list[str]:
         lines.append("    node = node_class()")
     lines.append(f"    node.edges = ({', '.join(f'{p.name}_node' for p in recorded)},)")
     lines.append(f"    node.metas = {_metas_expression(op, recorded)}")
-    lines += _save_lines(op, recorded)
+    lines += _save_lines(op, recorded, dunder)
     return [
         *lines,
         "    node.extras = None",
         "    node.freed = False",
         "    node.seq = next(clock)",
         "    frame = getframe(1)",
-        "    if library[frame.f_code.co_filename]:",
-        "        frame = outside(frame)",
-        "    node.code = frame.f_code",
+        "    code = frame.f_code",
+        "    if code is not seen.code:",
+        "        if library[code.co_filename]:",
+        "            frame = outside(frame)",
+        "            code = frame.f_code",
+        "        seen.code = code",
+        "    node.code = code",
         "    node.lasti = frame.f_lasti",
         "    made._node = node",
     ]
@@ -259,7 +291,7 @@ def _metas_expression(op: Op, recorded: list[Parameter]) -> str:
     return f"None if {same} else ({', '.join(shapes)},)"
 
 
-def _save_lines(op: Op, recorded: list[Parameter]) -> list[str]:
+def _save_lines(op: Op, recorded: list[Parameter], dunder: bool) -> list[str]:
     lines: list[str] = []
     static = {p.name for p in op.parameters if p.is_static}
     tensors = {p.name for p in op.parameters if not p.is_static}
@@ -272,7 +304,9 @@ def _save_lines(op: Op, recorded: list[Parameter]) -> list[str]:
                 "node.saved_result_cell = cell", "node.saved_result_version = 0",
             ]  # fmt: skip
         elif name in static:
-            lines.append(f"    node.saved_{name} = {name}")
+            fixed = dunder and next(p for p in op.parameters if p.name == name).keyword_only
+            value = _default(op.parameters[op.index(name)]) if fixed else name
+            lines.append(f"    node.saved_{name} = {value}")
             continue
         elif name in tensors:
             body = [

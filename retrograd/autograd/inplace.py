@@ -63,7 +63,9 @@ def write(target: Tensor, result: Tensor) -> None:
         result = result.to(target.dtype)
         node = result._node
     if not have.flags.writeable:
-        raise RuntimeError("in-place write: the tensor's memory is read-only (it came from a read-only NumPy array)")
+        raise RuntimeError(
+            "in-place write: the tensor's memory is read-only (it came from a read-only NumPy array)"
+        )
     with np.errstate(all="ignore"):
         np.copyto(have, new, casting="unsafe")
     cell = target._version_cell()

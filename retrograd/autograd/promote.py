@@ -16,7 +16,6 @@ PROMOTED = ("tensor", "operand", "optional", "operand?", "tensors")
 """The kinds of parameter that take part in promotion."""
 
 
-
 def common_dtype(values: Sequence[Any]) -> dtypes.dtype:
     """Return the dtype that arrays and Python scalars have in common.
 
@@ -59,7 +58,7 @@ def promote(op: Op, values: list[Any], at: list[int]) -> tuple[dtypes.dtype, np.
     if op.promote == "float" and common.category < dtypes.FLOATING:
         common = dtypes.default.float
     if common.kind not in op.kinds:
-        raise NotImplementedError(f'"{op.torch_name}_cpu" not implemented for \'{common.scalar_name}\'')
+        raise NotImplementedError(f"\"{op.torch_name}_cpu\" not implemented for '{common.scalar_name}'")
     compute = np.dtype(np.float32) if common.np in NARROW else common.np
     for i in at:
         value = values[i]

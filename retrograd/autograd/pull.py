@@ -43,7 +43,10 @@ def pull(node: Any, ct: Any, keep: bool, recorded: bool) -> tuple[Any, ...]:
     if special is not None and special.conjugate:
         cts = [None if c is None else conjugate(c) for c in cts]
     if metas is not None:
-        cts = [None if e is None or c is None else fit(c, m) for c, m, e in zip(cts, metas, node.edges, strict=True)]
+        cts = [
+            None if e is None or c is None else fit(c, m)
+            for c, m, e in zip(cts, metas, node.edges, strict=True)
+        ]
     if not keep:
         free(node)
     return tuple(cts)
@@ -95,7 +98,11 @@ def conjugate(value: Any) -> Any:
     """Return the complex conjugate; the value itself if it is real."""
     if isinstance(value, tuple):
         return tuple(None if v is None else conjugate(v) for v in value)
-    return np.conjugate(value) if getattr(value, "dtype", None) is not None and value.dtype.kind == "c" else value
+    return (
+        np.conjugate(value)
+        if getattr(value, "dtype", None) is not None and value.dtype.kind == "c"
+        else value
+    )
 
 
 def fit(ct: Any, meta: tuple[tuple[int, ...], Any]) -> Any:
@@ -167,11 +174,12 @@ def _recorded(value: Any, edge: Any) -> Any:
 def _check_version(node: Any, value: Any, owner: Any, expected: int) -> None:
     cell = owner._cell
     if cell is not None and cell.count != expected:
-        made_by = _made_by(owner)
+        made_by = made_by(owner)
         raise_modified(node, owner, value.shape, dtypes.of_array(value), expected, made_by)
 
 
-def _made_by(owner: Any) -> str:
+def made_by(owner: Any) -> str:
+    """Return `, which is output 0 of Exp,` for a tensor that a node made; nothing for a leaf."""
     node = getattr(owner, "_node", None)
     if node is None or not getattr(owner, "grad_fn", None):
         return ""

@@ -83,7 +83,11 @@ def save(
         elif name not in by_name:
             parameter, _, what = name.rpartition("_")
             value = values[by_name[parameter]]
-            items = [getattr(v, what, None) for v in value] if isinstance(value, list) else getattr(value, what, ())
+            items = (
+                [getattr(v, what, None) for v in value]
+                if isinstance(value, list)
+                else getattr(value, what, ())
+            )
             setattr(node, f"saved_{name}", items)
         else:
             i = by_name[name]
@@ -94,13 +98,13 @@ def save(
             owners = handles[i] if several else [handles[i]]
             for owner in owners:
                 if isinstance(owner, Tensor) and owner._meta is not None and owner._meta.inference:
-                    raise RuntimeError(_INFERENCE_SAVED)
+                    raise RuntimeError(INFERENCE_SAVED)
             versions = [0 if o._cell is None else o._cell.count for o in owners]
             setattr(node, f"saved_{name}_of", owners if several else owners[0])
             setattr(node, f"saved_{name}_version", versions if several else versions[0])
 
 
-_INFERENCE_SAVED = (
+INFERENCE_SAVED = (
     "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
     "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in "
     "autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."

@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.graph import AccumulateGrad, Cotangents, Node
+from retrograd.autograd.modes import enable_grad, no_grad
 from retrograd.tensor import Tensor, wrap
 
 
 def before(node: Node, ct: Any, recorded: bool) -> Any:
     """Run what wants to see or replace a node's cotangent before its pullback."""
+    with enable_grad() if recorded else no_grad():
+        return _before(node, ct, recorded)
+
+
+def _before(node: Node, ct: Any, recorded: bool) -> Any:
     extras = node.extras
     assert extras is not None
     for hook in list(extras.tensor.values()):
@@ -39,7 +45,8 @@ def after(node: Node, cts: tuple[Any, ...], ct: Any, recorded: bool) -> tuple[An
     assert node.extras is not None
     given = _tuple(ct)
     for hook in list(node.extras.post.values()):
-        answer = hook(tuple(None if c is None else _tensor(c) for c in cts), given)
+        with enable_grad() if recorded else no_grad():
+            answer = hook(tuple(None if c is None else _tensor(c) for c in cts), given)
         if answer is not None:
             answer = answer if isinstance(answer, tuple) else (answer,)
             cts = tuple(_replaced(hook, a, c, recorded) for a, c in zip(answer, cts, strict=True))
@@ -49,7 +56,8 @@ def after(node: Node, cts: tuple[Any, ...], ct: Any, recorded: bool) -> tuple[An
 def run_post_accumulate(node: AccumulateGrad) -> None:
     """Run the hooks that want a leaf after its gradient was accumulated."""
     for hook in list((node.post or {}).values()):
-        answer = hook(node.variable)
+        with no_grad():
+            answer = hook(node.variable)
         if answer is not None:
             raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 

@@ -20,6 +20,17 @@ class _Library(dict[str, bool]):
 library = _Library()
 
 
+class _Seen:
+    """The code object that the last recorded call came from: usually the next one's too, and known to be the user's."""
+
+    __slots__ = ("code",)
+    code: CodeType | None
+
+
+seen = _Seen()
+seen.code = None
+
+
 def outside(frame: FrameType) -> FrameType:
     """Return the nearest frame, from `frame` outwards, that is not retrograd's own; the outermost if all are."""
     while library[frame.f_code.co_filename] and frame.f_back is not None:

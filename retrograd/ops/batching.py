@@ -47,7 +47,9 @@ def pointwise(op: Any, size: int, args: Sequence[Any], dims: Dims) -> Any:
 
 def reduction(op: Any, size: int, args: Sequence[Any], dims: Dims) -> Any:
     """Move the batch to the front and shift the reduced dimensions behind it."""
-    ready = [a if p.is_static else spread(a, d, size) for p, a, d in zip(op.parameters, args, dims, strict=True)]
+    ready = [
+        a if p.is_static else spread(a, d, size) for p, a, d in zip(op.parameters, args, dims, strict=True)
+    ]
     rank = next(np.ndim(a) for p, a in zip(op.parameters, ready, strict=True) if not p.is_static) - 1
     for i, parameter in enumerate(op.parameters):
         if parameter.name == "dim":

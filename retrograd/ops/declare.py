@@ -26,6 +26,9 @@ Definitions and rules may use operators, indexing with basic indices, `.shape`, 
 some op declares to answer (`numpy=`), `retrograd.ops.helpers`, and other ops, which can be called on any arrays. They
 never write in place and never call methods of arrays. An op whose definition cannot keep to that is `primitive`.
 
+`kernel=` names the NumPy ufunc that the definition is when static parameters have their defaults: a fast path beside
+the definition, tested against it.
+
 Rules are transposes, not adjoints: no rule conjugates. For complex numbers the engine conjugates the cotangent on the
 way in and the result on the way out, which is right for every holomorphic op; the others declare
 `holomorphic=False` and write their adjoint themselves.
@@ -248,7 +251,9 @@ def declare(
     TABLE[op.name] = op
     for function, adapt in op.numpy.items():
         if function in NUMPY:
-            raise DeclarationError(f"op {op.name}: {function} is answered by {NUMPY[function][0].name} already")
+            raise DeclarationError(
+                f"op {op.name}: {function} is answered by {NUMPY[function][0].name} already"
+            )
         NUMPY[function] = (op, adapt)
     return op
 

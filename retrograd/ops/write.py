@@ -32,7 +32,9 @@ def geometry_of(view: np.ndarray[Any, Any], base: np.ndarray[Any, Any]) -> Any:
         base.size
     ).reshape(base.shape)
     strides = [s // size * positions.itemsize for s in view.strides]
-    return np.ndarray(view.shape, np.intp, positions, (start + offset) // size * positions.itemsize, strides).copy()
+    return np.ndarray(
+        view.shape, np.intp, positions, (start + offset) // size * positions.itemsize, strides
+    ).copy()
 
 
 def _place(array: Any, geometry: Any) -> Any:
@@ -166,7 +168,9 @@ def fill(input: Array, value: Operand) -> Array:
         raise RuntimeError(
             f"fill_ only supports 0-dimension value tensor but got tensor with {np.ndim(value)} dimensions."
         )
-    return np.broadcast_to(cast(value if isinstance(value, np.ndarray) else np.asarray(value), input.dtype), input.shape)
+    return np.broadcast_to(
+        cast(value if isinstance(value, np.ndarray) else np.asarray(value), input.dtype), input.shape
+    )
 
 
 @general(

@@ -1,10 +1,10 @@
 """The generator of random bits: MT19937 with torch's seeding, torch's state bytes, torch's order of draws.
 
-NumPy has the same engine in C and vectorised; this class adds what torch keeps beside it: the seed that was asked
-for, the second half of a pair of normal samples, and a byte format for all of it.
+NumPy has the same engine in C and vectorised; this class adds what torch keeps beside it: the seed that was
+asked for, the second half of a pair of normal samples, and a byte format for all of it.
 
-Source: M. Matsumoto, T. Nishimura, "Mersenne Twister" (1998). The layout of the state and the way that draws follow
-one another were found by watching torch 2.13.
+Source: M. Matsumoto, T. Nishimura, "Mersenne Twister" (1998). The layout of the state and the way that draws
+    follow one another were found by watching torch 2.13.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import math
 import operator
 import os
 import struct
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 DEFAULT_SEED = 67280421310721  # what torch starts from when nobody seeds
 _WORDS = 624  # of state; a draw that finds them used up makes 624 new ones
-_SMALL = 64  # draws up to which `random_raw` (0.5 us a call, 8 bytes a draw) beats `integers` (5 us, 4 bytes)
+_FEW_PAIRS = 8  # pairs of normals up to which the math module is faster than seven NumPy calls
+_SMALL = 2048  # draws up to which `random_raw` (0.5 us a call, 8 bytes a draw) beats `integers` (5 us a call)
 
-# seed, draws left before new words are made (counting that one), is seeded, next word | the words, 64 bits each |
-# two unused doubles around the kept normal, whether one is kept | a kept float32 normal, which no CPU draw uses
+# seed, draws left before new words are made (counting that one), is seeded, next word | the words, 64 bits
+# each | two unused doubles around the kept normal, whether one is kept | a float32 normal, which no draw uses
 _HEAD = struct.Struct("<QiiQ")
 _TAIL = struct.Struct("<8xd8xi4xf?3x")
 STATE_BYTES = _HEAD.size + 8 * _WORDS + _TAIL.size  # 5056
@@ -33,8 +35,8 @@ class Generator:
 
     A state saved by torch restores here and the reverse.
 
-    Source: names and behaviour follow torch.Generator. States travel as uint8 arrays. `manual_seed` also takes NumPy
-        integers. A state that no sequence of draws reaches is refused, where torch takes some of them.
+    Source: names and behaviour follow torch.Generator. States travel as uint8 arrays. `manual_seed` also
+        takes NumPy integers. A state that no sequence of draws reaches is refused; torch takes some of them.
 
     Example:
         >>> generator = Generator().manual_seed(0)
@@ -42,11 +44,15 @@ class Generator:
         (0, [2357136044, 2546248239])
     """
 
-    __slots__ = ("__weakref__", "_bits", "_integers", "_is_fresh", "_kept_float", "_kept_normal", "_reseed", "_seed")
+    __slots__ = (
+        "__weakref__", "_bits", "_integers", "_is_fresh", "_kept_float", "_kept_normal", "_reseed", "_seed",
+    )  # fmt: skip
 
     def __init__(self, device: Any = "cpu") -> None:
         if str(device) not in ("cpu", "cpu:0"):
-            raise RuntimeError(f"Generator: expected device 'cpu'; got {str(device)!r}; only the CPU draws random numbers")
+            raise RuntimeError(
+                f"Generator: expected device 'cpu'; got {str(device)!r}; only the CPU draws random numbers"
+            )
         self._bits = np.random.MT19937()
         self._reseed = np.random.RandomState(self._bits).seed  # the seeding of 2002, which everyone shares
         # full-range integers are the raw stream; this bound method is the fastest vectorised way to it
@@ -65,7 +71,7 @@ class Generator:
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream that belongs to `seed` and return self; a negative seed counts back from 2**64."""
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")  # noqa: TRY004 - torch's type
         seed = operator.index(seed)
         if not -(2**63) <= seed < 2**64:
             raise ValueError("Overflow when unpacking long long")
@@ -108,7 +114,8 @@ class Generator:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if state.size != STATE_BYTES:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {STATE_BYTES} but found the input RNG state size to be {state.size}"
+                f"Expected a CPUGeneratorImplState of size {STATE_BYTES} "
+                f"but found the input RNG state size to be {state.size}"
             )
         packed = state.tobytes()
         seed, left, is_seeded, upcoming = _HEAD.unpack_from(packed)
@@ -197,28 +204,32 @@ class Generator:
         """
         if not count:
             return np.empty(0)
-        kept, self._kept_normal = self._kept_normal, None
-        start = 0 if kept is None else 1
-        pairs = (count - start + 1) // 2
-        if pairs <= 8:  # a few: the math module is faster than seven NumPy calls
-            uniform = self.doubles(2 * pairs).tolist()
-            samples = [] if kept is None else [kept]
-            for angle, radius in zip(uniform[::2], uniform[1::2]):
-                length, turn = math.sqrt(-2.0 * math.log1p(-radius)), 2.0 * math.pi * angle
-                samples += (length * math.cos(turn), length * math.sin(turn))
-            drawn = np.array(samples)
+        kept = [] if self._kept_normal is None else [self._kept_normal]
+        pairs = (count - len(kept) + 1) // 2
+        uniform = self.doubles(2 * pairs)
+        if pairs <= _FEW_PAIRS:
+            points = [_point(*pair) for pair in uniform.reshape(-1, 2).tolist()]
+            drawn = np.array([*kept, *chain.from_iterable(points)])
         else:
-            drawn = np.empty(start + 2 * pairs)
-            drawn[:start] = kept
-            planes = self.doubles(2 * pairs).reshape(pairs, 2)
-            length, turn = np.sqrt(-2.0 * np.log1p(-planes[:, 1])), 2.0 * math.pi * planes[:, 0]
-            np.multiply(length, np.cos(turn), out=drawn[start::2])
-            np.multiply(length, np.sin(turn), out=drawn[start + 1 :: 2])
-        if drawn.size > count:
-            self._kept_normal = float(drawn[count])
+            drawn = np.empty(len(kept) + 2 * pairs)
+            drawn[: len(kept)] = kept
+            turn, length = 2.0 * math.pi * uniform[::2], np.sqrt(-2.0 * np.log1p(-uniform[1::2]))
+            np.multiply(length, np.cos(turn), out=drawn[len(kept) :: 2])
+            np.multiply(length, np.sin(turn), out=drawn[len(kept) + 1 :: 2])
+        # what is kept is part of the state, so it is computed to torch's last bit
+        self._kept_normal = _point(*uniform[-2:].tolist())[1] if drawn.size > count else None
         return drawn[:count]
+
+
+def _point(angle: float, radius: float) -> tuple[float, float]:
+    """Return the two normal samples that two uniforms give."""
+    turn, length = 2.0 * math.pi * angle, math.sqrt(-2.0 * math.log1p(-radius))
+    return length * math.cos(turn), length * math.sin(turn)
 
 
 def _restore(state: np.ndarray) -> Generator:
     """Rebuild a pickled generator."""
     return Generator().set_state(state)
+
+
+default_generator = Generator()

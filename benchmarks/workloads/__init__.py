@@ -1,0 +1,33 @@
+"""What is raced: each workload is one source for every contender, with its module passed in as `torch`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Step = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of the table.
+
+    `build` makes a step out of a module that is, or stands for, torch. A step does its work `repeat` times,
+    to be well above the noise of the timer; times are reported per repetition. `jax` makes the same step for
+    JAX, whose programs read differently. `target` is the ratio to torch's time that the project aims at.
+    """
+
+    name: str
+    build: Callable[[Any], Step]
+    repeat: int = 1
+    target: float | None = None
+    jax: Callable[[], Step] | None = None
+
+
+def collect() -> dict[str, Workload]:
+    """Return all workloads by name, in the order of the table."""
+    from workloads import elementwise, matmul, networks, ops
+
+    groups = (ops, elementwise, networks, matmul)
+    return {workload.name: workload for group in groups for workload in group.WORKLOADS}

@@ -1,0 +1,72 @@
+"""What reductions share: which axes, how many elements, and a cotangent spread over them again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from retrograd.ops.helpers import keep_dims, wrap_dim, wrap_dims
+
+
+def axes(dim: Any, ndim: int) -> Any:
+    """Return `dim` as NumPy's axis: None for all, an int, or a tuple; torch's empty list means all.
+
+    Raises:
+        IndexError: there is no such dimension.
+        RuntimeError: a dimension is named twice.
+    """
+    if dim is None or (dim.__class__ is int and -ndim <= dim < ndim):
+        return dim
+    if isinstance(dim, int):
+        wrap_dim(dim, ndim)
+        return None if ndim == 0 else dim
+    found = wrap_dims(dim, ndim)
+    return None if len(found) == ndim else found
+
+
+def size_along(dim: Any, shape: Sequence[int]) -> int:
+    """Return how many elements a reduction over `dim` puts into one."""
+    if dim is None:
+        return math.prod(shape)
+    return math.prod(shape[d] for d in wrap_dims(dim, len(shape))) if shape else 1
+
+
+def spread(ct: Any, dim: Any, keepdim: bool, shape: Sequence[int]) -> Any:
+    """Return a reduction's cotangent repeated over the reduced dimensions, without copying."""
+    if ct.__class__ is np.ndarray and ct.ndim == 0:  # what np.broadcast_to does in five times the time
+        made = np.ndarray(shape, ct.dtype, ct, 0, (0,) * len(shape))
+        made.flags.writeable = False
+        return made
+    return np.broadcast_to(keep_dims(ct, dim, keepdim, shape), shape)
+
+
+def kept(result: Any, dim: Any, keepdim: bool, shape: Sequence[int]) -> Any:
+    """Return a reduction's result with the reduced dimensions as size 1."""
+    return keep_dims(result, dim, keepdim, shape)
+
+
+def refuse_empty(name: str, dim: Any, shape: Sequence[int]) -> None:
+    """Refuse to take an extreme of nothing.
+
+    Raises:
+        RuntimeError: all of an empty tensor.
+        IndexError: a dimension of size 0.
+    """
+    if math.prod(shape):
+        return
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        hint = "" if name.startswith("arg") else " Specify the reduction dim with the 'dim' argument."
+        raise (IndexError if name.startswith("arg") else RuntimeError)(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0.{hint}"
+        )
+    for d in wrap_dims(dim, len(shape)):
+        if shape[d] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+def narrow(x: Any) -> bool:
+    """Return whether an array is float16 or bfloat16: computed in float32."""
+    return x.dtype.itemsize == 2 and x.dtype.kind in "fV"

@@ -1,0 +1,258 @@
+"""The largest and the smallest over dimensions, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from retrograd.ops import samples
+from retrograd.ops.axes import axes, kept, refuse_empty, spread
+from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
+from retrograd.ops.families import reduction
+from retrograd.ops.helpers import name_of, wrap_dim
+
+
+def _distinct() -> Iterator[Sample]:
+    x = samples.ramp(-1.9, 3.1, 2, 3, 2)
+    yield sample(x)
+    yield sample(np.array(1.7))
+    yield sample(np.array([1.0, 3.0, 3.0, 3.0]), grad=False)
+
+
+def _empty() -> Iterator[ErrorSample]:
+    yield error(RuntimeError, "Expected reduction dim to be specified for input.numel() == 0", np.zeros(0))
+
+
+def _share(x: Any, result: Any, dim: Any) -> Any:
+    """Return what part of a reduction's cotangent each element gets: those equal to the result, evenly."""
+    chosen = (x == result) | ((x != x) & (result != result))
+    return chosen / np.sum(chosen, axis=dim, keepdims=True)
+
+
+def _shared(ct: Any, input: Any, result: Any) -> Any:
+    return ct * as_type(_share(input, result, None), ct)
+
+
+def as_type(x: Any, like: Any) -> Any:
+    """Return `x` in the dtype of `like`, which a product with it then keeps."""
+    from retrograd.ops.helpers import cast, numpy_dtype
+
+    return cast(x, numpy_dtype(like.dtype))
+
+
+@reduction(
+    node="MaxBackward1",
+    input=_shared,
+    jvp={"input": lambda t, input, result: np.sum(_shared(t, input, result))},
+    kinds="buif",
+    samples=_distinct,
+    errors=_empty,
+    places="",
+    torch_name="max",
+)
+def max_all(input: Array) -> Array:
+    """Compute the largest element; equal ones share the gradient evenly."""
+    refuse_empty("max", None, input.shape)
+    return np.max(input)
+
+
+@reduction(
+    node="MinBackward1",
+    input=_shared,
+    jvp={"input": lambda t, input, result: np.sum(_shared(t, input, result))},
+    kinds="buif",
+    samples=_distinct,
+    errors=_empty,
+    places="",
+    torch_name="min",
+)
+def min_all(input: Array) -> Array:
+    """Compute the smallest element; equal ones share the gradient evenly."""
+    refuse_empty("min", None, input.shape)
+    return np.min(input)
+
+
+# ---- along one dimension, with indices ----
+
+
+def chosen(indices: Any, dim: int, keepdim: bool, shape: Any) -> Any:
+    """Return the mask, in the input's shape, of the elements that `indices` (one per row along `dim`) choose."""
+    if not shape:
+        return np.array(True)
+    at = wrap_dim(dim, len(shape))
+    places = np.reshape(np.arange(shape[at]), (-1, *(1,) * (len(shape) - at - 1)))
+    return kept(indices, dim, keepdim, shape) == places
+
+
+def selected_rule(ct: Any, result: Any, dim: int, keepdim: bool, input_shape: Any) -> Any:
+    """Return the cotangent of what was selected, 0 elsewhere."""
+    return np.where(chosen(result[1], dim, keepdim, input_shape), kept(ct, dim, keepdim, input_shape), 0)
+
+
+def selected_tangent(t: Any, result: Any, dim: int, keepdim: bool, input_shape: Any) -> Any:
+    """Return the tangent of what was selected."""
+    if not input_shape:
+        return t
+    return np.sum(np.where(chosen(result[1], dim, keepdim, input_shape), t, 0), axis=dim, keepdims=keepdim)
+
+
+def select(input: Any, dim: int, keepdim: bool, find: Any) -> tuple[Any, Any]:
+    """Return the elements that `find` (an argmax) finds along `dim`, and their indices."""
+    at = wrap_dim(dim, input.ndim)
+    if input.ndim == 0:
+        return input.copy(), np.zeros((), np.int64)
+    indices = np.expand_dims(find(input, at), at).astype(np.int64, copy=False)
+    values = np.take_along_axis(input, indices, at)
+    return (values, indices) if keepdim else (np.squeeze(values, at), np.squeeze(indices, at))
+
+
+def _empty_dim() -> Iterator[ErrorSample]:
+    yield error(IndexError, "Expected reduction dim 1 to have non-zero size.", np.zeros((3, 0)), 1)
+    yield error(IndexError, "Dimension out of range", np.zeros((3, 2)), 2)
+
+
+_with_indices: dict[str, Any] = {
+    "input": selected_rule,
+    "jvp": {"input": selected_tangent},
+    "outputs": ("values", "indices"),
+    "differentiable_outputs": (0,),
+    "kinds": "buif",
+    "samples": samples.along_one,
+    "errors": _empty_dim,
+}
+
+
+@reduction(node="MaxBackward0", places="", torch_name="max", **_with_indices)
+def max_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """Find the largest along a dimension, and where it is; the gradient goes to that one."""
+    refuse_empty("max", dim, input.shape)
+    return select(input, dim, keepdim, np.argmax)
+
+
+@reduction(node="MinBackward0", places="", torch_name="min", **_with_indices)
+def min_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """Find the smallest along a dimension, and where it is; the gradient goes to that one."""
+    refuse_empty("min", dim, input.shape)
+    return select(input, dim, keepdim, np.argmin)
+
+
+# ---- over several dimensions ----
+
+
+def _several() -> Iterator[Sample]:
+    yield from samples.reducible()
+    yield sample(np.array([[1.0, 3.0, 3.0]]), 1, grad=False)
+
+
+def _extreme_rule(ct: Any, input: Any, result: Any, dim: Any, keepdim: bool) -> Any:
+    axis = axes(dim, input.ndim)
+    part = _share(input, spread(result, axis, keepdim, input.shape), axis)
+    return spread(ct, axis, keepdim, input.shape) * as_type(part, ct)
+
+
+def _extreme_tangent(t: Any, input: Any, result: Any, dim: Any, keepdim: bool) -> Any:
+    axis = axes(dim, input.ndim)
+    part = _share(input, spread(result, axis, keepdim, input.shape), axis)
+    return np.sum(t * as_type(part, t), axis=axis, keepdims=keepdim)
+
+
+def _numpy_extreme(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    return a, () if axis is None else axis, keepdims
+
+
+@reduction(
+    node="AmaxBackward0",
+    input=_extreme_rule,
+    jvp={"input": _extreme_tangent},
+    kinds="buif",
+    samples=_several,
+    errors=_empty,
+    numpy={np.max: _numpy_extreme},
+)
+def amax(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
+    """Compute the largest over `dim` (all dimensions when empty); equal ones share the gradient evenly."""
+    refuse_empty("amax", dim, input.shape)
+    return np.max(input, axes(dim, input.ndim), keepdims=keepdim)
+
+
+@reduction(
+    node="AminBackward0",
+    input=_extreme_rule,
+    jvp={"input": _extreme_tangent},
+    kinds="buif",
+    samples=_several,
+    errors=_empty,
+    numpy={np.min: _numpy_extreme},
+)
+def amin(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
+    """Compute the smallest over `dim` (all dimensions when empty); equal ones share the gradient evenly."""
+    refuse_empty("amin", dim, input.shape)
+    return np.min(input, axes(dim, input.ndim), keepdims=keepdim)
+
+
+def _both_rule(ct: Any, input: Any, result: Any, dim: Any, keepdim: bool) -> Any:
+    parts = [
+        _extreme_rule(c, input, r, dim, keepdim) for c, r in zip(ct, result, strict=True) if c is not None
+    ]
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+def _keyword_dims() -> Iterator[Sample]:
+    x = samples.ramp(-1.9, 3.1, 2, 3, 2)
+    yield sample(x)
+    yield sample(x, dim=1)
+    yield sample(x, dim=-1, keepdim=True)
+    yield sample(np.array(1.7), dim=0)
+
+
+@reduction(
+    node="AminmaxBackward0",
+    input=_both_rule,
+    jvp={
+        "input": lambda t, input, result, dim, keepdim: tuple(
+            _extreme_tangent(t, input, r, dim, keepdim) for r in result
+        )
+    },
+    outputs=("min", "max"),
+    kinds="buif",
+    samples=_keyword_dims,
+)
+def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Array]:
+    """Compute the smallest and the largest along a dimension, or of all."""
+    if not input.size:
+        if dim is None:
+            raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        refuse_empty("aminmax", dim, input.shape)
+    axis = axes(dim, input.ndim)
+    return np.min(input, axis, keepdims=keepdim), np.max(input, axis, keepdims=keepdim)
+
+
+# ---- indices alone ----
+
+
+def _numpy_arg(a: Any, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
+    return a, axis, keepdims
+
+
+def _found(find: Any, name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
+    if input.dtype.kind in "bc":
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{name_of(input)}'")
+    refuse_empty(name, dim, input.shape)
+    axis = None if dim is None else wrap_dim(dim, input.ndim)
+    if input.ndim == 0:
+        return np.zeros((), np.int64)
+    return find(input, axis, keepdims=keepdim).astype(np.int64, copy=False)
+
+
+@reduction(promote="none", samples=samples.along_one, numpy={np.argmax: _numpy_arg})
+def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """Find where the largest is: along a dimension, or in the flattened tensor."""
+    return _found(np.argmax, "argmax", input, dim, keepdim)
+
+
+@reduction(promote="none", samples=samples.along_one, numpy={np.argmin: _numpy_arg})
+def argmin(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """Find where the smallest is: along a dimension, or in the flattened tensor."""
+    return _found(np.argmin, "argmin", input, dim, keepdim)

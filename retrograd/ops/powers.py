@@ -1,0 +1,199 @@
+"""Powers, roots and magnitudes, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from retrograd.ops import samples
+from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sample
+from retrograd.ops.families import pointwise
+from retrograd.ops.pointwise import zeros_as
+
+
+def _powers() -> Iterator[Sample]:
+    x = samples.ramp(0.4, 3.0, 2, 3)
+    yield sample(x, np.array([0.5, -1.5, 2.0]))
+    for exponent in (2, 3, 0, 1, -1, 0.5, -2.5):
+        yield sample(x, exponent)
+    yield sample(2.5, x)
+    yield sample(np.array(1.5), x)
+
+
+def _negative_powers() -> Iterator[ErrorSample]:
+    yield error(RuntimeError, "Integers to negative integer powers are not allowed.", np.array([2]), -1)
+
+
+def _power_node(input: Any, exponent: Any) -> str:
+    if isinstance(exponent, (int, float, complex)):
+        return "PowBackward0"
+    return "PowBackward2" if isinstance(input, (int, float, complex)) else "PowBackward1"
+
+
+def _power_rule(ct: Any, input: Any, exponent: Any) -> Any:
+    """Return ct * exponent * input**(exponent - 1), which is 0 wherever the exponent is, whatever the input."""
+    if isinstance(exponent, (int, float, complex)):
+        if exponent == 2:
+            return ct * (input + input)
+        return zeros_as(ct) if exponent == 0 else ct * (exponent * input ** (exponent - 1))
+    return np.where(exponent == 0, 0, ct * (exponent * input ** (exponent - 1)))
+
+
+def _exponent_rule(ct: Any, input: Any, exponent: Any, result: Any) -> Any:
+    """Return ct * result * log(input), which is 0 where 0 is raised to a power that is not negative."""
+    at_zero = (input == 0) & (np.real(exponent) >= 0)
+    return np.where(at_zero, 0, ct * (result * np.log(input)))
+
+
+@pointwise(
+    node=_power_node,
+    input=_power_rule,
+    exponent=_exponent_rule,
+    samples=_powers,
+    errors=_negative_powers,
+    numpy=np.power,
+)
+def pow(input: Operand, exponent: Operand) -> Array:
+    """Raise to a power elementwise: input ** exponent.
+
+    Raises:
+        RuntimeError: an integer tensor to a negative Python number.
+    """
+    if exponent.__class__ is int and exponent == 3:
+        return input * input * input
+    kind = getattr(input, "dtype", _FLOAT).kind
+    if kind in "biu" and getattr(exponent, "dtype", _FLOAT).kind in "biu":
+        return _whole_power(input, exponent)
+    return input**exponent
+
+
+_FLOAT = np.dtype(float)
+
+
+def _whole_power(input: Any, exponent: Any) -> Any:
+    """Return an integer power; a negative exponent gives the reciprocal rounded towards zero."""
+    if input.dtype.kind == "b":
+        return input | ~exponent
+    base = np.where((exponent < 0) & (input == 0), 0, input)
+    power = base ** np.absolute(exponent)
+    return np.where((exponent < 0) & (np.absolute(input) != 1), input.dtype.type(0), power)
+
+
+@pointwise(node="PowBackward0", input=lambda ct, input: ct * (input + input), samples=samples.real, numpy=np.square)
+def square(input: Array) -> Array:
+    """Compute input * input."""
+    return input * input if input.dtype.kind != "b" else np.multiply(input, input, dtype=np.int64)
+
+
+@pointwise(
+    node="SqrtBackward0",
+    input=lambda ct, result: ct / (result + result),
+    promote="float",
+    samples=samples.positive,
+    numpy=np.sqrt,
+)
+def sqrt(input: Array) -> Array:
+    """Compute the square root; NaN for negative numbers."""
+    return np.sqrt(input)
+
+
+@pointwise(
+    node="RsqrtBackward0",
+    input=lambda ct, result: ct * (-0.5 * (result * result * result)),
+    promote="float",
+    samples=samples.positive,
+)
+def rsqrt(input: Array) -> Array:
+    """Compute 1 / sqrt(input)."""
+    return 1 / np.sqrt(input)
+
+
+@pointwise(
+    node="ReciprocalBackward0",
+    input=lambda ct, result: -ct * (result * result),
+    promote="float",
+    samples=samples.positive,
+    numpy=np.reciprocal,
+)
+def reciprocal(input: Array) -> Array:
+    """Compute 1 / input."""
+    return 1 / input
+
+
+@pointwise(
+    node="AbsBackward0",
+    input=lambda ct, input: ct * np.sign(input),
+    jvp={"input": lambda t, input: np.real(np.conjugate(np.sign(input)) * t)},
+    holomorphic=False,
+    samples=samples.real,
+    kinds="uifc",
+    aliases="absolute",
+    numpy=np.absolute,
+)
+def abs(input: Array) -> Array:
+    """Compute the magnitude; its derivative at 0 is taken as 0."""
+    return np.absolute(input)
+
+
+@pointwise(
+    node="SgnBackward0",
+    input=lambda ct, input, result: _sgn_rule(ct, input, result),
+    holomorphic=False,
+    samples=samples.kinked(samples.real),
+    numpy=np.sign,
+)
+def sgn(input: Array) -> Array:
+    """Compute input / |input|: the sign of a number, the direction of a complex one; 0 at 0."""
+    return np.sign(input) if input.dtype.kind != "b" else input
+
+
+def _sgn_rule(ct: Any, input: Any, result: Any) -> Any:
+    """Return the part of ct across the direction of `input`, over its magnitude; 0 for real numbers."""
+    if input.dtype.kind != "c" and not getattr(input.dtype, "is_complex", False):
+        return zeros_as(ct)
+    size = np.absolute(input)
+    across = ct - result * np.real(np.conjugate(result) * ct)
+    return np.where(size == 0, 0, across / np.where(size == 0, 1, size))
+
+
+@pointwise(
+    node="SignBackward0",
+    input=lambda ct: zeros_as(ct),
+    samples=samples.kinked(samples.real),
+)
+def sign(input: Array) -> Array:
+    """Compute -1, 0 or 1."""
+    if input.dtype.kind == "c":
+        raise NotImplementedError(
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
+        )
+    return input if input.dtype.kind == "b" else np.sign(input)
+
+
+@pointwise(
+    node="HypotBackward0",
+    input=lambda ct, input, result: ct * (input / result),
+    other=lambda ct, other, result: ct * (other / result),
+    samples=samples.pairs,
+    kinds="f",
+    numpy=np.hypot,
+)
+def hypot(input: Array, other: Array) -> Array:
+    """Compute sqrt(input**2 + other**2) without overflow between."""
+    return np.hypot(input, other)
+
+
+@pointwise(
+    node="CopysignBackward0",
+    input=lambda ct, input, result: np.where(input == 0, 0, ct * (result / input)),
+    other=lambda ct: zeros_as(ct),
+    promote="float",
+    samples=samples.pairs_and_numbers,
+    kinds="f",
+    numpy=np.copysign,
+)
+def copysign(input: Array, other: Operand) -> Array:
+    """Give the magnitude of `input` the sign of `other`."""
+    return np.copysign(input, other)

@@ -1,0 +1,42 @@
+"""What all tests share: seeds, one thread, torch as the oracle where it is installed, and a count of what it missed."""
+
+from __future__ import annotations
+
+import os
+
+# Before NumPy and torch load: containers share cores, and threads that wait for each other cost more than they give.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import importlib
+import random
+
+import numpy as np
+import pytest
+
+NO_TORCH = "torch is not installed"
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Give every test the same random numbers, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - for code under test that draws from NumPy's global generator
+    importlib.import_module("retrograd").manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def torch_or_skip():
+    """Give the installed torch, with one thread; skip the test where there is none."""
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        pytest.skip(NO_TORCH)
+    torch.set_num_threads(1)
+    return torch
+
+
+def pytest_terminal_summary(terminalreporter):
+    missed = [r for r in terminalreporter.stats.get("skipped", []) if NO_TORCH in str(r.longrepr)]
+    if missed:
+        terminalreporter.write_line(f"{len(missed)} tests against torch were skipped: {NO_TORCH}")

@@ -1,0 +1,223 @@
+"""What torch says of an op: the same call through both libraries, compared in value, dtype, shape and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import retrograd
+from ops.convert import (
+    arrays_of, changed, difference, fail, flat, in_dtype, is_inexact, mapped, public, random_like, rng_for,
+)  # fmt: skip
+from retrograd import dtypes
+from retrograd.autograd.engine import grad as gradients
+from retrograd.ops.declare import TABLE, Op, Sample
+from retrograd.tensor import Tensor, wrap
+
+TRIED = tuple(
+    dtypes.BY_NAME[n]
+    for n in ("float64", "float32", "float16", "bfloat16", "complex64", "complex128", "int64", "uint8", "bool")
+)
+# (relative, absolute as a part of the largest element): rounding differs between equally good implementations. In
+# 16 bits one rounding is 5e-4 or 4e-3; gradients are rounded several times.
+TOLERANCES = {
+    "float64": (1e-9, 1e-10), "complex128": (1e-9, 1e-10), "float32": (2e-5, 1e-5), "complex64": (2e-5, 1e-5),
+    "float16": (2e-3, 2e-3), "bfloat16": (1.6e-2, 1.6e-2),
+}  # fmt: skip
+GRADIENT_TOLERANCES = TOLERANCES | {"float16": (1e-2, 1e-2), "bfloat16": (5e-2, 5e-2)}
+
+NO_COUNTERPART: dict[str, str] = {}
+"""Public ops that torch does not have under a public name, and why."""
+
+
+def counterpart(op: Op, torch: Any) -> Any:
+    """Return torch's public function for an op; None where the op is internal or torch has none."""
+    for place in op.places:
+        owner = torch
+        for part in () if place == "torch" else place.split("."):
+            owner = getattr(owner, part, None)
+        found = getattr(owner, op.torch_name, None)
+        if found is not None:
+            return found
+    return None
+
+
+def without_counterpart(torch: Any) -> list[str]:
+    """Return the public ops that torch lacks."""
+    return [op.name for op in TABLE.values() if op.places and counterpart(op, torch) is None]
+
+
+def check_against_torch(op: Op, sample: Sample, torch: Any, dtype: dtypes.dtype, *, at_edges: bool = False) -> bool:
+    """Compare a sample in one dtype; false where torch does not take it."""
+    form = in_dtype(op, sample, dtype)
+    if form is None:
+        return False
+    theirs = _Theirs(op, form, torch)
+    if not theirs.run():
+        return False
+    ours = _Ours(op, form, at_edges)
+    try:
+        ours.run(theirs.wanted)
+    except Exception as error:  # noqa: BLE001 - torch gave an answer
+        fail(op, form, f"{dtype.name}: raised {type(error).__name__}: {error}; torch gave an answer")
+    _compare_results(op, form, dtype, theirs, ours)
+    if theirs.recorded:
+        _compare_gradients(op, form, dtype, theirs, ours)
+    return True
+
+
+def odd_samples(op: Op, sample: Sample) -> Iterator[Sample]:
+    """Give a sample's relatives at the edges: empty, 0-dim, and with NaN, infinities and zeros where it is pointwise."""
+    yield changed(op, sample, lambda p, x: x[:0] if x.ndim else x)
+    yield changed(op, sample, lambda p, x: x.reshape(-1)[0].reshape(()) if x.size else x)
+    if op.family == "pointwise":
+        specials = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-30, 3e38, 2.5])
+        rng = rng_for(op, "specials")
+        yield changed(op, sample, lambda p, x: rng.permutation(specials) if is_inexact(x) and x.ndim else x)
+
+
+class _Theirs:
+    """A sample in torch. Gradients are asked for everywhere, or where we have rules if torch refuses that."""
+
+    def __init__(self, op: Op, sample: Sample, torch: Any) -> None:
+        self.op, self.sample, self.torch = op, sample, torch
+        self.function = counterpart(op, torch)
+        self.results: list[Any] = []
+        self.leaves: list[Any] = []
+        self.wanted: list[bool] = []
+        self.error: Exception | None = None
+
+    def run(self) -> bool:
+        """Run with gradients for as many arguments as torch takes them for; false if it does not run at all."""
+        inexact = [is_inexact(x) for _, x in arrays_of(self.op, self.sample)]
+        ruled = [i and p.name in self.op.rules for i, (p, _) in zip(inexact, arrays_of(self.op, self.sample), strict=True)]
+        for wanted in (inexact, ruled, [False] * len(inexact)):
+            self.wanted = wanted
+            try:
+                self._run()
+            except Exception as error:  # noqa: BLE001 - torch refuses in many ways
+                self.error = error
+            else:
+                return True
+        return False
+
+    def _run(self) -> None:
+        self.leaves = []
+        self.tensors: list[Any] = []
+        args, kwargs = mapped(self.op, self.sample, lambda p, x: self._tensor(x))
+        args = [_translated(a, self.torch) for a in args]
+        kwargs = {k: _translated(v, self.torch) for k, v in kwargs.items()}
+        self.torch.manual_seed(0)
+        self.results = flat(self.function(*args, **kwargs))
+
+    def _tensor(self, x: np.ndarray) -> Any:
+        tensor = to_torch(x, self.torch)
+        if self.wanted[len(self.tensors)]:
+            tensor.requires_grad_(True)
+            self.leaves.append(tensor)
+        self.tensors.append(tensor)
+        return tensor
+
+    @property
+    def recorded(self) -> list[int]:
+        """The places of the results that carry gradients."""
+        return [i for i, r in enumerate(self.results) if isinstance(r, self.torch.Tensor) and r.requires_grad]
+
+
+class _Ours:
+    """The same sample in retrograd."""
+
+    def __init__(self, op: Op, sample: Sample, at_edges: bool) -> None:
+        self.op, self.sample, self.at_edges = op, sample, at_edges
+        self.results: list[Any] = []
+        self.leaves: list[Tensor] = []
+
+    def run(self, wanted: list[bool]) -> None:
+        """Run, with gradients for the same arguments."""
+        rest = iter(wanted)
+
+        def made(parameter: Any, x: np.ndarray) -> Tensor:
+            tensor = wrap(np.array(x))
+            if next(rest):
+                tensor.requires_grad = True
+                self.leaves.append(tensor)
+            return tensor
+
+        args, kwargs = mapped(self.op, self.sample, made)
+        retrograd.manual_seed(0)
+        self.results = flat(public(self.op)(*args, **kwargs))
+
+
+def to_torch(x: np.ndarray, torch: Any) -> Any:
+    """Return torch's copy of an array."""
+    if x.dtype == dtypes.bfloat16.np:
+        return torch.from_numpy(x.astype(np.float32)).bfloat16()
+    return torch.from_numpy(np.array(x))
+
+
+def from_torch(x: Any) -> np.ndarray:
+    """Return torch's tensor as an array."""
+    x = x.detach().resolve_conj().resolve_neg()
+    x = x.clone() if x._is_zerotensor() else x  # torch's zeros without memory
+    if str(x.dtype) == "torch.bfloat16":
+        return x.float().numpy().astype(dtypes.bfloat16.np)
+    return np.asarray(x.numpy())
+
+
+def _translated(value: Any, torch: Any) -> Any:
+    if isinstance(value, dtypes.dtype):
+        return getattr(torch, value.name)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_translated(v, torch) for v in value)
+    return value
+
+
+def _compare_results(op: Op, sample: Sample, dtype: dtypes.dtype, theirs: _Theirs, ours: _Ours) -> None:
+    if len(ours.results) != len(theirs.results):
+        fail(op, sample, f"{dtype.name}: {len(ours.results)} results, torch {len(theirs.results)}")
+    for i, (want, got) in enumerate(zip(theirs.results, ours.results, strict=True)):
+        if not isinstance(want, theirs.torch.Tensor):
+            if want != got:
+                fail(op, sample, f"{dtype.name}: result {i} is {got!r}, torch {want!r}")
+            continue
+        if not isinstance(got, Tensor):
+            fail(op, sample, f"{dtype.name}: result {i} is a {type(got).__name__}, torch's a Tensor")
+        expected = from_torch(want)
+        problem = difference(expected, got._array, *_tolerance(expected))
+        if problem:
+            fail(op, sample, f"{dtype.name}: result {i} {problem} (torch)")
+        if want.requires_grad != got.requires_grad:
+            fail(op, sample, f"{dtype.name}: result {i} requires_grad is {got.requires_grad}, torch {want.requires_grad}")
+
+
+def _tolerance(x: np.ndarray, table: dict[str, tuple[float, float]] = TOLERANCES) -> tuple[float, float]:
+    return table.get(x.dtype.name, (0.0, 0.0))
+
+
+def _compare_gradients(op: Op, sample: Sample, dtype: dtypes.dtype, theirs: _Theirs, ours: _Ours) -> None:
+    rng = rng_for(op, "torch")
+    cts = {i: random_like(rng, ours.results[i]._array) for i in theirs.recorded}
+    results, outs = [theirs.results[i] for i in cts], [to_torch(c, theirs.torch) for c in cts.values()]
+    try:
+        wanted = theirs.torch.autograd.grad(results, theirs.leaves, outs, allow_unused=True)
+    except RuntimeError:  # torch has no derivative here, and says so only when asked
+        return
+    try:
+        found = gradients([ours.results[i] for i in cts], ours.leaves, [wrap(c) for c in cts.values()], allow_unused=True)
+    except Exception as error:  # noqa: BLE001 - torch gave an answer
+        fail(op, sample, f"{dtype.name}: backward raised {type(error).__name__}: {error}; torch gave an answer")
+    for i, (want, got, leaf) in enumerate(zip(wanted, found, theirs.leaves, strict=True)):
+        expected = from_torch(theirs.torch.zeros_like(leaf) if want is None else want)
+        if got is None:
+            if np.any(expected != 0):
+                fail(op, sample, f"{dtype.name}: no gradient {i}, torch has one")
+            continue
+        made = got._array
+        if ours.at_edges and made.shape == expected.shape:
+            # Beyond the domain torch's formulas give NaN or infinity by accident; another answer is no fault.
+            made = np.where(np.isfinite(expected), made, expected).astype(made.dtype)
+        problem = difference(expected, made, *_tolerance(expected, GRADIENT_TOLERANCES))
+        if problem:
+            fail(op, sample, f"{dtype.name}: gradient {i} {problem} (torch)")

@@ -1,0 +1,15 @@
+"""Reverse rules are the transpose of the derivative, as difference quotients of the op show it."""
+
+from __future__ import annotations
+
+import pytest
+import retrograd.ops.table  # noqa: F401 - fills TABLE
+from ops.checks import check_gradient
+from retrograd.ops.declare import TABLE
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_gradient_equals_difference_quotient(name):
+    op = TABLE[name]
+    for sample in op.samples():
+        check_gradient(op, sample)
