@@ -1,5 +1,8 @@
 """The exceptions of retrograd: each also is the builtin class that programs written for torch catch.
 
+Where torch raises the plain builtin, ours prints under its name: a traceback, or what a notebook shows of it, reads the
+same.
+
 RuntimeError
 |-- AutogradError           a graph cannot be differentiated as asked
 |   |-- FreedGraphError     its saved values have been freed by an earlier backward
@@ -15,19 +18,36 @@ RuntimeError
 
 from __future__ import annotations
 
+from collections.abc import Callable
 
+
+def _prints_as(builtin: type[Exception]) -> Callable[[type], type]:
+    """Give an exception class the printed name of a builtin one."""
+
+    def named(cls: type) -> type:
+        cls.__name__ = cls.__qualname__ = builtin.__name__
+        cls.__module__ = "builtins"
+        return cls
+
+    return named
+
+
+@_prints_as(RuntimeError)
 class AutogradError(RuntimeError):
     """A graph cannot be differentiated as asked."""
 
 
+@_prints_as(RuntimeError)
 class FreedGraphError(AutogradError):
     """The graph's saved values have been freed by an earlier backward."""
 
 
+@_prints_as(RuntimeError)
 class ModifiedError(AutogradError):
     """A value saved for backward has been modified in place."""
 
 
+@_prints_as(RuntimeError)
 class ShapeError(RuntimeError):
     """Sizes do not agree."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import dtypes
+from retrograd import selection
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.inplace import check_target, inplace
 from retrograd.autograd.modes import local, modes
@@ -376,6 +376,8 @@ def delitem(self: Tensor, index: Any) -> None:
     raise TypeError("Tensor does not support deleting items")
 
 
-FUNCTIONS: dict[str, Any] = {"index_put": index_put, "index_put_": index_put_}
-METHODS: dict[str, Any] = {"__getitem__": getitem, "__setitem__": setitem, "__delitem__": delitem}
-_UNUSED = dtypes
+FUNCTIONS: dict[str, Any] = {"index_put": index_put, "index_put_": index_put_, **selection.FUNCTIONS}
+METHODS: dict[str, Any] = {
+    "__getitem__": getitem, "__setitem__": setitem, "__delitem__": delitem, "index_put_": index_put_,
+    **selection.METHODS,
+}  # fmt: skip

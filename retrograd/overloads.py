@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from retrograd import dtypes
+from retrograd import calculus, dtypes
+from retrograd.autograd.dispatch import general
 from retrograd.ops.declare import TABLE
 from retrograd.public import written_in_place
 from retrograd.tensor import Tensor
@@ -95,6 +97,12 @@ var = _spread_function("var", "the variance")
 std = _spread_function("std", "the standard deviation")
 var_mean = _spread_function("var_mean", "the variance and the mean")
 std_mean = _spread_function("std_mean", "the standard deviation and the mean")
+
+
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
+    """Compute the mean over `dim` of all but NaN."""
+    count = _op("sum")(_op("logical_not")(_op("isnan")(input)), dim, keepdim)
+    return _op("div")(_op("nansum")(input, dim, keepdim, dtype=dtype), count, out=out)
 
 
 # ---- tests ----
@@ -218,6 +226,16 @@ def conj(input: Tensor) -> Tensor:
     return _op("conj")(input) if input.dtype.is_complex else input  # type: ignore[no-any-return]
 
 
+def _of_parts(name: str) -> Callable[..., Any]:
+    def made(first: Tensor, second: Tensor, *, out: Any = None) -> Any:
+        # The straight-line function is for operands and results of one dtype.
+        return general(TABLE[name], (first, second), out)
+
+    made.__name__ = made.__qualname__ = name
+    made.__doc__ = TABLE[name].doc
+    return made
+
+
 def set_real(self: Tensor, value: Any) -> None:
     """Write the real part."""
     real(self).copy_(value)  # type: ignore[attr-defined]
@@ -231,6 +249,26 @@ def set_imag(self: Tensor, value: Any) -> None:
 def resolved(input: Tensor) -> Tensor:
     """Return the input: conjugates and negatives are never left undone here."""
     return input
+
+
+# ---- gamma ----
+
+
+def polygamma(n: int, input: Tensor, *, out: Any = None) -> Any:
+    """Compute the n-th derivative of digamma."""
+    return _op("polygamma")(input, n, out=out)
+
+
+def _multigamma(input: Tensor, p: int) -> Tensor:
+    """Compute the logarithm of the multivariate gamma function of dimension p.
+
+    Raises:
+        RuntimeError: some element is not above (p - 1) / 2.
+    """
+    if not bool((input._array > (p - 1) / 2).all()):
+        raise RuntimeError("All elements must be greater than (p-1)/2")
+    constant = p * (p - 1) / 4 * math.log(math.pi)
+    return sum((_op("lgamma")(input - j / 2) for j in range(p)), start=constant)  # type: ignore[arg-type, operator, return-value]
 
 
 # ---- norms ----
@@ -255,13 +293,23 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "max": max, "min": min, "median": median, "nanmedian": nanmedian, "var": var, "std": std, "var_mean": var_mean,
     "std_mean": std_mean, "allclose": allclose, "equal": equal, "div": div, "divide": div, "float_power": float_power,
     "positive": positive, "where": where, "real": real, "conj": conj, "conj_physical": conj, "resolve_conj": resolved,
-    "resolve_neg": resolved, "norm": norm, "dist": dist,
+    "resolve_neg": resolved, **calculus.FUNCTIONS, **calculus.MODULE_FUNCTIONS, "complex": _of_parts("complex"), "polar": _of_parts("polar"), "nanmean": nanmean,
+    "polygamma": polygamma, "mvlgamma": _multigamma, "norm": norm, "dist": dist,
 }  # fmt: skip
 """What torch has at module level and, if METHODS does not say otherwise, as a method of Tensor."""
 
 METHODS: dict[str, Any] = {
+    "polygamma": lambda self, n: _op("polygamma")(self, n),
+    "polygamma_": lambda self, n: written_in_place(TABLE["polygamma"])(self, n),
+    "conj_physical_": written_in_place(TABLE["conj"]), "mvlgamma_": lambda self, p: self.copy_(_multigamma(self, p)),
     "where": _op("where"), "div_": div_, "divide_": div_, "float_power_": float_power_, "real": property(real, set_real),
     "imag": property(_op("imag"), set_imag), "__rtruediv__": __rtruediv__, "__rdiv__": __rtruediv__,
     "__invert__": bitwise_not_operator, "__pos__": positive,
 }  # fmt: skip
 """What Tensor has in another form than the module."""
+
+SPECIAL: dict[str, Callable[..., Any]] = {
+    "gammaln": _op("lgamma"), "psi": _op("digamma"), "polygamma": polygamma, "multigammaln": _multigamma,
+    "expit": _op("sigmoid"),
+}
+"""What torch.special has under another name."""

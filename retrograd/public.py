@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from types import FunctionType
 from typing import Any
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
-from retrograd.autograd.generate import function
-from retrograd.autograd.inplace import inplace
+from retrograd.autograd.generate import function, in_place_function
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor
 
@@ -58,36 +56,8 @@ def functions(place: str) -> dict[str, Callable[..., Any]]:
 
 @lru_cache(maxsize=None)
 def written_in_place(op: Op) -> Callable[..., Any]:
-    """Return `op_`: the function that writes an op's result into its first argument and returns that."""
-    names = ", ".join(p.name for p in op.parameters) + ","
-    head: list[str] = []
-    starred = False
-    for p in op.parameters:
-        if p.keyword_only and not starred:
-            head.append("*")
-            starred = True
-        head.append(p.name if p.is_required else f"{p.name}=default_{p.name}")
-    namespace: dict[str, Any] = {f"default_{p.name}": p.default for p in op.parameters}
-    namespace.update(inplace=inplace, op=op, __name__="retrograd.generated")
-    made = FunctionType(_in_place_stub.__code__, namespace, f"{op.torch_name}_")
-
-    def specialise() -> None:
-        source = f"def dispatch({', '.join(head)}):\n    return inplace(op, ({names}))\n"
-        exec(compile(source, f"<retrograd {op.torch_name}_>", "exec"), namespace)  # noqa: S102 - our own text
-        written = namespace["dispatch"]
-        made.__code__, made.__defaults__ = written.__code__, written.__defaults__
-        made.__kwdefaults__ = written.__kwdefaults__
-
-    namespace.update(specialise=specialise, made=made, __builtins__=__builtins__)
-    made.__doc__ = (
-        f"Do `{op.torch_name}` in place: write its result into `input` and return that.\n\n{op.doc}"
-    )
-    return made
-
-
-def _in_place_stub(*args: Any, **kwargs: Any) -> Any:
-    specialise()  # type: ignore[name-defined] # noqa: F821 - in the namespace that it runs in
-    return made(*args, **kwargs)  # type: ignore[name-defined] # noqa: F821
+    """Return `op_`, made once."""
+    return in_place_function(op)
 
 
 def _reflected(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -142,24 +142,27 @@ def broken(at: int, content: bytes) -> np.ndarray:
 
 
 # what is done to a generator, the error, and whether torch refuses it in the same words
+LONG = "manual_seed expected a long, but got "
+OVERFLOW, NO_OFFSET = "Overflow when unpacking long long", "CPU Generator does not use offset"
+INVALID = "Invalid mt19937 state"
+SIZE = "Expected a CPUGeneratorImplState of size 5056 but found the input RNG state size to be 5"
 MISUSE: list[tuple[str, Any, type[Exception], str, bool]] = [
-    ("float seed", lambda g, a: g.manual_seed(1.5), RuntimeError, "manual_seed expected a long, but got float", True),
-    ("bool seed", lambda g, a: g.manual_seed(True), RuntimeError, "manual_seed expected a long, but got bool", True),
-    ("str seed", lambda g, a: g.manual_seed("3"), RuntimeError, "manual_seed expected a long, but got str", True),
-    ("large seed", lambda g, a: g.manual_seed(2**64), ValueError, "Overflow when unpacking long long", True),
-    ("small seed", lambda g, a: g.manual_seed(-(2**63) - 1), ValueError, "Overflow when unpacking long long", True),
-    ("state of 5", lambda g, a: g.set_state(a(np.zeros(5, np.uint8))), RuntimeError,
-     "Expected a CPUGeneratorImplState of size 5056 but found the input RNG state size to be 5", True),
-    ("state of 0", lambda g, a: g.set_state(a(np.zeros(5056, np.uint8))), RuntimeError, "Invalid mt19937 state", True),
+    ("float seed", lambda g, a: g.manual_seed(1.5), RuntimeError, LONG + "float", True),
+    ("bool seed", lambda g, a: g.manual_seed(True), RuntimeError, LONG + "bool", True),
+    ("str seed", lambda g, a: g.manual_seed("3"), RuntimeError, LONG + "str", True),
+    ("large seed", lambda g, a: g.manual_seed(2**64), ValueError, OVERFLOW, True),
+    ("small seed", lambda g, a: g.manual_seed(-(2**63) - 1), ValueError, OVERFLOW, True),
+    ("state of 5", lambda g, a: g.set_state(a(np.zeros(5, np.uint8))), RuntimeError, SIZE, True),
+    ("state of 0", lambda g, a: g.set_state(a(np.zeros(5056, np.uint8))), RuntimeError, INVALID, True),
     ("state of floats", lambda g, a: g.set_state(a(np.zeros(5056, np.float32))), TypeError,
      "RNG state must be a torch.ByteTensor", True),
     ("no state", lambda g, a: g.set_state(3), TypeError, "expected a torch.ByteTensor, but got int", True),
-    ("unseeded", lambda g, a: g.set_state(a(broken(12, b"\0"))), RuntimeError, "Invalid mt19937 state", True),
-    ("none left", lambda g, a: g.set_state(a(broken(8, b"\0\0"))), RuntimeError, "Invalid mt19937 state", True),
-    ("word 625", lambda g, a: g.set_state(a(broken(16, b"\x71\x02"))), RuntimeError, "Invalid mt19937 state", True),
-    ("position in dispute", lambda g, a: g.set_state(a(broken(16, b"\5"))), RuntimeError, "Invalid mt19937 state", False),
-    ("offset", lambda g, a: g.get_offset(), RuntimeError, "CPU Generator does not use offset", True),
-    ("set offset", lambda g, a: g.set_offset(3), RuntimeError, "CPU Generator does not use offset", True),
+    ("unseeded", lambda g, a: g.set_state(a(broken(12, b"\0"))), RuntimeError, INVALID, True),
+    ("none left", lambda g, a: g.set_state(a(broken(8, b"\0\0"))), RuntimeError, INVALID, True),
+    ("word 625", lambda g, a: g.set_state(a(broken(16, b"\x71\x02"))), RuntimeError, INVALID, True),
+    ("position in dispute", lambda g, a: g.set_state(a(broken(16, b"\5"))), RuntimeError, INVALID, False),
+    ("offset", lambda g, a: g.get_offset(), RuntimeError, NO_OFFSET, True),
+    ("set offset", lambda g, a: g.set_offset(3), RuntimeError, NO_OFFSET, True),
 ]  # fmt: skip
 
 

@@ -40,5 +40,7 @@ def evaluate(program: Program, *arrays: Any) -> Any:
 def _checked(value: Value, array: Any, what: object) -> Any:
     if (array.shape, array.dtype) != (value.shape, value.dtype):
         error = TypeError if what == "an input" else ProgramError
-        raise error(f"{value} must be {value.type}; got {Value(0, array.shape, array.dtype).type} from {what}")
+        raise error(
+            f"{value} must be {value.type}; got {Value(0, array.shape, array.dtype).type} from {what}"
+        )
     return array

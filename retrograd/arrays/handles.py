@@ -60,7 +60,9 @@ class Move:
             return recorder.emit("flip", (view,), self.params)._value
         if self.name in ("broadcast_to", "diagonal"):
             raise ValueError("assignment destination is read-only")
-        raise TypeError(f"a write through np.{self.name} of a traced array cannot be recorded; write to the array itself")
+        raise TypeError(
+            f"a write through np.{self.name} of a traced array cannot be recorded; write to the array itself"
+        )
 
     def _inverse(self, rank: int) -> tuple[int, ...]:
         """Return the permutation of dimensions that undoes the move: sizes tell which dimension went where."""

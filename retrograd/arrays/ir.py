@@ -153,7 +153,9 @@ def verify(program: Program) -> None:
     def use(tree: Tree, line: object) -> None:
         for value in values(tree):
             if value not in defined:
-                what = "with another type than it is defined with" if value.id in ids else "before it is defined"
+                what = (
+                    "with another type than it is defined with" if value.id in ids else "before it is defined"
+                )
                 raise ProgramError(f"{value}: {value.type} is used {what} in: {line}")
 
     for value in program.inputs:
@@ -167,7 +169,9 @@ def verify(program: Program) -> None:
         known[value.id] = array
     for instruction in program.instructions:
         use(instruction.operands, instruction)
-        _check_types(instruction, infer(instruction.name, instruction.inputs, dict(instruction.params), known))
+        _check_types(
+            instruction, infer(instruction.name, instruction.inputs, dict(instruction.params), known)
+        )
         for value in instruction.outputs:
             define(value, instruction)
     use(program.outputs, f"return {text(program.outputs)}")

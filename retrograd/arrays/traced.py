@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.arrays.handles import VIEWS, Move, link, now, write
-from retrograd.arrays.ir import Instruction, Program, Tree, Value, tidy, values
+from retrograd.arrays.ir import Instruction, Program, Tree, Value, tidy
 from retrograd.arrays.vocabulary import ValueDependentError, arguments, infer, is_known, name_of
 from retrograd.ops.declare import Op
 
@@ -83,7 +83,9 @@ class Recorder:
             return self.constant(np.asarray(given))
         if isinstance(given, (tuple, list)):
             return tuple(self.operand(x) for x in given)
-        if isinstance(given, slice) and any(isinstance(x, Traced) for x in (given.start, given.stop, given.step)):
+        if isinstance(given, slice) and any(
+            isinstance(x, Traced) for x in (given.start, given.stop, given.step)
+        ):
             raise _value_dependent("a slice", "use fixed bounds, or np.where with a mask")
         return given
 
@@ -284,6 +286,7 @@ for _name, _function in _BINARY.items():
     if _name != "divmod":
         setattr(Traced, f"__i{_name}__", _in_place(_function))
 
+
 def _unknown(name: str) -> TypeError:
     return TypeError(
         f"np.{name} cannot be traced: no op answers it; got a traced array, at {place()}; use operators, indexing, "
@@ -295,7 +298,9 @@ def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...]) -> Any:
     """Write a ufunc's result into the handle given as `out`, as the in-place operators do."""
     (target,) = out
     if not isinstance(target, Traced):
-        raise TypeError(f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}")
+        raise TypeError(
+            f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}"
+        )
     if not np.can_cast(made.dtype, target.dtype, "same_kind"):
         raise TypeError(
             f"Cannot cast ufunc '{ufunc.__name__}' output from {made.dtype!r} to {target.dtype!r} with casting rule "

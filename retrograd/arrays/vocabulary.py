@@ -1,8 +1,8 @@
 """What an array program may call: functions by name, and the shape and dtype of what they return.
 
-    multiply, sum, linalg.inv   NumPy's function of that name
-    getitem, setitem, cast      what indexing, writing and conversion are in a program (below)
-    ops.NAME                    the op of that name, where it is primitive
+multiply, sum, linalg.inv   NumPy's function of that name
+getitem, setitem, cast      what indexing, writing and conversion are in a program (below)
+ops.NAME                    the op of that name, where it is primitive
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def is_known(function: Any) -> bool:
     return function in BESIDES or function in OPERATORS or function in declare.NUMPY
 
 
-@lru_cache(maxsize=None)
+@cache
 def function_of(name: str) -> Callable[..., Any]:
     """Return what an instruction calls.
 
@@ -86,7 +86,7 @@ def function_of(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=None)
+@cache
 def name_of(function: Any) -> str:
     """Return the name under which an instruction calls a NumPy function."""
     module = (getattr(function, "__module__", "") or "").removeprefix("numpy").removeprefix(".")
@@ -97,12 +97,12 @@ def name_of(function: Any) -> str:
 
 
 _DATA = frozenset(
-    "a array arrays arr ary x x1 x2 y b condition a_min a_max min max val tup v fill_value indices m values".split()
+    ["a", "array", "arrays", "arr", "ary", "x", "x1", "x2", "y", "b", "condition", "a_min", "a_max", "min", "max", "val", "tup", "v", "fill_value", "indices", "m", "values"]
 )
 """Names of the parameters of NumPy's functions that take data: what an instruction has as inputs, not as params."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _signature(function: Any) -> inspect.Signature:
     return inspect.signature(function)
 
@@ -131,7 +131,11 @@ def arguments(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tup
 def _is_default(value: Any, default: Any) -> bool:
     if value is default:
         return True
-    return isinstance(value, (bool, int, float, str, tuple)) and type(value) is type(default) and value == default
+    return (
+        isinstance(value, (bool, int, float, str, tuple))
+        and type(value) is type(default)
+        and value == default
+    )
 
 
 def infer(name: str, inputs: tuple[Tree, ...], params: Mapping[str, Any], known: Mapping[int, Any]) -> Any:
@@ -200,7 +204,11 @@ def _spread(value: Value) -> np.ndarray[Any, Any]:
 def _ramp(value: Value) -> np.ndarray[Any, Any]:
     """Return a stand-in of which no two elements are equal, as far as the dtype has so many values."""
     size = math.prod(value.shape)
-    return (np.arange(size) % 2 if value.dtype == np.bool_ else np.arange(size)).reshape(value.shape).astype(value.dtype)
+    return (
+        (np.arange(size) % 2 if value.dtype == np.bool_ else np.arange(size))
+        .reshape(value.shape)
+        .astype(value.dtype)
+    )
 
 
 def _fillings(name: str, known: Mapping[int, Any]) -> Iterator[Callable[[Value], Any]]:
@@ -212,13 +220,19 @@ def _fillings(name: str, known: Mapping[int, Any]) -> Iterator[Callable[[Value],
 
 
 def _infer_by_running(
-    name: str, function: Callable[..., Any], inputs: tuple[Tree, ...], params: Mapping[str, Any], known: Mapping[int, Any]
+    name: str,
+    function: Callable[..., Any],
+    inputs: tuple[Tree, ...],
+    params: Mapping[str, Any],
+    known: Mapping[int, Any],
 ) -> Any:
     """Run on stand-ins; an op of ours on two kinds of them, for its shapes could depend on the elements."""
     found, failure = None, None
     for fill in _fillings(name, known):
         try:
-            types = _types(function(*replace(inputs, fill), **{k: replace(v, fill) for k, v in params.items()}))
+            types = _types(
+                function(*replace(inputs, fill), **{k: replace(v, fill) for k, v in params.items()})
+            )
         except (ArithmeticError, LookupError, ValueError, RuntimeError, TypeError) as error:
             failure = failure or error
             continue
@@ -235,7 +249,9 @@ def _infer_by_running(
         assert failure is not None
         masks = [v for v in values(inputs) if v.dtype == np.bool_ and v.id not in known]
         if masks and name.startswith("ops."):
-            raise ValueDependentError(f"{name}: what it does depends on the elements of a traced mask ({failure})")
+            raise ValueDependentError(
+                f"{name}: what it does depends on the elements of a traced mask ({failure})"
+            )
         raise failure
     return found
 

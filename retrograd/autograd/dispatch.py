@@ -132,12 +132,18 @@ def _wrap(
             as_view(tensor, source, multi=bool(op.outputs))
     if modes.special and local.inference:
         for tensor in tensors:
-            tensor._facts().inference = True
+            mark_inference(tensor)
     elif op.rules and local.grad:
         record(op, args, tensors, values, handles, compute)
     if not op.outputs:
         return tensors[0]
     return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def mark_inference(tensor: Tensor) -> None:
+    """Make a tensor one of inference mode; its cell says 'rebased', so that dispatch always looks closer at it."""
+    tensor._facts().inference = True
+    tensor._version_cell().rebased = -1
 
 
 def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
@@ -149,7 +155,8 @@ def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
         return
     cell = tensor._cell = source._version_cell()
     cell.viewed = True
-    meta = Meta(source._root())
+    meta = Meta()
+    meta.base = source._root()
     meta.epoch = cell.rebased
     if multi:
         meta.origin = "multi"

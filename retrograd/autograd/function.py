@@ -93,7 +93,9 @@ class BackwardCFunction(Node, FunctionCtx):
         """The tensors given to `save_for_backward`."""
         if "saved" not in self.__dict__:
             return tuple(self.__dict__.get("to_save", ()))
-        return tuple(None if s is None else s.unpack(self, self._result_edge(i)) for i, s in enumerate(self.saved))
+        return tuple(
+            None if s is None else s.unpack(self, self._result_edge(i)) for i, s in enumerate(self.saved)
+        )
 
     def _result_edge(self, i: int) -> Any:
         number = self.result_numbers.get(i)
@@ -297,7 +299,9 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
     node.output_count, node.places = len(outputs), places
     node.outputs = [(outputs[i]._array.shape, outputs[i]._array.dtype) for i in places]
     node.plain_outputs = {
-        i: (t._array.shape, t._array.dtype) for i, t in enumerate(outputs) if isinstance(t, Tensor) and i not in places
+        i: (t._array.shape, t._array.dtype)
+        for i, t in enumerate(outputs)
+        if isinstance(t, Tensor) and i not in places
     }
     node.saved, node.result_numbers = (), {}
     if recording:
@@ -379,4 +383,6 @@ class _Refuse(Function):
 
     @staticmethod
     def backward(ctx: Any, *cts: Any) -> Any:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )

@@ -174,8 +174,8 @@ def _recorded(value: Any, edge: Any) -> Any:
 def _check_version(node: Any, value: Any, owner: Any, expected: int) -> None:
     cell = owner._cell
     if cell is not None and cell.count != expected:
-        made_by = made_by(owner)
-        raise_modified(node, owner, value.shape, dtypes.of_array(value), expected, made_by)
+        source = made_by(owner)
+        raise_modified(node, owner, value.shape, dtypes.of_array(value), expected, source)
 
 
 def made_by(owner: Any) -> str:

@@ -38,7 +38,12 @@ class SavedTensor:
         if self._cell.count != self._version:
             what = made_by(self._leaf) if self._leaf is not None else ""
             raise_modified(
-                node, Witness(self._cell), self._array.shape, dtypes.of_array(self._array), self._version, what
+                node,
+                Witness(self._cell),
+                self._array.shape,
+                dtypes.of_array(self._array),
+                self._version,
+                what,
             )
         if self._leaf is not None:
             return self._leaf

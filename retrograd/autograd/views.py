@@ -13,13 +13,9 @@ class Meta:
     epoch: the number of rebasings of the base that this view's history has taken in.
     """
 
-    __slots__ = ("base", "epoch", "grad", "inference", "origin", "retains", "source")
-
-    def __init__(self, base: Any = None) -> None:
-        self.base = base
-        self.origin: str | None = None
-        self.source: Any = None
-        self.epoch = 0
-        self.grad: Any = None
-        self.retains = False
-        self.inference = False
+    base: Any = None
+    origin: str | None = None
+    epoch = 0
+    grad: Any = None
+    retains = False
+    inference = False

@@ -33,6 +33,12 @@ def bind(op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
     return found
 
 
+def call(op: Op, args: Sequence[Any]) -> Any:
+    """Run an op on all its arguments, arrays of any kind."""
+    given = list(zip(op.parameters, args, strict=True))
+    return op(*[a for p, a in given if not p.keyword_only], **{p.name: a for p, a in given if p.keyword_only})
+
+
 def is_differentiable(value: Any) -> bool:
     """Whether an argument is an array that a gradient may flow to (or a sequence with such an array)."""
     if isinstance(value, (tuple, list)):
@@ -51,11 +57,13 @@ def jvp(op: Op, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]
     tangent the result's tangent is None.
     """
     if op.family == "composite":
-        raise TypeError(f"{op.name}: a composite has no forward rule of its own; run it on arrays that carry tangents")
-    result = batching.call(op, args)
+        raise TypeError(
+            f"{op.name}: a composite has no forward rule of its own; run it on arrays that carry tangents"
+        )
+    result = call(op, args)
     if op.jvp == "linear" and _is_jointly_linear(op):
         along = _tangent_arguments(op, args, tangents)
-        return result, None if along is None else _as_result(op, batching.call(op, along), result)
+        return result, None if along is None else _as_result(op, call(op, along), result)
     total: Any = None
     for i, parameter in enumerate(op.parameters):
         tangent = tangents[i]
@@ -105,7 +113,7 @@ def _push(op: Op, i: int, args: Sequence[Any], tangent: Any, result: Any) -> Any
     """Return the result's tangent that comes from argument number `i`."""
     parameter = op.parameters[i].name
     if op.jvp == "linear":
-        return batching.call(op, [*args[:i], tangent, *args[i + 1 :]])
+        return call(op, [*args[:i], tangent, *args[i + 1 :]])
     if op.jvp == "rules":
         return _push_diagonal(op, op.rules[parameter], args, tangent, result, args[i])
     assert isinstance(op.jvp, dict)
@@ -183,7 +191,7 @@ def vjp(op: Op, args: Sequence[Any], cts: Any, result: Any = None) -> list[Any]:
         result: the result, if it is at hand; otherwise it is computed if a rule needs it.
     """
     if result is None and any("result" in names for names in op.needs.values()):
-        result = batching.call(op, args)
+        result = call(op, args)
     ct = _conjugate(cts) if op.holomorphic else cts
     if op.outputs not in ((), ("*",)):
         held = [ct[i] for i in op.differentiable_outputs]
@@ -272,6 +280,8 @@ def batched(op: Op, args: Sequence[Any], in_dims: Sequence[Any]) -> Any:
         if d is not None
     }
     if len(sizes) != 1:
-        raise ValueError(f"{op.name}: one batch size is needed; got sizes {sorted(sizes)} of dimensions {in_dims}")
+        raise ValueError(
+            f"{op.name}: one batch size is needed; got sizes {sorted(sizes)} of dimensions {in_dims}"
+        )
     rule = op.batch if callable(op.batch) else batching.loop
     return rule(op, sizes.pop(), args, in_dims)

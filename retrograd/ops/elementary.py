@@ -264,8 +264,6 @@ def atanh(input: Array) -> Array:
     input=lambda ct, result: ct * ((1 - result) * result),
     promote="float",
     samples=samples.real,
-    aliases="expit",
-    places="torch Tensor special",
 )
 def sigmoid(input: Array) -> Array:
     """Compute 1 / (1 + e**-input)."""

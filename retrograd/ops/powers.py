@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,7 +152,7 @@ def sgn(input: Array) -> Array:
 
 def _sgn_rule(ct: Any, input: Any, result: Any) -> Any:
     """Return the part of ct across the direction of `input`, over its magnitude; 0 for real numbers."""
-    if input.dtype.kind != "c" and not getattr(input.dtype, "is_complex", False):
+    if input.dtype.kind != "c":
         return zeros_as(ct)
     size = np.absolute(input)
     across = ct - result * np.real(np.conjugate(result) * ct)
@@ -197,3 +198,44 @@ def hypot(input: Array, other: Array) -> Array:
 def copysign(input: Array, other: Operand) -> Array:
     """Give the magnitude of `input` the sign of `other`."""
     return np.copysign(input, other)
+
+
+def _scales() -> Iterator[Sample]:
+    x = samples.ramp(-1.9, 3.1, 2, 3)
+    yield sample(x, np.array([2, -1, 0]))
+    yield sample(x, samples.ramp(-1.5, 2.0, 3))
+
+
+@pointwise(
+    node="LdexpBackward0",
+    input=lambda ct, other: ct * np.exp2(other),
+    other=lambda ct, result: ct * (result * math.log(2)),
+    promote="float",
+    samples=_scales,
+    numpy=np.ldexp,
+)
+def ldexp(input: Array, other: Array) -> Array:
+    """Compute input * 2**other."""
+    return input * np.exp2(other)
+
+
+def _floats() -> Iterator[Sample]:
+    yield sample(samples.ramp(-1.9, 3.1, 2, 3))
+    yield sample(np.array([0.3, np.inf, 0.0]), grad=False)
+
+
+@pointwise(
+    node="FrexpBackward0",
+    input=lambda ct, result: np.ldexp(ct, -result[1]),
+    outputs=("mantissa", "exponent"),
+    differentiable_outputs=(0,),
+    inplace=False,
+    samples=_floats,
+    numpy=np.frexp,
+)
+def frexp(input: Array) -> tuple[Array, Array]:
+    """Split into a mantissa between 0.5 and 1 in magnitude, and an exponent of 2."""
+    if input.dtype.kind != "f":
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    mantissa, exponent = np.frexp(input)
+    return mantissa, exponent.astype(np.int32)

@@ -170,14 +170,19 @@ def _shifted_in(x: Any, dim: int) -> Any:
     return np.concatenate((zeros_as(first) + 1, x[(*head, slice(0, -1))]), dim)
 
 
+def adjoint(x: Any) -> Any:
+    """Return the complex conjugate of a factor; the factor itself if it is real."""
+    return np.conjugate(x) if x.dtype.kind == "c" else x
+
+
 def _prod_rule(ct: Any, input: Any, dim: Any, keepdim: bool, input_dtype: Any) -> Any:
     ct = same_type(ct, input_dtype)
     if input.ndim == 0:
         return np.reshape(ct, ())
     if dim is None:
         flat = np.reshape(input, (-1,))
-        return np.reshape(ct * others(flat, 0), input.shape)
-    return spread(ct, dim, keepdim, input.shape) * others(input, dim)
+        return np.reshape(ct * adjoint(others(flat, 0)), input.shape)
+    return spread(ct, dim, keepdim, input.shape) * adjoint(others(input, dim))
 
 
 def _prod_tangent(t: Any, input: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
@@ -193,6 +198,7 @@ def _prod_tangent(t: Any, input: Any, dim: Any, keepdim: bool, dtype: Any) -> An
     input=_prod_rule,
     jvp={"input": _prod_tangent},
     promote="none",
+    holomorphic=False,
     samples=_factors,
     numpy={np.prod: _numpy_reduction},
 )

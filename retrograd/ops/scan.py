@@ -13,7 +13,7 @@ from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, samp
 from retrograd.ops.families import general
 from retrograd.ops.helpers import cast, numpy_dtype, wrap_dim
 from retrograd.ops.pointwise import zeros_as
-from retrograd.ops.reduce import same_type
+from retrograd.ops.reduce import adjoint, same_type
 
 _INT64 = np.dtype(np.int64)
 
@@ -146,7 +146,8 @@ def _cumprod_rule(ct: Any, input: Any, result: Any, dim: int, input_dtype: Any) 
     ct, result = same_type(ct, input_dtype), same_type(result, input_dtype)
     if input.ndim == 0 or 0 in input.shape:
         return ct
-    return _products_before(input, result, dim) * recurrence(_neighbour(input, dim, True), ct, dim, True)
+    after = recurrence(adjoint(_neighbour(input, dim, True)), ct, dim, True)
+    return adjoint(_products_before(input, result, dim)) * after
 
 
 def _cumprod_tangent(t: Any, input: Any, result: Any, dim: int, dtype: Any) -> Any:
@@ -159,6 +160,8 @@ def _cumprod_tangent(t: Any, input: Any, result: Any, dim: int, dtype: Any) -> A
     node="CumprodBackward0",
     input=_cumprod_rule,
     jvp={"input": _cumprod_tangent},
+    promote="none",
+    holomorphic=False,
     batch=_behind,
     samples=_factors,
     errors=_bad_dim,

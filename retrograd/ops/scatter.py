@@ -12,7 +12,6 @@ from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, samp
 from retrograd.ops.families import general, linear
 from retrograd.ops.helpers import wrap_dim
 from retrograd.ops.index import add_flat
-from retrograd.ops.shape import behind
 
 
 def grid(index: Any, dim: int, shape: Sequence[int]) -> tuple[Any, ...]:
@@ -129,12 +128,12 @@ def put_along(input: Array, shape: tuple[int, ...], dim: int, index: Plain) -> A
     return add_flat(shape, _positions(index, dim % len(shape), shape), input)
 
 
-def _front(src: Any, index: Any) -> Any:
+def front(src: Any, index: Any) -> Any:
     """Return the part of `src` that scattering by `index` reads."""
     return src if src.shape == index.shape else src[tuple(slice(n) for n in index.shape)]
 
 
-def _unfront(ct: Any, shape: Sequence[int]) -> Any:
+def unfront(ct: Any, shape: Sequence[int]) -> Any:
     """Return the cotangent of `src` from that of the part that was read."""
     if tuple(ct.shape) == tuple(shape):
         return ct
@@ -143,7 +142,7 @@ def _unfront(ct: Any, shape: Sequence[int]) -> Any:
     return place(ct, tuple(shape), tuple(slice(n) for n in ct.shape))
 
 
-def _check_scatter(input: Any, d: int, index: Any, src: Any) -> None:
+def check_scatter(input: Any, d: int, index: Any, src: Any) -> None:
     if src.dtype != input.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     check_index("scatter", input, d, index)
@@ -176,7 +175,7 @@ def _scatter_errors() -> Iterator[ErrorSample]:
 @general(
     node="ScatterBackward0",
     input=lambda ct, dim, index: scatter_value(ct, dim, index, 0),
-    src=lambda ct, src_shape, dim, index: _unfront(gather(ct, dim, index), src_shape),
+    src=lambda ct, src_shape, dim, index: unfront(gather(ct, dim, index), src_shape),
     jvp="linear",
     batch=_batch,
     samples=_scatters,
@@ -187,8 +186,8 @@ def _scatter_errors() -> Iterator[ErrorSample]:
 def scatter(input: Array, dim: int, index: Plain, src: Array) -> Array:
     """Replace elements of `input` at positions along `dim` by those of `src`."""
     d = wrap_dim(dim, input.ndim)
-    _check_scatter(input, d, index, src)
-    return _written(input, d, index, _front(src, index))
+    check_scatter(input, d, index, src)
+    return _written(input, d, index, front(src, index))
 
 
 def _written(input: Any, d: int, index: Any, values: Any) -> Any:
@@ -220,7 +219,7 @@ def scatter_value(input: Array, dim: int, index: Plain, value: Any) -> Array:
 @general(
     node="ScatterAddBackward0",
     input=lambda ct: ct,
-    src=lambda ct, src_shape, dim, index: _unfront(gather(ct, dim, index), src_shape),
+    src=lambda ct, src_shape, dim, index: unfront(gather(ct, dim, index), src_shape),
     jvp="linear",
     batch=_batch,
     samples=_scatters,
@@ -231,10 +230,10 @@ def scatter_value(input: Array, dim: int, index: Plain, value: Any) -> Array:
 def scatter_add(input: Array, dim: int, index: Plain, src: Array) -> Array:
     """Add elements of `src` to those of `input` at positions along `dim`."""
     d = wrap_dim(dim, input.ndim)
-    _check_scatter(input, d, index, src)
+    check_scatter(input, d, index, src)
     if not index.size:
         return input.copy()
-    return (input + put_along.definition(_front(src, index), input.shape, d, index)).astype(input.dtype)
+    return (input + put_along.definition(front(src, index), input.shape, d, index)).astype(input.dtype)
 
 
 def _takes() -> Iterator[Sample]:
@@ -327,5 +326,3 @@ def put(input: Array, index: Plain, source: Array, accumulate: bool = False) -> 
 def _no(ct: Any, index: Any) -> Any:
     return take(ct, index) * 0
 
-
-__all__ = ["behind", "check_index", "gather", "grid", "put", "put_along", "scatter", "scatter_add", "scatter_value", "take"]

@@ -136,6 +136,7 @@ def _both_tangent(t: Any, input: Any, result: Any, dim: Any, correction: float, 
     },
     holomorphic=False,
     outputs=("*",),
+    differentiable_outputs=(0, 1),
     samples=_spreads,
     places="",
 )
@@ -157,6 +158,7 @@ def var_mean(input: Array, dim: Any = None, *, correction: float = 1, keepdim: b
     },
     holomorphic=False,
     outputs=("*",),
+    differentiable_outputs=(0, 1),
     samples=_spreads,
     places="",
 )
@@ -259,3 +261,32 @@ def median_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Ar
 def nanmedian_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Find the median along a dimension of all but NaN, and where it is."""
     return _median_select(input, dim, keepdim, ignore_nan=True, name="nanmedian")
+
+
+# ---- mode ----
+
+
+def _most_frequent(row: Any) -> int:
+    """Return the last index of the most frequent value of a row, the smallest of several."""
+    values, counts = np.unique(row, return_counts=True, equal_nan=False)
+    return int(np.flatnonzero(row == values[np.argmax(counts)])[-1]) if row.size else 0
+
+
+def _repeated() -> Iterator[Sample]:
+    x = np.array([[1.0, 2.0, 2.0, 3.0], [3.0, 3.0, 1.0, 1.0]])
+    yield sample(x, grad=False)
+    yield sample(x, 0, True, grad=False)
+    yield sample(np.array(1.7))
+
+
+@reduction(node="ModeBackward0", **(_median_along | {"samples": _repeated, "places": "torch Tensor", "kinds": "buif"}))
+def mode(input: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
+    """Find the most frequent value along a dimension (the smallest of several), and where it is last."""
+    at = wrap_dim(dim, input.ndim)
+    if input.ndim == 0:
+        return input.copy(), np.zeros((), np.int64)
+    if input.shape[at] == 0:
+        raise IndexError(f"mode(): Expected reduction dim {at} to have non-zero size.")
+    indices = np.expand_dims(np.apply_along_axis(_most_frequent, at, input).astype(np.int64), at)
+    values = np.take_along_axis(input, indices, at)
+    return (values, indices) if keepdim else (np.squeeze(values, at), np.squeeze(indices, at))

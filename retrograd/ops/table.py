@@ -33,10 +33,12 @@ import retrograd.ops.reduce
 import retrograd.ops.rounding
 import retrograd.ops.scan
 import retrograd.ops.scatter
+import retrograd.ops.scatter_reduce
 import retrograd.ops.search
 import retrograd.ops.shape
 import retrograd.ops.softmax
 import retrograd.ops.sort
+import retrograd.ops.special
 import retrograd.ops.statistics
 import retrograd.ops.windows
 import retrograd.ops.write

@@ -16,6 +16,7 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import general, linear
 from retrograd.ops.helpers import cast
+from retrograd.ops.pointwise import zeros_as
 
 
 def geometry_of(view: np.ndarray[Any, Any], base: np.ndarray[Any, Any]) -> Any:
@@ -133,9 +134,9 @@ def _pairs() -> Iterator[Sample]:
 
 @general(
     node="CopyBackwards",
-    input=lambda ct: None,
+    input=lambda ct: zeros_as(ct),
     src=lambda ct: ct,
-    jvp={"input": lambda t: 0 * t, "src": lambda t, input: np.broadcast_to(t, input.shape)},
+    jvp={"input": lambda t: zeros_as(t), "src": lambda t, input: np.broadcast_to(t, input.shape)},
     batch=batching.pointwise,
     samples=_pairs,
     exact=False,
@@ -153,9 +154,9 @@ def _fills() -> Iterator[Sample]:
 
 @general(
     node="FillBackward0",
-    input=lambda ct: None,
+    input=lambda ct: zeros_as(ct),
     value=lambda ct: ct,
-    jvp={"input": lambda t: 0 * t, "value": lambda t, input: np.broadcast_to(t, input.shape)},
+    jvp={"input": lambda t: zeros_as(t), "value": lambda t, input: np.broadcast_to(t, input.shape)},
     batch=batching.pointwise,
     samples=_fills,
     exact=False,
@@ -175,8 +176,8 @@ def fill(input: Array, value: Operand) -> Array:
 
 @general(
     node="ZeroBackward0",
-    input=lambda ct: None,
-    jvp={"input": lambda t: 0 * t},
+    input=lambda ct: zeros_as(ct),
+    jvp={"input": lambda t: zeros_as(t)},
     batch=batching.pointwise,
     samples=lambda: [sample(np.arange(6.0).reshape(2, 3))],
     inplace=True,

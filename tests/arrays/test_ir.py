@@ -24,12 +24,18 @@ def test_text_of_a_program():
     def f(x, y, pair):
         top = np.where(x > 0, x * y, 0.5)
         rows = np.sum(top, axis=1, keepdims=True)
-        return np.concatenate((rows, rows + 1), 1), (pair[0] + constant)[::-1], x._cast(np.float64)[None, 1:, ..., 2]
+        return (
+            np.concatenate((rows, rows + 1), 1),
+            (pair[0] + constant)[::-1],
+            x._cast(np.float64)[None, 1:, ..., 2],
+        )
 
     x, y, pair = np.ones((4, 5), np.float32), np.ones(5, np.float32), [np.ones(2, np.float32), 3]
     made = trace(f, x, y, pair)
     verify(made)
-    assert str(made) == """\
+    assert (
+        str(made)
+        == """\
 program(%0: f32[4,5], %1: f32[5], %2: f32[2]):
     %3: f32[2] = constant [1.5, 2.5]
     %4: bool[4,5] = greater(%0, 0)
@@ -43,6 +49,7 @@ program(%0: f32[4,5], %1: f32[5], %2: f32[2]):
     %12: f64[4,5] = cast(%0, dtype=f64)
     %13: f64[1,3] = getitem(%12, (None, 1:, ..., 2))
     return (%9, %11, %13)"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,6 +120,8 @@ def test_evaluation_checks_what_it_is_given_and_what_it_gets():
         evaluate(good, np.ones((4, 5), np.float32))
     with pytest.raises(TypeError, match=r"%1 must be f32\[5\]; got f64\[5\] from an input"):
         evaluate(good, np.ones((4, 5), np.float32), np.ones(5))
-    wrong = program(Instruction("multiply", (X, Y), (), (Value(2, (5, 4), F32),)), outputs=Value(2, (5, 4), F32))
+    wrong = program(
+        Instruction("multiply", (X, Y), (), (Value(2, (5, 4), F32),)), outputs=Value(2, (5, 4), F32)
+    )
     with pytest.raises(ProgramError, match=r"%2 must be f32\[5,4\]; got f32\[4,5\] from %2"):
         evaluate(wrong, np.ones((4, 5), np.float32), np.ones(5, np.float32))

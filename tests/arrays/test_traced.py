@@ -54,7 +54,14 @@ def test_unary_operators_divmod_and_matmul():
     replays(lambda x: (-x, +x, abs(x)), grid(2, 3))
     replays(lambda x: ~x, np.array([True, False]))
     replays(lambda x: divmod(x, 2), np.array([5, 6, 7]))
-    for left, right in (((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((5, 2, 3), (3, 4)), ((4, 1, 2, 3), (5, 3, 2))):
+    for left, right in (
+        ((2, 3), (3, 4)),
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 2)),
+        ((5, 2, 3), (3, 4)),
+        ((4, 1, 2, 3), (5, 3, 2)),
+    ):
         replays(operator.matmul, grid(*left), grid(*right))
 
 
@@ -215,7 +222,9 @@ def test_in_place_operators_keep_shape_and_dtype():
 
     with pytest.raises(TypeError, match="same_kind"):
         trace(into(1.5), np.ones(3, np.int64))
-    with pytest.raises(ValueError, match=r"shape \(3,\) doesn't match the broadcast shape \(2,3\)|doesn't match"):
+    with pytest.raises(
+        ValueError, match=r"shape \(3,\) doesn't match the broadcast shape \(2,3\)|doesn't match"
+    ):
         trace(into(np.ones((2, 3))), np.ones(3))
     replays(into(1.5), np.ones(3, np.float32))
 
@@ -261,7 +270,9 @@ def test_a_long_chain_of_views_does_not_recurse():
     ],
 )  # fmt: skip
 def test_what_depends_on_values_is_refused(function, what):
-    with pytest.raises(ValueDependentError, match=f"value-dependent: .*{what}.* at .*test_traced.py:\\d+ in <lambda>"):
+    with pytest.raises(
+        ValueDependentError, match=f"value-dependent: .*{what}.* at .*test_traced.py:\\d+ in <lambda>"
+    ):
         trace(function, grid(3))
 
 
@@ -299,7 +310,9 @@ def test_traces_do_not_mix():
 
 
 def test_errors_are_numpys_own():
-    with pytest.raises(ValueError, match=r"operands could not be broadcast together with shapes \(2,3\) \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"operands could not be broadcast together with shapes \(2,3\) \(2,\)"
+    ):
         trace(operator.add, grid(2, 3), grid(2))
     with pytest.raises(ValueError, match="mismatch in its core dimension"):
         trace(operator.matmul, grid(2, 3), grid(2, 3))

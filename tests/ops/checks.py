@@ -12,12 +12,29 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ops.convert import (
+    Failure,
+    array_of,
+    arrays_of,
+    as_complex,
+    changed,
+    difference,
+    differences,
+    fail,
+    flat,
+    is_inexact,
+    is_wanted,
+    layouts,
+    mapped,
+    per_array,
+    public,
+    random_like,
+    repeated,
+    rng_for,
+    tensors,
+)  # fmt: skip
 
 import retrograd
-from ops.convert import (
-    Failure, array_of, arrays_of, as_complex, changed, difference, differences, fail, flat, is_inexact, is_wanted,
-    layouts, mapped, per_array, public, random_like, repeated, rng_for, tensors,
-)  # fmt: skip
 from retrograd.arrays import ValueDependentError, evaluate, trace, verify
 from retrograd.autograd.engine import grad as gradients
 from retrograd.ops import batching
@@ -106,7 +123,11 @@ def _check_gradient(op: Op, sample: Sample) -> None:
     found = gradients([results[i] for i in places], leaves, [wrap(c) for c in cts], allow_unused=True)
     for leaf, g in zip(leaves, found, strict=True):
         if g is not None and (g._array.shape, g._array.dtype) != (leaf._array.shape, leaf._array.dtype):
-            fail(op, sample, f"gradient {g._array.dtype}{g._array.shape} of {leaf._array.dtype}{leaf._array.shape}")
+            fail(
+                op,
+                sample,
+                f"gradient {g._array.dtype}{g._array.shape} of {leaf._array.dtype}{leaf._array.shape}",
+            )
 
     def loss(step: float) -> float:
         moved, _ = run(op, shifted(op, sample, ts, step), grad=False)
@@ -138,15 +159,24 @@ def _check_forward(op: Op, sample: Sample) -> None:
         if t is None:
             continue
         moved = quotient(lambda h, i=i: np.asarray(flat(_call(op, shifted(op, sample, ts, h)))[i]))
-        problem = difference(np.asarray(moved).astype(np.asarray(r).dtype), t, QUOTIENT_TOLERANCE, QUOTIENT_TOLERANCE)
+        problem = difference(
+            np.asarray(moved).astype(np.asarray(r).dtype), t, QUOTIENT_TOLERANCE, QUOTIENT_TOLERANCE
+        )
         if problem:
             fail(op, sample, f"the forward rule of result {i}: {problem} (the difference quotient)")
-    cts = [None if t is None else random_like(rng, np.asarray(r)) for r, t in zip(results, found, strict=True)]
+    cts = [
+        None if t is None else random_like(rng, np.asarray(r)) for r, t in zip(results, found, strict=True)
+    ]
     with np.errstate(all="ignore"):
         pulled = vjp(op, args, tuple(cts) if isinstance(result, (tuple, list)) else cts[0])
     forward = sum(inner(c, t) for c, t in zip(cts, found, strict=True) if c is not None)
-    given = zip(flat(pulled), flat(tangents), strict=True)
-    pairs = [(p, t) for p, t in given if p is not None and t is not None]
+    both = [(p, t) for p, t in zip(pulled, tangents, strict=True) if p is not None and t is not None]
+    pairs = [
+        (p, t)
+        for ps, ts in both
+        for p, t in zip(flat(ps), flat(ts), strict=True)
+        if p is not None and t is not None
+    ]
     backward = sum(inner(p, t) for p, t in pairs)
     scale = 1.0 + sum(float(np.sum(np.abs(p) * np.abs(t))) for p, t in pairs)
     if not abs(forward - backward) <= 1e-10 * scale:
@@ -180,13 +210,17 @@ def _check_second(op: Op, sample: Sample) -> None:
     roots = [(g, wrap(v)) for g, v in zip(first, vs, strict=True) if g is not None and g.requires_grad]
     second: tuple[Any, ...] = (None,) * (len(leaves) + len(cts))
     if roots:
-        second = gradients([g for g, _ in roots], [*leaves, *ct_leaves], [v for _, v in roots], allow_unused=True)
+        second = gradients(
+            [g for g, _ in roots], [*leaves, *ct_leaves], [v for _, v in roots], allow_unused=True
+        )
 
     def slope(step: float) -> float:
         moved, there = run(op, shifted(op, sample, ts, step), grad=True)
         outs = [wrap(c + step * t) for c, t in zip(cts, ct_ts, strict=True)]
         found = gradients([moved[i] for i in places], there, outs, allow_unused=True)
-        return sum(inner(v, g._array) for v, g in zip(vs, found, strict=True) if g is not None)
+        return sum(
+            inner(v, g._array) for v, g in zip(vs, found, strict=True) if g is not None and v is not None
+        )
 
     pairs = [(g._array, t) for g, t in zip(second, [*ts, *ct_ts], strict=True) if g is not None]
     _agree(op, sample, "the second derivative", pairs, quotient(slope))
@@ -197,6 +231,8 @@ def _check_second(op: Op, sample: Sample) -> None:
 
 def check_batching(op: Op, sample: Sample) -> None:
     """Running all elements of a batch at once equals running each and stacking."""
+    if op.family == "composite":
+        return  # it has no batching rule: the ops that it is made of have theirs
     count = len(arrays_of(op, sample))
     ways = [tuple(range(count))] + [(i,) for i in range(count) if count > 1]
     for batch_last, which in itertools.product((False, True), ways[:4]):
@@ -268,7 +304,11 @@ def _check_traced(op: Op, sample: Sample) -> None:
 
     copies = [np.array(x) for x in arrays]  # distinct objects: one input each
     eager = _replayed(op, sample, "the definition", forward, copies)
-    if eager is None or op.family == "composite" or not any(is_wanted(op, p, x) for p, x in arrays_of(op, sample)):
+    if (
+        eager is None
+        or op.family == "composite"
+        or not any(is_wanted(op, p, x) for p, x in arrays_of(op, sample))
+    ):
         return
     results = [np.asarray(r) for r in flat(eager)]
     rng = rng_for(op, "traced")
@@ -288,6 +328,15 @@ def _check_traced(op: Op, sample: Sample) -> None:
         return result, vjp(op, bound, tuple(ct) if several else ct[0], result)
 
     _replayed(op, sample, "forward and backward", both, [*copies, *given])
+    ts = directions_of(op, sample, rng)
+
+    def along(*xs: Any) -> Any:
+        args, kwargs = rebuilt(xs[: len(arrays)])
+        rest = iter(xs[len(arrays) :])
+        tangents = per_array(op, sample, lambda p, x: next(rest) if is_wanted(op, p, x) else None)
+        return jvp(op, bind(op, args, kwargs), tangents)
+
+    _replayed(op, sample, "the forward rule", along, [*copies, *ts])
 
 
 def _replayed(op: Op, sample: Sample, what: str, f: Callable[..., Any], arrays: list[np.ndarray]) -> Any:
@@ -373,7 +422,9 @@ def check_specials(op: Op, sample: Sample) -> None:
     """NaN and infinities among the arguments do not stop an op, whatever the layout."""
     for special in (np.nan, np.inf, -np.inf):
         odd = changed(op, sample, lambda p, x, special=special: _with_special(x, special))
-        strided = odd if op.name in LAYOUT_MATTERS else changed(op, odd, lambda p, x: dict(layouts(x))["strided"])
+        strided = (
+            odd if op.name in LAYOUT_MATTERS else changed(op, odd, lambda p, x: dict(layouts(x))["strided"])
+        )
         outcome = _compare_outcomes(op, odd, f"with {special}", strided)
         if isinstance(outcome, Exception) and op.family in ("pointwise", "movement", "reduction"):
             fail(op, odd, f"{special} among the arguments raised {type(outcome).__name__}: {outcome}")
@@ -391,7 +442,10 @@ def check_shapes(op: Op, sample: Sample) -> None:
     """A pointwise op takes 0-dim and empty operands and gives NumPy's broadcast shape."""
     if op.family != "pointwise":
         return
-    for name, change in (("0-dim", lambda x: x.reshape(-1)[:1].reshape(())), ("empty", lambda x: x.reshape(-1)[:0])):
+    for name, change in (
+        ("0-dim", lambda x: x.reshape(-1)[:1].reshape(())),
+        ("empty", lambda x: x.reshape(-1)[:0]),
+    ):
         if any(x.size == 0 for _, x in arrays_of(op, sample)) and name == "0-dim":
             continue
         odd = changed(op, sample, lambda p, x, change=change: change(x))
@@ -451,4 +505,6 @@ def check_error(op: Op, sample: ErrorSample) -> None:
         fail(op, sample, f"raised {type(error).__name__}: {error}; expected {sample.error.__name__}")
     else:
         fail(op, sample, f"raised nothing; expected {sample.error.__name__}: {sample.message}")
-    _same(op, sample, "an argument was written to before the error", before, [x for _, x in arrays_of(op, own)])
+    _same(
+        op, sample, "an argument was written to before the error", before, [x for _, x in arrays_of(op, own)]
+    )

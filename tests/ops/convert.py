@@ -47,6 +47,9 @@ def public(op: Op) -> Callable[..., Any]:
     return op.definition if op.family == "composite" else function(op)
 
 
+_MORE = Parameter("*", "tensor", None, keyword_only=False)
+
+
 def mapped(op: Op, sample: Any, change: Change) -> tuple[list[Any], dict[str, Any]]:
     """Return a sample's arguments with `change(parameter, array)` in place of each array."""
     by_name = {p.name: p for p in op.parameters}
@@ -60,7 +63,9 @@ def mapped(op: Op, sample: Any, change: Change) -> tuple[list[Any], dict[str, An
             value = np.asarray(value)
         return change(parameter, value) if isinstance(value, np.ndarray) else value
 
-    args = [on(p, a) for p, a in zip(op.parameters, sample.args, strict=False)]
+    # A composite may take any number of arrays by position.
+    more = (_MORE,) * (len(sample.args) - len(op.parameters))
+    args = [on(p, a) for p, a in zip((*op.parameters, *more), sample.args, strict=False)]
     return args, {k: on(by_name[k], v) for k, v in sample.kwargs.items()}
 
 

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-
 from ops import checks, oracle
 from ops.convert import Failure
+
 from retrograd import dtypes
 from retrograd.arrays import Traced
 from retrograd.ops import batching
@@ -56,7 +56,9 @@ def made(family, definition, annotations, torch_name="", **options):
 
 def copied(definition):
     """Return a function like `definition` that may be given other annotations."""
-    other = type(definition)(definition.__code__, definition.__globals__, definition.__name__, definition.__defaults__)
+    other = type(definition)(
+        definition.__code__, definition.__globals__, definition.__name__, definition.__defaults__
+    )
     other.__doc__ = definition.__doc__
     return other
 
@@ -80,7 +82,12 @@ def doubles(definition=double, **options):
 
 
 def sums(**options):
-    given = {"input": SPREAD, "jvp": {"input": lambda t, dim: np.sum(t, axis=dim)}, "node": "SumBackward0", **options}
+    given = {
+        "input": SPREAD,
+        "jvp": {"input": lambda t, dim: np.sum(t, axis=dim)},
+        "node": "SumBackward0",
+        **options,
+    }
     return made(reduction, copied(total), ONE, "sum", **given)
 
 
@@ -137,7 +144,9 @@ def test_a_wrong_rule_is_caught(rules):
     caught(checks.check_gradient, products(**rules), sample(X, Y))
 
 
-@pytest.mark.parametrize("rule", [lambda ct: ct, lambda ct, input_shape: np.broadcast_to(ct, (1, *input_shape))])
+@pytest.mark.parametrize(
+    "rule", [lambda ct: ct, lambda ct, input_shape: np.broadcast_to(ct, (1, *input_shape))]
+)
 def test_a_gradient_of_another_shape_is_caught(rule):
     op = sums(input=rule)
     caught(checks.check_gradient, op, sample(X, 0))
@@ -153,7 +162,11 @@ def test_a_wrong_forward_rule_is_caught(jvp):
 
 
 def test_a_reverse_rule_that_is_not_the_transpose_is_caught():
-    caught(checks.check_forward, matrices(mat2=lambda ct, input: np.matmul(np.transpose(input), ct) * 2), sample(X, X.T))
+    caught(
+        checks.check_forward,
+        matrices(mat2=lambda ct, input: np.matmul(np.transpose(input), ct) * 2),
+        sample(X, X.T),
+    )
 
 
 def test_linear_taken_for_what_is_not_linear_is_caught():

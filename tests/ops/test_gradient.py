@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import retrograd.ops.table  # noqa: F401 - fills TABLE
 from ops.checks import check_gradient
+
+import retrograd.ops.table  # noqa: F401 - fills TABLE
 from retrograd.ops.declare import TABLE
 
 

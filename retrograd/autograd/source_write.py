@@ -1,0 +1,108 @@
+"""The source of `op_`: writing a result into the first operand where nothing is recorded and no view is involved."""
+
+from __future__ import annotations
+
+from retrograd.autograd.source_call import (
+    compute_expression,
+    default,
+    place_lines,
+    signature,
+    usual_condition,
+)
+from retrograd.ops.declare import Op, Parameter
+
+_RECORDS = "(not modes.special or local.grad)"
+
+
+def write_source(op: Op) -> str:
+    """Return the source of the in-place form of an op; `inplace` serves what it does not."""
+    names = ", ".join(p.name for p in op.parameters) + ","
+    fall = f"return inplace(op, ({names}))"
+    operands = [p for p in op.parameters if not p.is_static]
+    lines = [f"def dispatch({signature(op, out=False)}):"]
+    if op.outputs or any(p.kind not in ("tensor", "operand", "plain") for p in operands):
+        return "\n".join([*lines, f"    {fall}"]) + "\n"
+    x = operands[0].name
+    lines += [
+        "    if modes.special and local.careful:",
+        f"        {fall}",
+        "    try:",
+        f"        {x}_ = {x}._array",
+        f"        if {x}._meta is not None or ({x}._node is not None and {_RECORDS}):",
+        f"            {fall}",
+        "    except AttributeError:",
+        f"        {fall}",
+        f"    dtype = {x}_.dtype",
+        "    if dtype is not float32 and dtype is not float64:",
+        f"        {fall}",
+    ]
+    for operand in operands[1:]:
+        lines += _operand_lines(op, operand, fall)
+    lines += [
+        *_store_lines(op, x, fall),
+        f"    cell = {x}._version_cell()",
+        "    cell.count += 1",
+        *place_lines("cell"),
+    ]
+    return "\n".join([*lines, f"    return {x}"]) + "\n"
+
+
+def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
+    y = operand.name
+    lines = [
+        "    try:",
+        f"        {y}_ = {y}._array",
+        f"        if {y}._meta is not None or ({y}._node is not None and {_RECORDS}):",
+        f"            {fall}",
+        *([f"        if {y}_.dtype is not dtype:", f"            {fall}"] if operand.kind != "plain" else []),
+        "    except AttributeError:",
+        f"        {fall}",
+    ]
+    if operand.kind != "operand":
+        return lines
+    number = f"    if {y}.__class__ is float or {y}.__class__ is int:"
+    return [number, f"        {y}_ = {y}", "    else:", *[f"    {line}" for line in lines]]
+
+
+def _store_lines(op: Op, x: str, fall: str) -> list[str]:
+    """Compute straight into the memory where a kernel can, else compute and copy."""
+    copy = [
+        f"    result = {compute_expression(op) if op.kernel is None else _definition(op)}",
+        f"    if result.__class__ is not ndarray or result.shape != {x}_.shape or result.dtype is not dtype:",
+        f"        {fall}",
+        f"    copyto({x}_, result)",
+    ]
+    if op.kernel is None or op.promote == "bool":
+        return [
+            *copy[:1],
+            "    if result.__class__ is not ndarray:",
+            "        result = asarray(result)",
+            *copy[1:],
+        ]
+    operands = ", ".join(f"{p.name}_" for p in op.parameters if not p.is_static)
+    direct = [
+        "    try:",
+        f"        kernel({operands}, out={x}_)",
+        "    except ValueError:",
+        f"        {fall}",
+    ]
+    usual = usual_condition(op)
+    if not usual:
+        return direct
+    return [
+        f"    if {usual}:",
+        *[f"    {line}" for line in direct],
+        "    else:",
+        *[f"    {line}" for line in copy],
+    ]
+
+
+def _definition(op: Op) -> str:
+    passed = ", ".join(
+        (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_")
+        for p in op.parameters
+    )
+    return f"definition({passed})"
+
+
+__all__ = ["default", "write_source"]

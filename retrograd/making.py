@@ -1,0 +1,65 @@
+"""What every creation function does: sizes and dtypes brought into one form, and an array made into a tensor."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.autograd.modes import local, modes
+from retrograd.tensor import Tensor, wrap
+
+
+
+def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
+    """Return a tensor on a new array; or put the array into `out`."""
+    if out is not None:
+        if out._array.shape != array.shape:
+            out._array = np.empty(array.shape, out._array.dtype)
+        np.copyto(out._array, array, casting="unsafe")
+        out._version_cell().bump()
+        return out
+    made = wrap(array)
+    if modes.special and local.inference:
+        made._facts().inference = True
+    if requires_grad:
+        made._set_requires_grad(True, "Only Tensors of floating point and complex dtype can require gradients")
+    return made
+
+
+def sizes_of(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return sizes given in a row or as one sequence.
+
+    Raises:
+        TypeError: something is not a whole number.
+        RuntimeError: a size is negative.
+    """
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        (size,) = size
+    try:
+        found = tuple(map(operator.index, size))
+    except TypeError:
+        wrong = next(n for n in size if not hasattr(n, "__index__"))
+        raise TypeError(
+            f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(wrong).__name__}"
+        ) from None
+    for n in found:
+        if n < 0:
+            if name in ("zeros", "ones", "empty", "full"):
+                raise RuntimeError(f"{name}: Dimension size must be non-negative.\n[got size {list(found)}]")
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(found)}")
+    return found
+
+
+def numpy_type(name: str, dtype: Any, default: Any = None) -> np.dtype[Any]:
+    """Return the NumPy dtype of a public dtype; the default floating type for None."""
+    if dtype is None:
+        return dtypes.default.float.np if default is None else default
+    if dtype.__class__ is not dtypes.dtype:
+        if dtype in (float, int, bool, complex):
+            return {float: np.dtype(np.float64), int: np.dtype(np.int64), bool: np.dtype(np.bool_),
+                    complex: np.dtype(np.complex128)}[dtype]  # fmt: skip
+        raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+    return dtype.np  # type: ignore[no-any-return]

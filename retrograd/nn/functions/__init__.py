@@ -1,0 +1,1 @@
+"""What nn.functional is made of: thin functions over the declared ops, one file per theme."""
