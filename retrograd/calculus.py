@@ -27,7 +27,9 @@ def _check_ends(input: Tensor, n: int, ends: tuple[Any, ...]) -> None:
         raise RuntimeError(f"order must be non-negative but got {n}")
     for name, end in zip(("prepend", "append"), ends, strict=True):
         if end is not None and end.ndim != input.ndim:
-            raise RuntimeError(f"diff expects prepend or append to be the same dimension as input ({name} is not)")
+            raise RuntimeError(
+                f"diff expects prepend or append to be the same dimension as input ({name} is not)"
+            )
 
 
 def diff(
@@ -41,7 +43,7 @@ def diff(
         tensor([ 2, -1])
     """
     _check_ends(input, n, (prepend, append))
-    parts = [x for x in (prepend, input, append) if x is not None]
+    parts = [x for x in (prepend, input, append) if x is not None] if n else [input]
     x: Any = _op("cat")(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, x.shape[dim])):
         later, earlier = _piece(x, dim, 1, None), _piece(x, dim, None, -1)
@@ -70,7 +72,9 @@ def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> Any:
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """Integrate samples along a dimension by the trapezoidal rule; they are at `x`, or `dx` (1) apart."""
     if y.shape[dim] == 0:
-        return _op("sum")(y, dim, dtype=dtypes.default.float if y.dtype.category < dtypes.FLOATING else y.dtype)  # type: ignore[no-any-return]
+        return _op("sum")(
+            y, dim, dtype=dtypes.default.float if y.dtype.category < dtypes.FLOATING else y.dtype
+        )  # type: ignore[no-any-return]
     return _op("sum")(_areas("trapezoid", y, x, dx, dim), dim)  # type: ignore[no-any-return]
 
 
@@ -109,17 +113,16 @@ def _check_quantile(name: str, input: Any, q: Any, interpolation: str) -> Any:
     return values
 
 
-def _ranks(values: Any, x: Any, ignore_nan: bool) -> Any:
-    """Return where in each sorted row (the last dimension of x) the quantiles lie, as an array (..., quantiles)."""
+def _ranks(q: Any, values: Any, x: Any, ignore_nan: bool) -> Any:
+    """Return where in each sorted row (the last dimension of x) the quantiles lie: (..., quantiles)."""
     nan = x != x
-    count = (~nan).sum(-1, keepdims=True)
     last = x.shape[-1] - 1
+    count = (~nan).sum(-1, keepdims=True)
     # A row with a NaN has it at its end, and shows it; a row of nothing but NaN likewise.
-    top = count - 1 if ignore_nan else count * 0 + last
-    ranks = values.reshape(-1) * top.astype(x.dtype)
     lost = count == 0 if ignore_nan else nan.any(-1, keepdims=True)
-    ranks[(lost | (ranks < 0)).nonzero()] = last
-    return ranks
+    top = (count - 1 if ignore_nan else count * 0 + last).astype(x.dtype)
+    row = q.reshape(-1) if isinstance(q, Tensor) else wrap(values.reshape(1))
+    return _op("where")(row * wrap(top), wrap(~lost), float(last))
 
 
 def _quantile(
@@ -129,13 +132,13 @@ def _quantile(
     rank = input.ndim
     flat = input.reshape(-1) if dim is None else input.reshape(1) if rank == 0 else input.movedim(dim, -1)
     ordered = _op("sort")(flat, -1)[0]
-    ranks = _ranks(values, flat._array, name == "nanquantile")
+    ranks = _ranks(q, values, flat._array, name == "nanquantile")
     if interpolation in ("lower", "higher", "nearest"):
         rounded = {"lower": "floor", "higher": "ceil", "nearest": "round"}[interpolation]
-        found = _op("gather")(ordered, -1, _op(rounded)(wrap(ranks)).long())
+        found = _op("gather")(ordered, -1, _op(rounded)(ranks).long())
     else:
-        below, above = _op("floor")(wrap(ranks)), _op("ceil")(wrap(ranks))
-        weight = wrap(ranks) - below if interpolation == "linear" else 0.5
+        below, above = _op("floor")(ranks.detach()), _op("ceil")(ranks.detach())
+        weight = ranks - below if interpolation == "linear" else 0.5
         found = _op("lerp")(
             _op("gather")(ordered, -1, below.long()), _op("gather")(ordered, -1, above.long()), weight
         )

@@ -45,7 +45,7 @@ def stride(input: Tensor, dim: int | None = None) -> Any:
     """Return how many elements apart the neighbours along each dimension lie in memory, or along one."""
     array = input._array
     step = array.itemsize
-    strides = tuple(s // step for s in array.strides)
+    strides = tuple([s // step for s in array.strides])
     return strides if dim is None else strides[_existing(dim, array.ndim)]
 
 
@@ -293,6 +293,11 @@ def is_storage(obj: Any) -> bool:
     return isinstance(obj, (UntypedStorage, TypedStorage))
 
 
+def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Give the tensor the shape of another one."""
+    return resize_(input, the_template._array.shape)
+
+
 def _shallow(input: Tensor) -> Tensor:
     return input
 
@@ -306,13 +311,15 @@ _CASTS = {
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "is_complex": is_complex, "is_floating_point": is_floating_point, "is_nonzero": is_nonzero,
     "is_same_size": is_same_size, "is_signed": is_signed, "is_storage": is_storage, "numel": numel,
+    "resize_as_": resize_as_,
 }  # fmt: skip
 METHODS: dict[str, Any] = {
+    "_cast": lambda self, dtype: _converted(self, dtypes.OF_NUMPY[dtype]),
     **{name: _caster(name, dtype) for name, dtype in _CASTS.items()},
     "contiguous": contiguous, "cpu": cpu, "cuda": cuda, "data_ptr": data_ptr, "dim": dim, "element_size": element_size,
     "get_device": get_device, "is_contiguous": is_contiguous, "is_pinned": lambda self, device=None: False,
     "is_shared": lambda self: False, "is_conj": lambda self: False, "is_neg": lambda self: False,
-    "ndimension": dim, "nelement": numel, "pin_memory": _shallow, "resize_": resize_, "set_": set_,
+    "ndimension": dim, "nelement": numel, "pin_memory": _shallow, "resize_": resize_, "resize_as_": resize_as_, "set_": set_,
     "share_memory_": _shallow, "size": size, "storage": storage, "storage_offset": storage_offset, "stride": stride,
     "to": to, "type": type_, "type_as": type_as, "untyped_storage": untyped_storage,
 }  # fmt: skip

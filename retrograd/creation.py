@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices, dtypes, sampling
+from retrograd.autograd.modes import modes
 from retrograd.inference import array_from
 from retrograd.making import finish, numpy_type, sizes_of
 from retrograd.ops.masks import as_number
+from retrograd.random.distributions import _multiply_add as multiply_add
 from retrograd.tensor import Tensor, wrap
 
 ndarray = np.ndarray
@@ -21,41 +23,39 @@ ndarray = np.ndarray
 def _filled(name: str, make: Callable[..., Any], doc: str) -> Callable[..., Tensor]:
     """Return zeros, ones or empty."""
 
-    def function(
+    def accepting(
         *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+        requires_grad: bool = False, pin_memory: bool = False, **named: Any,
     ) -> Tensor:  # fmt: skip
         if device is not None:
             devices.check(device)
         kind = dtypes.default.float.np if dtype is None else numpy_type(name, dtype)
+        if named or not size:
+            size = _named_size(name, size, named)
         for n in size:
             if n.__class__ is not int or n < 0:
                 size = sizes_of(name, size)
                 break
-        if not size:
-            return _without_size(name, make, kind, requires_grad, out)
-        return finish(make(size, kind), requires_grad, out)
-
-    def accepting(*size: Any, **options: Any) -> Tensor:
-        if not size:
-            if "size" not in options:
-                raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
-            size = (options.pop("size"),)
-            if size == ((),) or size == ([],):
-                return finish(make((), numpy_type(name, options.get("dtype"))), options.get("requires_grad", False))
-        elif size == ((),) or size == ([],):
-            return finish(make((), numpy_type(name, options.get("dtype"))), options.get("requires_grad", False))
-        if "memory_format" in options and name != "empty":
-            raise TypeError(f"{name}() got an unexpected keyword argument 'memory_format'")
-        return function(*size, **options)
+        if requires_grad or out is not None or modes.special:
+            return finish(make(size, kind), requires_grad, out)
+        return wrap(make(size, kind))
 
     accepting.__name__ = accepting.__qualname__ = name
     accepting.__doc__ = doc
     return accepting
 
 
-def _without_size(name: str, make: Callable[..., Any], kind: Any, requires_grad: bool, out: Any) -> Tensor:
-    return finish(make((), kind), requires_grad, out)
+def _named_size(name: str, size: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the sizes, given by name if not in a row."""
+    if name == "empty":
+        named.pop("memory_format", None)
+    if not size:
+        if "size" not in named:
+            raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+        size = (named.pop("size"),)
+    if named:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
+    return size
 
 
 zeros = _filled("zeros", np.zeros, "Return a tensor of zeros.")
@@ -224,9 +224,12 @@ def arange(
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    kind = numpy_type("arange", dtype, np.dtype(np.int64) if whole else None)
+    default = np.dtype(np.int64) if whole else None if out is None else out._array.dtype
+    kind = numpy_type("arange", dtype, default)
     if kind.kind in "iu" and not whole:
         start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise RuntimeError("step must be nonzero")
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
     if whole or kind.kind in "iu":
         array = np.arange(count) * int(step) + int(start) if (start, step) != (0, 1) else np.arange(count)
@@ -279,14 +282,30 @@ def _evenly(start: Any, end: Any, steps: int, kind: Any) -> Any:
         raise RuntimeError("number of steps must be non-negative")
     if steps < 2:
         return np.full(steps, start).astype(kind)
-    real = np.dtype(np.float32) if kind.itemsize <= 4 and kind.kind in "fV" else np.dtype(np.complex128 if kind.kind == "c" else np.float64)
+    if kind.kind == "f":
+        return _fused(float(start), float(end), steps, kind)
+    real = np.dtype(np.complex128 if kind.kind == "c" else np.float32)
     if kind.kind in "iu":
-        start, end, real = int(start), int(end), np.dtype(np.float32)
+        start, end = int(start), int(end)
     step = (real.type(end) - real.type(start)) / real.type(steps - 1)
     i = np.arange(steps)
     half = steps // 2
     array = np.where(i < half, real.type(start) + step * i.astype(real), real.type(end) - step * (steps - 1 - i).astype(real))
     return (np.trunc(array) if kind.kind in "iu" else array).astype(kind)
+
+
+def _fused(start: float, end: float, steps: int, kind: Any) -> Any:
+    """Return evenly spaced floats, each from one multiplication and addition, rounded once."""
+    if kind.itemsize < 8:  # the product of two float32 is exact in float64
+        first, last = np.float32(start), np.float32(end)
+        step, start, end = float((last - first) / np.float32(steps - 1)), float(first), float(last)
+    else:
+        step = (end - start) / (steps - 1)
+    i = np.arange(steps, dtype=np.float64)
+    up, down = i[: steps // 2], i[: steps - steps // 2][::-1]
+    if kind.itemsize < 8:
+        return np.concatenate([up * step + start, down * -step + end]).astype(np.float32).astype(kind)
+    return np.concatenate([multiply_add(up, step, start), multiply_add(down, -step, end)])
 
 
 def logspace(

@@ -19,6 +19,7 @@ RuntimeError
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 
 def _prints_as(builtin: type[Exception]) -> Callable[[type], type]:
@@ -36,6 +37,9 @@ def _prints_as(builtin: type[Exception]) -> Callable[[type], type]:
 class AutogradError(RuntimeError):
     """A graph cannot be differentiated as asked."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RuntimeError, self.args
+
 
 @_prints_as(RuntimeError)
 class FreedGraphError(AutogradError):
@@ -50,6 +54,9 @@ class ModifiedError(AutogradError):
 @_prints_as(RuntimeError)
 class ShapeError(RuntimeError):
     """Sizes do not agree."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RuntimeError, self.args
 
 
 class OutOfMemoryError(RuntimeError):

@@ -52,6 +52,10 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         return _slice(self, 0, index.start, index.stop, index.step)  # type: ignore[no-any-return]
     elif index is None:
         return _unsqueeze(self, 0)  # type: ignore[no-any-return]
+    elif kind is tuple:
+        found = _basic(self, index)
+        if found is not None:
+            return found
     view, indices, dims = _split(self, index if kind is tuple else _as_tuple(index))
     if not dims:
         return _alias(self) if view is self else view  # type: ignore[no-any-return]
@@ -61,6 +65,59 @@ def getitem(self: Tensor, index: Any) -> Tensor:
 
 
 _PLAIN_ENDS = (int, type(None))
+
+
+def _basic(x: Tensor, items: tuple[Any, ...]) -> Tensor | None:
+    """Return the elements at an index of whole numbers, slices, None and `...` only; None if it is anything else.
+
+    Where nothing is recorded, NumPy applies it in one go; otherwise each item is a view of its own, as in torch.
+    """
+    dots = False
+    for item in items:
+        kind = item.__class__
+        if kind is slice:
+            if item.step is not None or type(item.start) not in _PLAIN_ENDS or type(item.stop) not in _PLAIN_ENDS:
+                return None
+        elif kind is EllipsisType:
+            if dots:
+                return None
+            dots = True
+        elif kind is not int and item is not None:
+            return None
+    if not items:
+        return None
+    if (x._node is None or not local.grad) and not modes.special and (x._cell is None or not x._cell.rebased):
+        try:
+            made = wrap(x._array[items if dots else (*items, ...)])
+        except IndexError:
+            return None
+        as_view(made, x)
+        return made
+    return None if dots else _step_by_step(x, items)
+
+
+def _step_by_step(x: Tensor, items: tuple[Any, ...]) -> Tensor | None:
+    """Apply whole numbers, slices and None one after the other."""
+    shape = x._array.shape
+    if len(items) - items.count(None) > len(shape):
+        return None
+    dim = used = 0
+    view = x
+    for item in items:
+        if item is None:
+            view = _unsqueeze(view, dim)
+            dim += 1
+            continue
+        if item.__class__ is int:
+            if not -shape[used] <= item < shape[used]:
+                return None
+            view = _select(view, dim, item)
+        else:
+            if item.start is not None or item.stop is not None:
+                view = _slice(view, dim, item.start, item.stop, None)
+            dim += 1
+        used += 1
+    return None if view is x else view
 
 
 def _index_one(x: Tensor, index: Any, dim: int) -> Tensor:
@@ -247,6 +304,15 @@ def _positions(view: Tensor, dim: int, item: Any, indices: list[Any], dims: list
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Write into the elements at an index."""
     kind = index.__class__
+    if (
+        self._meta is None
+        and (self._node is None or not local.grad)
+        and not (modes.special and local.careful)
+        and self.__class__ is Tensor
+        and _write_plainly(self._array, kind, index, value)
+    ):
+        self._version_cell().bump()
+        return
     given = _value(self, value)
     if kind is Tensor and index._array.ndim and index._array.dtype.kind in "ib" and index._array.dtype.itemsize != 2:
         view, indices, dims = self, [index], (0,)
@@ -278,6 +344,41 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         view._version_cell().bump()
         return
     inplace(_index_put, (view, _expanded(view, indices, dims), given, dims, False))
+
+
+def _write_plainly(array: Any, kind: Any, index: Any, value: Any) -> bool:
+    """Let NumPy do the write where its meaning of index and value is torch's; return whether it did."""
+    if value.__class__ is Tensor:
+        if value._node is not None or value._array.dtype != array.dtype or value._meta is not None:
+            return False
+        value = value._array
+        if value.base is array or value is array:
+            return False
+    elif value.__class__ is not float or array.dtype.kind != "f":
+        return False
+    if kind is Tensor:
+        index = index._array
+        if index.dtype.kind not in "ib" or index.ndim == 0 or (index.dtype.kind == "i" and index.dtype.itemsize < 4):
+            return False
+    elif kind is tuple:
+        for item in index:
+            if item.__class__ is slice:
+                if item.step is not None or type(item.start) not in _PLAIN_ENDS or type(item.stop) not in _PLAIN_ENDS:
+                    return False
+            elif item.__class__ is not int and item is not None and item is not Ellipsis:
+                return False
+    elif kind is slice:
+        if index.step is not None or type(index.start) not in _PLAIN_ENDS or type(index.stop) not in _PLAIN_ENDS:
+            return False
+    elif kind is not int and index is not Ellipsis:
+        return False
+    if not array.flags.forc:
+        return False
+    try:
+        array[index] = value
+    except (IndexError, ValueError):
+        return False  # said in torch's words further on
+    return True
 
 
 def _value(self: Tensor, value: Any) -> Any:

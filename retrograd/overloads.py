@@ -26,7 +26,14 @@ def _op(name: str) -> Callable[..., Any]:
 
 
 def _extreme(name: str, elementwise: str) -> Callable[..., Any]:
-    def extreme(input: Tensor, *args: Any, dim: Any = _NOT_GIVEN, keepdim: bool = False, other: Any = None, out: Any = None) -> Any:
+    def extreme(
+        input: Tensor,
+        *args: Any,
+        dim: Any = _NOT_GIVEN,
+        keepdim: bool = False,
+        other: Any = None,
+        out: Any = None,
+    ) -> Any:
         if args:
             first = args[0]
             if isinstance(first, Tensor):
@@ -99,7 +106,9 @@ var_mean = _spread_function("var_mean", "the variance and the mean")
 std_mean = _spread_function("std_mean", "the standard deviation and the mean")
 
 
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
+def nanmean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Any:
     """Compute the mean over `dim` of all but NaN."""
     count = _op("sum")(_op("logical_not")(_op("isnan")(input)), dim, keepdim)
     return _op("div")(_op("nansum")(input, dim, keepdim, dtype=dtype), count, out=out)
@@ -108,7 +117,9 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 # ---- tests ----
 
 
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
     """Return whether all elements are close; see isclose."""
     return bool(_op("isclose")(input, other, rtol, atol, equal_nan)._array.all())
 
@@ -160,7 +171,9 @@ def __rtruediv__(self: Tensor, other: Any) -> Tensor:  # noqa: N807 - a method i
 
 
 def _wide(x: Any, other: Any) -> Any:
-    complex_ = any(v.dtype.is_complex if isinstance(v, Tensor) else isinstance(v, complex) for v in (x, other))
+    complex_ = any(
+        v.dtype.is_complex if isinstance(v, Tensor) else isinstance(v, complex) for v in (x, other)
+    )
     to = dtypes.complex128 if complex_ else dtypes.float64
     return x.to(to) if isinstance(x, Tensor) else (complex if complex_ else float)(x)
 
@@ -274,7 +287,9 @@ def _multigamma(input: Tensor, p: int) -> Tensor:
 # ---- norms ----
 
 
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None) -> Any:
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Any:
     """Compute a norm: of all elements as one vector, or over `dim`; p="nuc" is the nuclear norm of matrices."""
     if p == "nuc":
         from retrograd import linalg
@@ -309,7 +324,10 @@ METHODS: dict[str, Any] = {
 """What Tensor has in another form than the module."""
 
 SPECIAL: dict[str, Callable[..., Any]] = {
-    "gammaln": _op("lgamma"), "psi": _op("digamma"), "polygamma": polygamma, "multigammaln": _multigamma,
+    "gammaln": _op("lgamma"),
+    "psi": _op("digamma"),
+    "polygamma": polygamma,
+    "multigammaln": _multigamma,
     "expit": _op("sigmoid"),
 }
 """What torch.special has under another name."""

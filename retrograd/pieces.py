@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.modes import local, modes
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import wrap_dim
@@ -22,7 +23,7 @@ _clone = TABLE["clone"].function
 _expand = TABLE["expand"].function
 _reshape = TABLE["reshape"].function
 _slice = TABLE["slice"].function
-_split = TABLE["split"].function
+_SPLIT, _SPLIT_WITH_SIZES, _UNBIND = (TABLE[name] for name in ("split", "split_with_sizes", "unbind"))
 _split_with_sizes = TABLE["split_with_sizes"].function
 _stack = TABLE["stack"].function
 _unsqueeze = TABLE["unsqueeze"].function
@@ -36,12 +37,29 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     """Cut a dimension into pieces of one size, or of the sizes given."""
     size = split_size_or_sections
     if isinstance(size, (tuple, list)):
-        return _split_with_sizes(tensor, tuple(map(operator.index, size)), dim)  # type: ignore[no-any-return]
+        return _many(_SPLIT_WITH_SIZES, tensor, tuple(map(operator.index, size)), dim)  # type: ignore[no-any-return]
     if not hasattr(size, "__index__"):
         raise TypeError(
             f"split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not {type(size).__name__}"
         )
-    return _split(tensor, operator.index(size), dim)  # type: ignore[no-any-return]
+    return _many(_SPLIT, tensor, operator.index(size), dim)  # type: ignore[no-any-return]
+
+
+def _many(op: Any, tensor: Tensor, *args: Any) -> Any:
+    """Run a view op with several results; without the ceremony of the general path where nothing is recorded."""
+    if tensor._node is None and not modes.special and (tensor._cell is None or not tensor._cell.rebased):
+        found = []
+        for array in op.definition(tensor._array, *args):
+            made = wrap(array)
+            as_view(made, tensor, True)
+            found.append(made)
+        return tuple(found)
+    return op.function(tensor, *args)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Return the slices along a dimension, which disappears."""
+    return _many(_UNBIND, input, dim)  # type: ignore[no-any-return]
 
 
 def _split_method(tensor: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -58,7 +76,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     size = input._array.shape[wrap_dim(dim, input._array.ndim)]
     if size == 0:
         return _split_with_sizes(input, (0,) * chunks, dim)  # type: ignore[no-any-return]
-    return _split(input, -(-size // chunks), dim)  # type: ignore[no-any-return]
+    return _many(_SPLIT, input, -(-size // chunks), dim)  # type: ignore[no-any-return]
 
 
 def tensor_split(
@@ -113,6 +131,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if not shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, len(shape))
+    if isinstance(start, Tensor) and (start._array.ndim or start._array.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     start, size = operator.index(start), shape[d]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -142,41 +162,73 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None, out: Tensor | No
         dim = axis
     if out is not None:
         return _cat(tensors, dim, out=out)  # type: ignore[no-any-return]
-    if not (modes.special and local.careful) and tensors.__class__ in _LISTS and tensors:
+    arrays = _plain(tensors)
+    if arrays:
         try:
-            first = tensors[0]._array
-            dtype, rank, arrays = first.dtype, first.ndim, []
-            for x in tensors:
-                if x._node is not None or (x._cell is not None and x._cell.rebased):
-                    break
-                array = x._array
-                if array.dtype is not dtype or array.ndim != rank:
-                    break
-                arrays.append(array)
-            else:
-                return wrap(np.concatenate(arrays, dim))
-        except (AttributeError, ValueError, IndexError):
+            return wrap(np.concatenate(arrays, dim))
+        except ValueError:
             pass  # the op says what is wrong
+    elif not _sequence("cat", tensors):
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     return _cat(tensors, dim)  # type: ignore[no-any-return]
+
+
+def stack(tensors: Any, dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Join tensors of one shape along a new dimension."""
+    if out is None:
+        arrays = _plain(tensors)
+        if arrays:
+            try:
+                if dim == 0:
+                    return wrap(np.concatenate([a[None] for a in arrays]))
+            except ValueError:
+                pass  # the op says what is wrong
+        elif not _sequence("stack", tensors):
+            raise RuntimeError("stack expects a non-empty TensorList")
+    return _stack(tensors, dim, out=out)  # type: ignore[no-any-return]
 
 
 _LISTS = (list, tuple)
 
 
+def _plain(tensors: Any) -> list[Any] | None:
+    """Return the arrays of tensors of one dtype that need no recording; None if they are anything else."""
+    if (modes.special and local.careful) or tensors.__class__ not in _LISTS:
+        return None
+    arrays = []
+    dtype = None
+    for x in tensors:
+        if x.__class__ is not Tensor or x._node is not None or (x._cell is not None and x._cell.rebased):
+            return None
+        array = x._array
+        if array.dtype is not dtype:
+            if arrays:
+                return None
+            dtype = array.dtype
+        arrays.append(array)
+    return arrays
+
+
 def hstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
     """Join tensors side by side: along dimension 1, vectors along their only one."""
     tensors = atleast_1d(_sequence("hstack", tensors))
+    if not tensors:
+        raise RuntimeError("hstack expects a non-empty TensorList")
     return cat(tensors, 0 if tensors and tensors[0]._array.ndim == 1 else 1, out=out)
 
 
 def vstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
     """Join tensors one above the other: along dimension 0, vectors as rows."""
-    return cat(atleast_2d(_sequence("vstack", tensors)), 0, out=out)
+    if not _sequence("vstack", tensors):
+        raise RuntimeError("vstack expects a non-empty TensorList")
+    return cat(atleast_2d(tensors), 0, out=out)
 
 
 def dstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
     """Join tensors one behind the other: along dimension 2."""
-    return cat(atleast_3d(_sequence("dstack", tensors)), 2, out=out)
+    if not _sequence("dstack", tensors):
+        raise RuntimeError("dstack expects a non-empty TensorList")
+    return cat(atleast_3d(tensors), 2, out=out)
 
 
 def column_stack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
@@ -252,16 +304,12 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
             raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x}")
         if x._array.dtype != tensors[0]._array.dtype:
             raise RuntimeError("meshgrid expects all tensors to have the same dtype")
-    swap = indexing == "xy" and len(tensors) > 1
-    if swap:
-        tensors = (tensors[1], tensors[0], *tensors[2:])
     sizes = tuple(x._array.size for x in tensors)
     made = [
         _expand(_reshape(x, tuple(-1 if d == i else 1 for d in range(len(sizes)))), sizes) for i, x in enumerate(tensors)
     ]
-    if swap:
+    if indexing == "xy" and len(tensors) > 1:
         made = [TABLE["transpose"].function(x, 0, 1) for x in made]
-        made[0], made[1] = made[1], made[0]
     return tuple(made)
 
 
@@ -384,12 +432,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "cat": cat, "chunk": chunk, "column_stack": column_stack, "combinations": combinations, "concat": cat,
     "concatenate": cat, "dsplit": _directed("dsplit", 3, 2), "dstack": dstack, "hsplit": _directed("hsplit", 1, 1),
     "hstack": hstack, "meshgrid": meshgrid, "narrow": narrow, "repeat_interleave": repeat_interleave,
-    "row_stack": vstack, "split": split, "tensor_split": tensor_split, "unravel_index": unravel_index,
+    "row_stack": vstack, "split": split, "stack": stack, "tensor_split": tensor_split, "unbind": unbind, "unravel_index": unravel_index,
     "vsplit": _directed("vsplit", 2, 0), "vstack": vstack,
 }  # fmt: skip
 METHODS: dict[str, Callable[..., Any]] = {"split": _split_method}
 ONLY_FUNCTIONS = frozenset(
     "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cat column_stack "
-    "combinations concat concatenate dstack hstack meshgrid row_stack unravel_index vstack is_tensor is_storage".split()
+    "combinations concat concatenate dstack hstack meshgrid row_stack unravel_index vstack stack".split()
 )
 """torch's functions that are no methods."""

@@ -29,7 +29,7 @@ _REFLECTED = {
 }  # fmt: skip
 _INPLACE_OPERATORS = {
     "add": "__iadd__", "sub": "__isub__", "mul": "__imul__", "div": "__itruediv__", "floor_divide": "__ifloordiv__",
-    "remainder": "__imod__", "pow": "__ipow__", "bitwise_and": "__iand__", "bitwise_or": "__ior__",
+    "remainder": "__imod__", "bitwise_and": "__iand__", "bitwise_or": "__ior__",
     "bitwise_xor": "__ixor__", "bitwise_left_shift": "__ilshift__", "bitwise_right_shift": "__irshift__",
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from retrograd.autograd.inplace import inplace
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import wrap_dim
 from retrograd.ops.masks import common_shape
 from retrograd.tensor import Tensor, wrap
 
@@ -109,7 +110,34 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
         input = _op("expand")(input, tuple(shape)) if tuple(shape) != input._array.shape else input
         shape[d] = want[d]
         indices = _op("expand")(indices, tuple(shape)) if tuple(shape) != indices._array.shape else indices
+    if indices._array.size and indices._array.min() < 0:
+        indices = wrap(np.where(indices._array < 0, indices._array + input._array.shape[d], indices._array))
     return _gather(input, dim, indices, out=out)  # type: ignore[no-any-return]
+
+
+def index_reduce(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """Combine slices of `source` into those of `input` at a vector of positions, by prod, mean, amax or amin."""
+    return _op("scatter_reduce")(input, *_slices(input, dim, index, source, reduce), include_self=include_self)  # type: ignore[no-any-return]
+
+
+def index_reduce_(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """Do `index_reduce` in place."""
+    return inplace(TABLE["scatter_reduce"], (input, *_slices(input, dim, index, source, reduce), include_self))
+
+
+def _slices(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> tuple[Any, ...]:
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    if index._array.ndim > 1:
+        raise IndexError("index_reduce(): Index is supposed to be a vector")
+    d = wrap_dim(dim, input._array.ndim)
+    shape = source._array.shape
+    along = index._array.reshape([-1 if k == d else 1 for k in range(len(shape))])
+    return dim, wrap(np.broadcast_to(along, shape)), source, reduce
 
 
 def _scattered(name: str, view: Callable[..., Any], doc: str) -> Callable[..., Tensor]:
@@ -166,16 +194,24 @@ def unique_consecutive(
     return _asked(_op("unique_consecutive")(input, dim), return_inverse, return_counts)
 
 
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any = None) -> Tensor:
+    """Return the indices of `size` elements that are not zero, a row each; rows of `fill_value` where there are fewer."""
+    found = _nonzero(input)._array[:size]
+    made = np.full((size, input._array.ndim), fill_value, np.int64)
+    made[: len(found)] = found
+    return wrap(made) if out is None else out.resize_(made.shape).copy_(wrap(made))  # type: ignore[attr-defined, no-any-return]
+
+
 def _asked(found: Any, inverse: bool, counts: bool) -> Any:
     chosen = (found[0], *(found[1:2] if inverse else ()), *(found[2:3] if counts else ()))
     return chosen if len(chosen) > 1 else chosen[0]
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "argsort": argsort, "argwhere": argwhere, "msort": msort, "nonzero": nonzero, "scatter": scatter, "sort": sort,
+    "argsort": argsort, "argwhere": argwhere, "index_reduce": index_reduce, "msort": msort, "nonzero": nonzero, "nonzero_static": nonzero_static, "scatter": scatter, "sort": sort,
     "take_along_dim": take_along_dim, "unique": unique, "unique_consecutive": unique_consecutive,
     "select_scatter": _scattered("select_scatter", _op("select"), "Return a copy with `src` at one position of a dimension."),
     "slice_scatter": _scattered("slice_scatter", _slice_of, "Return a copy with `src` in a slice of a dimension."),
     "diagonal_scatter": _scattered("diagonal_scatter", _op("diagonal"), "Return a copy with `src` on a diagonal."),
 }  # fmt: skip
-METHODS: dict[str, Callable[..., Any]] = {"scatter_": scatter_}
+METHODS: dict[str, Callable[..., Any]] = {"index_reduce_": index_reduce_, "scatter_": scatter_}

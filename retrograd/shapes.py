@@ -12,12 +12,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from retrograd import conversion, pieces
+from retrograd import conversion, dtypes, pieces
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.inplace import check_target
 from retrograd.autograd.modes import local
+from retrograd.devices import contiguous_format
 from retrograd.ops import windows
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import wrap_dim
@@ -71,7 +70,7 @@ def _missing(name: str, what: str) -> TypeError:
 
 def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """Look at the elements under another shape, or at their bytes as another dtype."""
-    if dtype is not None or (len(shape) == 1 and type(shape[0]).__name__ == "dtype"):
+    if dtype is not None or (len(shape) == 1 and shape[0].__class__ is dtypes.dtype):
         return _view_dtype(input, shape[0] if dtype is None else dtype)
     if not shape:
         if size is None:
@@ -128,6 +127,8 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Make one dimension of several neighbouring ones."""
     shape = input._array.shape
+    if start_dim == 0 and end_dim == -1:
+        return _reshape(input, (-1,)) if len(shape) != 1 else input  # type: ignore[no-any-return]
     first, last = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
     if first > last:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -212,7 +213,9 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 def _reversed(input: Tensor) -> Tensor:
     """The transpose: the dimensions in reverse order."""
     rank = input._array.ndim
-    if rank not in (1, 2):
+    if rank == 2:
+        return _permute(input, (1, 0))  # type: ignore[no-any-return]
+    if rank != 1:
         warnings.warn(
             "Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases."
             if rank == 0
@@ -325,14 +328,48 @@ def _itself(op: Callable[..., Any], name: str) -> Callable[..., Any]:
     return method
 
 
+def _copying(name: str, of: Callable[..., Any]) -> Callable[..., Any]:
+    """Return NAME_copy: what the view NAME shows, in memory of its own."""
+
+    def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        found = of(*args, **kwargs)
+        if isinstance(found, tuple):
+            copies = tuple(TABLE["clone"].function(x, memory_format=contiguous_format) for x in found)
+            return copies if out is None else tuple(o.resize_(c.shape).copy_(c) for o, c in zip(out, copies, strict=True))
+        return TABLE["clone"].function(found, memory_format=contiguous_format, out=out)
+
+    function.__name__ = function.__qualname__ = f"{name}_copy"
+    function.__doc__ = f"Do `{name}`, but into memory of its own."
+    return function
+
+
+_VIEWS: dict[str, Callable[..., Any]] = {
+    "alias": TABLE["alias"].function, "as_strided": as_strided, "detach": Tensor.detach,
+    "expand": lambda input, size, *, implicit=False: broadcast_to(input, size), "narrow": pieces.narrow, "permute": permute,
+    "select": TABLE["select"].function, "split": pieces.split, "split_with_sizes": TABLE["split_with_sizes"].function,
+    "squeeze": _squeeze, "t": TABLE["t"].function, "transpose": _transpose, "unbind": TABLE["unbind"].function,
+    "unfold": TABLE["unfold"].function, "unsqueeze": _unsqueeze, "view": view,
+}  # fmt: skip
+
+
+def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
+    """Return a copy with `src` written into the view `as_strided(size, stride, storage_offset)`."""
+    made = TABLE["clone"].function(input)
+    as_strided(made, size, stride, storage_offset).copy_(src)
+    return made  # type: ignore[no-any-return]
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{f"{name}_copy": _copying(name, of) for name, of in _VIEWS.items()},
+    "as_strided_scatter": as_strided_scatter, "unsafe_chunk": pieces.chunk, "unsafe_split": pieces.split,
     "adjoint": adjoint, "as_strided": as_strided, "broadcast_to": broadcast_to, "diag": diag, "diagflat": diagflat,
     "flatten": flatten, "flip": flip, "fliplr": fliplr, "flipud": flipud, "moveaxis": movedim, "movedim": movedim,
     "permute": permute, "ravel": ravel, "reshape": reshape, "swapaxes": swapaxes, "tile": tile, "unflatten": unflatten,
     **pieces.FUNCTIONS, **conversion.FUNCTIONS,
 }  # fmt: skip
 METHODS: dict[str, Any] = {
-    **{n: f for n, f in FUNCTIONS.items() if n not in pieces.ONLY_FUNCTIONS},
+    **{n: f for n, f in FUNCTIONS.items() if n not in pieces.ONLY_FUNCTIONS and not n.endswith("_copy")},
+    "narrow_copy": FUNCTIONS["narrow_copy"],
     "expand": _flexible(_expand, "expand", "size"), "flip": _flexible(_flip, "flip", "dims"),
     "broadcast_to": _flexible(_expand, "broadcast_to", "size"), "expand_as": expand_as,
     "permute": _flexible(_permute, "permute", "dims"), "repeat": _flexible(_repeat, "repeat", "repeats"),

@@ -1,18 +1,18 @@
-"""What all tests share: seeds, one thread, torch as the oracle where it is installed, and a count of what it missed."""
+"""What all tests share: seeds, one thread, torch as the oracle, and a count of the tests that missed it."""
 
 from __future__ import annotations
 
 import os
 
-# Before NumPy and torch load: containers share cores, and threads that wait for each other cost more than they give.
+# Before NumPy and torch load: where cores are shared, threads that wait for each other cost too much.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import importlib
-import random
+import importlib  # noqa: E402
+import random  # noqa: E402
 
-import numpy as np
-import pytest
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 NO_TORCH = "torch is not installed"
 

@@ -1,7 +1,8 @@
 """Handles on traced values that share memory: what a write through one of them means for the others.
 
-A handle with a `_base` is a view: `_move` says how it was made, `_seen` how often its base had been written to when its
-value was last made. `now` brings a handle's value up to date; `write` carries a new value down to the root.
+A handle with a `_base` is a view: `_move` says how it was made, `_seen` how often its base had been written
+to when its value was last made. `now` brings a handle's value up to date; `write` carries a new value down to
+the root.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from retrograd.arrays.traced import Traced
 
 VIEWS = frozenset({
-    "getitem", "reshape", "ravel", "squeeze", "expand_dims", "transpose", "moveaxis", "swapaxes", "flip", "real",
-    "imag", "broadcast_to", "diagonal", "split", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "rollaxis",
+    "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "diagonal", "expand_dims",
+    "flip", "getitem", "imag", "moveaxis", "ravel", "real", "reshape", "rollaxis", "split", "squeeze",
+    "swapaxes", "transpose",
 })  # fmt: skip
 """The functions whose results may be views in NumPy."""
 
@@ -65,7 +67,7 @@ class Move:
         )
 
     def _inverse(self, rank: int) -> tuple[int, ...]:
-        """Return the permutation of dimensions that undoes the move: sizes tell which dimension went where."""
+        """Return the permutation that undoes the move: sizes tell which dimension went where."""
         sizes = tuple(range(2, rank + 2))
         moved = function_of(self.name)(np.broadcast_to(0, sizes), *self.rest, **self.params).shape
         return tuple(moved.index(n) for n in sizes)

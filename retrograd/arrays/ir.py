@@ -5,9 +5,11 @@
         %3: f64[2] = sum(%2, axis=1)
         return %3
 
-An instruction calls one function (see vocabulary.py) on operands: values, Python numbers (which, as in NumPy, take the
-dtype of the arrays they meet), other constants of Python such as slices, and tuples of those. `params` are its keyword
-arguments: mostly static, but an op may take arrays by keyword. Every value is made once, and none is ever written to.
+An instruction calls one function (see vocabulary.py) on operands: values, Python numbers (which, as in NumPy,
+take the dtype of the arrays they meet), other constants of Python such as slices, and tuples of those.
+`params` are its keyword
+arguments: mostly static, but an op may take arrays by keyword. Every value is made once, and none is ever
+written to.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """Inputs, constants (values with their arrays), instructions in order, and the tree of values that comes out."""
+    """Inputs, constants with their arrays, instructions in order, and the tree of values that comes out."""
 
     inputs: tuple[Value, ...]
     constants: tuple[tuple[Value, np.ndarray[Any, Any]], ...]

@@ -1,122 +1,54 @@
 """The traced array: stands for an array while a function runs, and records what is done to it.
 
-A definition or rule that is given traced arrays runs as always; its operators, its indexing and the NumPy functions
-it calls become instructions of an array program (ir.py). What cannot be recorded raises, naming the user's line;
-nothing is ever converted silently.
+A definition or rule that is given traced arrays runs as always; its operators, its indexing and the NumPy
+functions it calls become instructions of an array program (ir.py). What cannot be recorded raises, naming the
+user's line; nothing is ever converted silently.
 
-Writes are recorded functionally: `x[i] = v` makes a new value, and the handle x stands for it from then on. A view
-knows the handle that it was taken of and how, so that a write to either is seen through the other, as in NumPy. Whether
-`reshape` gives a view is decided as for arrays that lie in memory in C order.
+Writes are recorded functionally: `x[i] = v` makes a new value, and the handle x stands for it from then on. A
+view knows the handle that it was taken of and how, so that a write to either is seen through the other, as in
+NumPy. Whether `reshape` gives a view is decided as for arrays that lie in memory in C order.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrograd.arrays.handles import VIEWS, Move, link, now, write
-from retrograd.arrays.ir import Instruction, Program, Tree, Value, tidy
-from retrograd.arrays.vocabulary import ValueDependentError, arguments, infer, is_known, name_of
+from retrograd.arrays.handles import VIEWS, now, write
+from retrograd.arrays.ir import Value
+from retrograd.arrays.vocabulary import ValueDependentError, arguments, is_known, name_of
 from retrograd.ops.declare import Op
 
+if TYPE_CHECKING:
+    from retrograd.arrays.handles import Move
+    from retrograd.arrays.recorder import Recorder
+
 ndarray = np.ndarray
-_NUMBERS = (bool, int, float, complex)
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
+_LIBRARIES = (f"{Path(__file__).resolve().parents[1]}/", f"{Path(np.__file__).resolve().parent}/", "<")
 
 
 def place() -> str:
     """Return `file:line in function` of the innermost frame that is neither retrograd's nor NumPy's."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, _NUMPY, "<")):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
-class Recorder:
-    """The program as it grows: gives out values and keeps each array that the function brings along."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.inputs: list[Value] = []
-        self.handles: dict[int, tuple[ndarray[Any, Any], Traced]] = {}
-        self.constants: dict[int, tuple[Value, ndarray[Any, Any]]] = {}
-        self.known: dict[int, ndarray[Any, Any]] = {}
-        self.instructions: list[Instruction] = []
-
-    def value(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value:
-        """Return a new value."""
-        self.count += 1
-        return Value(self.count - 1, shape, dtype)
-
-    def input(self, array: ndarray[Any, Any]) -> Traced:
-        """Return the handle of an input; one and the same for one and the same array."""
-        found = self.handles.get(id(array))
-        if found is None:
-            value = self.value(array.shape, array.dtype)
-            self.inputs.append(value)
-            found = self.handles[id(array)] = array, Traced(self, value)
-        return found[1]
-
-    def constant(self, array: ndarray[Any, Any]) -> Value:
-        """Return the value of an array that the function brought along; it is held, not copied."""
-        if id(array) in self.handles:
-            return now(self.handles[id(array)][1])
-        found = self.constants.get(id(array))
-        if found is None:
-            found = self.constants[id(array)] = self.value(array.shape, array.dtype), array
-            self.known[found[0].id] = array
-        return found[0]
-
-    def operand(self, given: Any) -> Tree:
-        """Return an argument as an instruction has it."""
-        if isinstance(given, Traced):
-            if given._recorder is not self:
-                raise TypeError(f"a traced array of another trace is used, at {place()}")
-            return now(given)
-        if isinstance(given, (ndarray, np.generic)):
-            return self.constant(np.asarray(given))
-        if isinstance(given, (tuple, list)):
-            return tuple(self.operand(x) for x in given)
-        if isinstance(given, slice) and any(
-            isinstance(x, Traced) for x in (given.start, given.stop, given.step)
-        ):
-            raise _value_dependent("a slice", "use fixed bounds, or np.where with a mask")
-        return given
-
-    def emit(self, name: str, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Record a call and return the handle (a tuple of handles) of what it returns."""
-        operands = tuple(self.operand(x) for x in inputs)
-        static = {k: self.operand(v) if _has_arrays(v) else v for k, v in params.items()}
-        try:
-            found = infer(name, operands, static, self.known)
-        except ValueDependentError as error:
-            raise ValueDependentError(f"{error}, at {place()}") from None
-        made = tuple(self.value(*t) for t in (found if isinstance(found, list) else [found]))
-        self.instructions.append(Instruction(name, operands, tuple(static.items()), made))
-        handles = tuple(Traced(self, v) for v in made)
-        return handles if isinstance(found, list) else handles[0]
-
-    def move(self, name: str, x: Traced, rest: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Record a call that moves elements; where NumPy would return a view, so are the handles."""
-        made = self.emit(name, (x, *rest), params)
-        return link(x, made, Move(name, tuple(rest), dict(params)))
-
-
-def _has_arrays(tree: Any) -> bool:
+def has_arrays(tree: Any) -> bool:
     if isinstance(tree, (tuple, list)):
-        return any(_has_arrays(x) for x in tree)
+        return any(has_arrays(x) for x in tree)
     return isinstance(tree, (Traced, ndarray))
 
 
-def _value_dependent(what: str, instead: str) -> ValueDependentError:
+def value_dependent(what: str, instead: str) -> ValueDependentError:
     return ValueDependentError(
-        f"value-dependent: {what} needs the elements of a traced array, which are only known when the program runs, "
+        f"value-dependent: {what} needs the elements of a traced array, known only when the program runs, "
         f"at {place()}; {instead}, or leave this part out of the traced function"
     )
 
@@ -156,8 +88,8 @@ class Traced:
     size = property(lambda self: math.prod(self._value.shape))
     itemsize = property(lambda self: self._value.dtype.itemsize)
     real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
-    imag = property(lambda self: np.imag(self))
-    T = property(lambda self: np.transpose(self))
+    imag = property(lambda self: np.imag(self))  # noqa: PLW0108 - np.imag's own docstring is no part of this
+    T = property(lambda self: np.transpose(self))  # noqa: PLW0108
 
     def __repr__(self) -> str:
         return f"<traced {now(self)}: {self._value.type}>"
@@ -174,7 +106,7 @@ class Traced:
 
     def __getitem__(self, index: Any) -> Any:
         index = self._index(index)
-        if _has_arrays(index):
+        if has_arrays(index):
             return self._recorder.emit("getitem", (self, index), {})
         return self._recorder.move("getitem", self, (index,), {})
 
@@ -189,7 +121,7 @@ class Traced:
         if isinstance(index, tuple):
             return tuple(self._index(i) for i in index)
         if isinstance(index, Traced) and index.dtype == np.bool_:
-            raise _value_dependent("indexing with a mask", "use np.where(mask, x, other)")
+            raise value_dependent("indexing with a mask", "use np.where(mask, x, other)")
         if isinstance(index, np.integer):
             return int(index)
         return np.asarray(index) if isinstance(index, list) else index
@@ -197,8 +129,10 @@ class Traced:
     def _is_at(self, index: Any) -> bool:
         """Whether this handle is the up-to-date view of its base at an index."""
         move, base = self._move, self._base
-        fresh = move is not None and base is not None and now(base) is not None and self._seen == base._writes
-        return fresh and move.name == "getitem" and not _has_arrays(index) and move.rest == (index,)
+        if move is None or base is None or has_arrays(index):
+            return False
+        now(base)
+        return self._seen == base._writes and move.name == "getitem" and bool(move.rest == (index,))
 
     def _cast(self, dtype: Any) -> Any:
         dtype = np.dtype(dtype)
@@ -233,30 +167,30 @@ class Traced:
         return self._recorder.emit(f"ops.{op.name}", args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        raise _value_dependent("conversion to a NumPy array", "keep to operators and NumPy's functions")
+        raise value_dependent("conversion to a NumPy array", "keep to operators and NumPy's functions")
 
     def __bool__(self) -> bool:
-        raise _value_dependent("a truth value (if, while, and, or)", "use np.where")
+        raise value_dependent("a truth value (if, while, and, or)", "use np.where")
 
     def __float__(self) -> float:
-        raise _value_dependent("float()", "keep the array")
+        raise value_dependent("float()", "keep the array")
 
     def __int__(self) -> int:
-        raise _value_dependent("int()", "keep the array")
+        raise value_dependent("int()", "keep the array")
 
     def __complex__(self) -> complex:
-        raise _value_dependent("complex()", "keep the array")
+        raise value_dependent("complex()", "keep the array")
 
     def __index__(self) -> int:
-        raise _value_dependent("a Python index or size", "use a fixed number")
+        raise value_dependent("a Python index or size", "use a fixed number")
 
     def item(self, *args: Any) -> Any:
         """Refuse: the elements are not known."""
-        raise _value_dependent("item()", "keep the array")
+        raise value_dependent("item()", "keep the array")
 
     def tolist(self) -> Any:
         """Refuse: the elements are not known."""
-        raise _value_dependent("tolist()", "keep the array")
+        raise value_dependent("tolist()", "keep the array")
 
     def __abs__(self) -> Any:
         return np.absolute(self)
@@ -272,12 +206,14 @@ class Traced:
 
 
 _BINARY = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "floordiv": np.floor_divide,
-    "mod": np.remainder, "divmod": np.divmod, "pow": np.power, "matmul": np.matmul, "lshift": np.left_shift,
-    "rshift": np.right_shift, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "divmod": np.divmod,
+    "floordiv": np.floor_divide, "mod": np.remainder, "pow": np.power, "matmul": np.matmul,
+    "lshift": np.left_shift, "rshift": np.right_shift,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
 }  # fmt: skip
 _COMPARISONS = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "eq": np.equal, "ne": np.not_equal,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
 }  # fmt: skip
 for _name, _function in (*_BINARY.items(), *_COMPARISONS.items()):
     setattr(Traced, f"__{_name}__", _operator(_function))
@@ -289,8 +225,8 @@ for _name, _function in _BINARY.items():
 
 def _unknown(name: str) -> TypeError:
     return TypeError(
-        f"np.{name} cannot be traced: no op answers it; got a traced array, at {place()}; use operators, indexing, "
-        "the NumPy functions that ops declare (declare.NUMPY), or an op"
+        f"np.{name} cannot be traced: no op answers it; got a traced array, at {place()}; use operators, "
+        "indexing, the NumPy functions that ops declare (declare.NUMPY), or an op"
     )
 
 
@@ -303,19 +239,20 @@ def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...]) -> Any:
         )
     if not np.can_cast(made.dtype, target.dtype, "same_kind"):
         raise TypeError(
-            f"Cannot cast ufunc '{ufunc.__name__}' output from {made.dtype!r} to {target.dtype!r} with casting rule "
-            "'same_kind'"
+            f"Cannot cast ufunc '{ufunc.__name__}' output from {made.dtype!r} to {target.dtype!r} "
+            "with casting rule 'same_kind'"
         )
     if made.shape != target.shape:
         raise ValueError(
-            f"non-broadcastable output operand with shape {target.shape} doesn't match the broadcast shape {made.shape}"
+            f"non-broadcastable output operand with shape {target.shape} doesn't match the broadcast shape "
+            f"{made.shape}"
         )
     write(target, made._cast(target.dtype)._value)
     return target
 
 
-def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    if not isinstance(dst, Traced) or where is not True:
+def _copyto(dst: Any, src: Any, **options: Any) -> None:
+    if not isinstance(dst, Traced) or options:
         raise TypeError(f"np.copyto: only into a traced array and everywhere, at {place()}")
     dst[...] = src
 
@@ -330,31 +267,3 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
     np.copyto: _copyto,
 }
 """NumPy functions whose answer needs no instruction, or several."""
-
-
-def trace(function: Callable[..., Any], *examples: Any) -> Program:
-    """Run a function on traced arrays in place of example arrays, and return what it did as a program.
-
-    Args:
-        function: takes and returns arrays, or tuples and lists of them.
-        examples: arrays (each distinct one becomes one input of the program, in order of appearance), tuples and
-            lists of arrays, and anything else, which is passed on and so is a constant of the program.
-
-    Example:
-        >>> print(trace(lambda x, y: 2.0 * x + y, np.ones((2, 3)), np.ones(3)))
-        program(%0: f64[2,3], %1: f64[3]):
-            %2: f64[2,3] = multiply(2.0, %0)
-            %3: f64[2,3] = add(%2, %1)
-            return %3
-    """
-    recorder = Recorder()
-
-    def handle(x: Any) -> Any:
-        if isinstance(x, (tuple, list)):
-            return type(x)(handle(item) for item in x)
-        return recorder.input(x) if isinstance(x, ndarray) else x
-
-    outputs = recorder.operand(function(*[handle(x) for x in examples]))
-    constants = tuple(recorder.constants.values())
-    program = Program(tuple(recorder.inputs), constants, tuple(recorder.instructions), outputs)
-    return tidy(program)

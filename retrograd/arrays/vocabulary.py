@@ -45,19 +45,20 @@ def cast(x: Any, *, dtype: Any) -> Any:
 INTRINSICS: dict[str, Callable[..., Any]] = {"getitem": getitem, "setitem": setitem, "cast": cast}
 
 BESIDES: frozenset[Any] = frozenset({
-    np.broadcast_to, np.concatenate, np.conjugate, np.copysign, np.empty_like, np.equal, np.expand_dims, np.flip,
-    np.full_like, np.greater, np.greater_equal, np.imag, np.isfinite, np.isinf, np.isnan, np.less, np.less_equal,
-    np.logical_and, np.logical_not, np.logical_or, np.matmul, np.maximum, np.minimum, np.moveaxis, np.not_equal,
-    np.ones_like, np.real, np.reshape, np.squeeze, np.stack, np.sum, np.swapaxes, np.transpose, np.where,
-    np.zeros_like,
+    np.broadcast_to, np.concatenate, np.conjugate, np.copysign, np.empty_like, np.equal, np.expand_dims,
+    np.flip, np.full_like, np.greater, np.greater_equal, np.imag, np.isfinite, np.isinf, np.isnan, np.less,
+    np.less_equal, np.logical_and, np.logical_not, np.logical_or, np.matmul, np.maximum, np.minimum,
+    np.moveaxis, np.not_equal, np.ones_like, np.real, np.reshape, np.squeeze, np.stack, np.sum, np.swapaxes,
+    np.transpose, np.where, np.zeros_like,
 })  # fmt: skip
 """NumPy functions that rules and definitions may use besides those that an op declares to answer."""
 
 
 OPERATORS: frozenset[Any] = frozenset({
     np.absolute, np.add, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.divide, np.divmod, np.equal,
-    np.floor_divide, np.greater, np.greater_equal, np.invert, np.left_shift, np.less, np.less_equal, np.matmul,
-    np.multiply, np.negative, np.not_equal, np.positive, np.power, np.remainder, np.right_shift, np.subtract,
+    np.floor_divide, np.greater, np.greater_equal, np.invert, np.left_shift, np.less, np.less_equal,
+    np.matmul, np.multiply, np.negative, np.not_equal, np.positive, np.power, np.remainder, np.right_shift,
+    np.subtract,
 })  # fmt: skip
 """What Python's operators call."""
 
@@ -96,10 +97,11 @@ def name_of(function: Any) -> str:
     return f"{module}.{name}"
 
 
-_DATA = frozenset(
-    ["a", "array", "arrays", "arr", "ary", "x", "x1", "x2", "y", "b", "condition", "a_min", "a_max", "min", "max", "val", "tup", "v", "fill_value", "indices", "m", "values"]
-)
-"""Names of the parameters of NumPy's functions that take data: what an instruction has as inputs, not as params."""
+_DATA = frozenset({
+    "a", "a_max", "a_min", "arr", "array", "arrays", "ary", "b", "condition", "fill_value", "indices", "m",
+    "max", "min", "tup", "v", "val", "values", "x", "x1", "x2", "y",
+})  # fmt: skip
+"""Names of the parameters of NumPy's functions that take data: an instruction's inputs, not its params."""
 
 
 @cache
@@ -108,7 +110,7 @@ def _signature(function: Any) -> inspect.Signature:
 
 
 def arguments(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Return a call's data and the rest by name, without defaults: every way to write a call gives one instruction."""
+    """Return a call's data, and the rest by name without defaults: alike for every way to write it."""
     parameters = _signature(function).parameters
     if any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
         return list(args), dict(kwargs)
@@ -141,8 +143,9 @@ def _is_default(value: Any, default: Any) -> bool:
 def infer(name: str, inputs: tuple[Tree, ...], params: Mapping[str, Any], known: Mapping[int, Any]) -> Any:
     """Return the (shape, dtype) of what a call returns, a list of them where it returns several.
 
-    It runs the function itself on stand-ins: arrays of the right shape and dtype, without memory of their own where
-    that is possible. `known` has the arrays of values that are constant. What the function raises is what a user sees.
+    It runs the function itself on stand-ins: arrays of the right shape and dtype, without memory of their own
+    where that is possible. `known` has the arrays of values that are constant. What the function raises is
+    what a user sees.
 
     Raises:
         ValueDependentError: the shape depends on the elements.
@@ -165,12 +168,12 @@ def _types(result: Any) -> Any:
 
 
 def _infer_elementwise(function: np.ufunc, inputs: tuple[Tree, ...], params: Mapping[str, Any]) -> Any:
-    """The dtype comes from single elements, so that large arrays cost nothing; the shape from broadcasting."""
+    """Take the dtype from single elements, so that large arrays cost nothing; the shape from broadcasting."""
     shapes = [v.shape for v in inputs if isinstance(v, Value)]
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
-        function(*replace(inputs, lambda v: stand_in(v)), **params)  # says what NumPy says
+        function(*replace(inputs, stand_in), **params)  # says what NumPy says
         raise
     types = _types(function(*replace(inputs, lambda v: np.ones((), v.dtype)), **params))
     return [(shape, d) for _, d in types] if isinstance(types, list) else (shape, types[1])
@@ -190,12 +193,12 @@ def _infer_matmul(inputs: tuple[Tree, ...]) -> Type:
 
 
 def stand_in(value: Value, fill: int = 1) -> np.ndarray[Any, Any]:
-    """Return a read-only array of a value's shape and dtype with no memory of its own: all elements are one."""
+    """Return a read-only array of a value's shape and dtype whose elements share one place in memory."""
     return np.broadcast_to(np.full((), fill, value.dtype), value.shape)
 
 
 def _spread(value: Value) -> np.ndarray[Any, Any]:
-    """Return a stand-in whose matrices are the identity: positive definite, invertible, every value occurs."""
+    """Return a stand-in whose matrices are the identity: positive definite and invertible."""
     if len(value.shape) < 2 or value.dtype.kind not in "fc":
         return stand_in(value, 0 if value.dtype.kind in "iu" else 1)
     return np.broadcast_to(np.eye(*value.shape[-2:], dtype=value.dtype), value.shape)
@@ -212,7 +215,7 @@ def _ramp(value: Value) -> np.ndarray[Any, Any]:
 
 
 def _fillings(name: str, known: Mapping[int, Any]) -> Iterator[Callable[[Value], Any]]:
-    """Give ways to fill stand-ins: matrices must be regular for some functions, indices in range for others."""
+    """Give ways to fill stand-ins: some functions want regular matrices, others indices in range."""
     zeros = lambda v: stand_in(v, 0)  # noqa: E731
     varied = name.startswith(("ops.", "linalg."))
     for fill in (_spread, zeros, stand_in, _ramp) if varied else (zeros, stand_in):
@@ -241,7 +244,8 @@ def _infer_by_running(
         elif types != found:
             raise ValueDependentError(
                 f"{name}: the shape of the result must not depend on the elements of a traced array; got "
-                f"{_shapes(found)} and {_shapes(types)} for different elements; compute it outside the traced function"
+                f"{_shapes(found)} and {_shapes(types)} for different elements; compute it outside the "
+                "traced function"
             )
         if not name.startswith("ops."):
             break

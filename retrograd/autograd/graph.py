@@ -68,10 +68,11 @@ def new_version() -> Version:
 class Witness:
     """Stands for a tensor whose later writes matter to a node, without holding the tensor."""
 
-    __slots__ = ("_cell",)
+    __slots__ = ("_cell", "made_by")
 
-    def __init__(self, cell: Version | None = None) -> None:
+    def __init__(self, cell: Version | None = None, made_by: str = "") -> None:
         self._cell = cell
+        self.made_by = made_by
 
 
 UNSHARED = Witness()
@@ -100,6 +101,7 @@ class Node:
     __slots__ = ("__weakref__", "code", "edges", "extras", "freed", "lasti", "metas", "seq")
 
     op: ClassVar[Op | None] = None
+    label: ClassVar[str | None] = None
     edges: tuple[Any, ...]
     metas: Any
     extras: Extras | None
@@ -123,7 +125,7 @@ class Node:
 
     def name(self) -> str:
         """Return the node's name."""
-        return type(self).__name__
+        return self.label or type(self).__name__
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:

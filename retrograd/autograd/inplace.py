@@ -15,6 +15,7 @@ from retrograd import dtypes
 from retrograd.autograd.dispatch import plain
 from retrograd.autograd.graph import AccumulateGrad, Output, Witness
 from retrograd.autograd.modes import local, modes
+from retrograd.autograd.pull import op_label
 from retrograd.autograd.record import named_node_class
 from retrograd.ops import write as writes
 from retrograd.ops.declare import Op
@@ -84,7 +85,7 @@ def _patch_saved(node: Any, target: Tensor, result: Any) -> None:
     for parameter in op.parameters:
         slot = f"saved_{parameter.name}_of"
         if getattr(node, slot, None) is target:
-            setattr(node, slot, Witness(target._cell))
+            setattr(node, slot, Witness(target._cell, f", which is output 0 of {op_label(node)},"))
     if getattr(node, "saved_result", None) is result:
         node.saved_result = target._array
         node.saved_result_cell = target._cell
@@ -112,9 +113,11 @@ def rebase(target: Tensor, node: Any) -> None:
 
 
 def _set_history(tensor: Tensor, node: Any) -> None:
-    meta = tensor._meta
-    if meta is not None and meta.retains:
-        meta.retains = False
+    meta, old = tensor._meta, tensor._node
+    if meta is not None and meta.retains and old is not None and old.extras is not None:
+        mine = [r for r in old.extras.retain if r() is tensor]
+        old.extras.retain = [r for r in old.extras.retain if r() is not tensor]
+        node.more().retain += mine
     tensor._node = node
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.graph import Output, Version, Witness, raise_freed, raise_modified, unbroadcast
+from retrograd.autograd.graph import AccumulateGrad, Output, Version, Witness, raise_freed, raise_modified, unbroadcast
 from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import Metas, saved_names
 from retrograd.ops.declare import Op
-from retrograd.tensor import Tensor, wrap
+from retrograd.tensor import Tensor, history, wrap
 
 ndarray = np.ndarray
 
@@ -180,16 +180,18 @@ def _check_version(node: Any, value: Any, owner: Any, expected: int) -> None:
 
 def made_by(owner: Any) -> str:
     """Return `, which is output 0 of Exp,` for a tensor that a node made; nothing for a leaf."""
-    node = getattr(owner, "_node", None)
-    if node is None or not getattr(owner, "grad_fn", None):
+    if isinstance(owner, Witness):
+        return owner.made_by
+    node, number = history(owner), 0
+    if node is None or type(node) is AccumulateGrad:
         return ""
-    number = 0
     if type(node) is Output:
         node, number = node.edges[0], node.index
-    return f", which is output {number} of {_op_label(node)},"
+    return f", which is output {number} of {op_label(node)},"
 
 
-def _op_label(node: Any) -> str:
+def op_label(node: Any) -> str:
+    """Return a node's name as error messages have it: `Exp` for ExpBackward0."""
     name = node.name()
     stem = name.rstrip("0123456789")
     return stem.removesuffix("Backward") if stem.endswith("Backward") else name
@@ -197,7 +199,7 @@ def _op_label(node: Any) -> str:
 
 def raise_modified_result(node: Any, value: Any, cell: Version, expected: int) -> None:
     """Raise the error of a result that was saved and then written to."""
-    what = f", which is output 0 of {_op_label(node)},"
+    what = f", which is output 0 of {op_label(node)},"
     raise_modified(node, Witness(cell), value.shape, dtypes.of_array(value), expected, what)
 
 

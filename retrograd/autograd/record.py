@@ -157,6 +157,7 @@ def named_node_class(op: Op, name: str) -> type[Any]:
             "pullback": _first_pullback,
             "pullback_recorded": _pullback_recorded,
             "__getattr__": _saved_attribute,
+            "label": f"torch::autograd::{name}" if name == "CopySlices" else None,
         }
         found = _CLASSES[op.name, name] = type(name, (Node,), body)
     return found

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
+from retrograd.ops.depend import tied
 from retrograd.ops.families import composite, pointwise
 from retrograd.ops.helpers import cast
-from retrograd.ops.neural import erf, sigmoid
+from retrograd.ops.neural import at_least, at_most, between, erf, sigmoid
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, equation 14
 _ROOT_HALF = math.sqrt(0.5)
@@ -40,7 +41,7 @@ def _with(*args: Any, **kwargs: Any) -> Any:
 
 @pointwise(
     node="ReluBackward0",
-    input=lambda ct, result: ct * (result > 0),
+    input=lambda ct, result: tied(ct * (result > 0), result),
     kinds="buif",
     samples=_real,
     errors=lambda: [error(RuntimeError, "Boolean inputs not supported for relu", np.ones(2, bool))],
@@ -53,7 +54,7 @@ def relu(input: Array) -> Array:
 
 
 def _inside(ct: Any, input: Any, min_val: Any, max_val: Any) -> Any:
-    return ct * ((input > min_val) & (input < max_val))
+    return tied(ct * ((input > min_val) & (input < max_val)), input)
 
 
 @pointwise(
@@ -70,13 +71,13 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
         raise ValueError("min_val cannot be greater than max_val")
     if input.dtype.kind == "b":
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    return cast(np.minimum(np.maximum(input, min_val), max_val), input.dtype)
+    return cast(between(input, min_val, max_val), input.dtype)
 
 
 @pointwise(
     name="leaky_relu",
     node="LeakyReluBackward0",
-    input=lambda ct, input, negative_slope: np.where(input > 0, ct, ct * negative_slope),
+    input=lambda ct, input, negative_slope: tied(np.where(input > 0, ct, ct * negative_slope), input),
     kinds="f",
     samples=_with(0.3),
     places="nn",
@@ -88,7 +89,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 
 @pointwise(
     node="ThresholdBackward0",
-    input=lambda ct, input, threshold: ct * (input > threshold),
+    input=lambda ct, input, threshold: tied(ct * (input > threshold), input),
     kinds="uif",
     samples=lambda: [sample(*s.args, 0.1, 5.0) for s in _real()],
     places="nn torch",
@@ -107,7 +108,7 @@ def threshold(input: Array, threshold: float, value: float) -> Array:
 )
 def hardsigmoid(input: Array) -> Array:
     """Rise linearly from 0 at -3 to 1 at 3."""
-    return np.minimum(np.maximum(input + 3, 0), 6) / 6
+    return between(input + 3, 0, 6) / 6
 
 
 @pointwise(
@@ -121,12 +122,12 @@ def hardsigmoid(input: Array) -> Array:
 )
 def hardswish(input: Array) -> Array:
     """Multiply by hardsigmoid."""
-    return input * np.minimum(np.maximum(input + 3, 0), 6) / 6
+    return input * between(input + 3, 0, 6) / 6
 
 
 @pointwise(
     node="HardshrinkBackward0",
-    input=lambda ct, input, lambd: ct * (np.abs(input) > lambd),
+    input=lambda ct, input, lambd: tied(ct * (np.abs(input) > lambd), input),
     kinds="f",
     samples=_with(1.0),
     inplace=False,
@@ -143,7 +144,7 @@ def _softshrink_errors() -> Iterator[ErrorSample]:
 
 @pointwise(
     node="SoftshrinkBackward0",
-    input=lambda ct, input, lambd: ct * (np.abs(input) > lambd),
+    input=lambda ct, input, lambd: tied(ct * (np.abs(input) > lambd), input),
     kinds="f",
     samples=_with(1.0),
     errors=_softshrink_errors,
@@ -155,13 +156,13 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
     if not 0 <= lambd <= 3.40282e38:
         kind = "Double" if input.dtype == np.float64 else "Float"
         raise RuntimeError(f"lambda must be in range [0, 3.40282e+38] for input dtype {kind}, but found {lambd:g}")
-    return input - np.minimum(np.maximum(input, -lambd), lambd)
+    return input - between(input, -lambd, lambd)
 
 
 @pointwise(
     node="PreluKernelBackward0",
-    input=lambda ct, input, weight: np.where(input > 0, ct, ct * weight),
-    weight=lambda ct, input: ct * np.minimum(input, 0),
+    input=lambda ct, input, weight: tied(np.where(input > 0, ct, ct * weight), input),
+    weight=lambda ct, input: ct * at_most(input, 0),
     promote="match",
     kinds="f",
     inplace=False,
@@ -222,7 +223,7 @@ def prelu(input: Array, weight: Array) -> Array:
 
 
 def _elu_ct(ct: Any, input: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
-    low = ct * (alpha * scale * input_scale) * np.exp(np.minimum(input, 0) * input_scale)
+    low = ct * (alpha * scale * input_scale) * np.exp(at_most(input, 0) * input_scale)
     return np.where(input > 0, ct if scale == 1 else ct * scale, low)
 
 
@@ -235,13 +236,13 @@ def _elu_ct(ct: Any, input: Any, alpha: Any, scale: Any, input_scale: Any) -> An
 )
 def elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
     """Compute scale * (x if x > 0 else alpha * (e**(x * input_scale) - 1))."""
-    low = np.expm1(np.minimum(input, 0) * input_scale) * (alpha * scale)
+    low = np.expm1(at_most(input, 0) * input_scale) * (alpha * scale)
     return np.where(input > 0, input if scale == 1 else input * scale, low)
 
 
 @pointwise(
     node="CeluBackward0",
-    input=lambda ct, input, alpha: np.where(input > 0, ct, ct * np.exp(np.minimum(input, 0) / alpha)),
+    input=lambda ct, input, alpha: np.where(input > 0, ct, ct * np.exp(at_most(input, 0) / alpha)),
     kinds="f",
     samples=_with(0.6),
     errors=lambda: [error(RuntimeError, "ZeroDivisionError: alpha cannot be 0 for CELU", np.ones(2), 0.0)],
@@ -251,7 +252,7 @@ def celu(input: Array, alpha: float = 1.0) -> Array:
     """Compute x if x > 0 else alpha * (e**(x / alpha) - 1)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return np.where(input > 0, input, np.expm1(np.minimum(input, 0) / alpha) * alpha)
+    return np.where(input > 0, input, np.expm1(at_most(input, 0) / alpha) * alpha)
 
 
 def selu(input: Array) -> Array:
@@ -270,7 +271,7 @@ def selu(input: Array) -> Array:
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     """Compute log(1 + e**(beta x)) / beta, and x where beta x is above `threshold`."""
     scaled = input * beta
-    return np.where(scaled > threshold, input, np.log1p(np.exp(np.minimum(scaled, threshold))) / beta)
+    return np.where(scaled > threshold, input, np.log1p(np.exp(at_most(scaled, threshold))) / beta)
 
 
 @pointwise(
@@ -283,7 +284,7 @@ def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
 )
 def logsigmoid(input: Array) -> Array:
     """Compute log(1 / (1 + e**-x)), for large |x| too."""
-    return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
+    return at_most(input, 0) - np.log1p(np.exp(-np.abs(input)))
 
 
 def _silu_ct(ct: Any, input: Any) -> Any:
@@ -303,7 +304,7 @@ def _mish_ct(ct: Any, input: Any) -> Any:
 
 
 def _softplus(x: Any) -> Any:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return at_least(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @pointwise(node="MishBackward0", input=_mish_ct, kinds="f", samples=_real, places="nn")
@@ -345,7 +346,7 @@ def gelu(input: Array, *, approximate: str = "none") -> Array:
 
 @pointwise(
     node="RreluWithNoiseBackward0",
-    input=lambda ct, noise: ct * noise,
+    input=lambda ct, input, noise: tied(ct * noise, input),
     kinds="f",
     samples=lambda: [sample(_values(2, 3), np.where(_values(2, 3) > 0, 1, 0.25))],
     places="nn",

@@ -11,7 +11,7 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
 from retrograd.ops.helpers import name_of, wrap_dim
-from retrograd.ops.index import accumulate, out_of_bounds
+from retrograd.ops.index import accumulate, out_of_bounds, outside
 from retrograd.ops.shape import at
 
 _ALL = slice(None)
@@ -65,7 +65,7 @@ def index_select(input: Array, dim: int, index: Plain) -> Array:
     if index.dtype.kind != "i" or index.dtype.itemsize < 4:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     size = input.shape[d] if input.ndim else 1
-    if index.size and not (0 <= index.min() and index.max() < size):
+    if outside(index, size):
         raise IndexError("index out of range in self")
     if input.ndim == 0:
         if index.size != 1:
@@ -197,7 +197,7 @@ def _fills() -> Iterator[Sample]:
 @general(
     node=lambda value: f"IndexFillBackward{int(hasattr(value, 'ndim'))}",
     input=lambda ct, dim, index: index_fill(ct, dim, index, 0),
-    value=lambda ct, dim, index: np.sum(index_select(ct, dim, index)) if ct.ndim else ct,
+    value=lambda ct, dim, index: np.sum(ct - index_fill(ct, dim, index, 0)),
     jvp={
         "input": lambda t, dim, index: index_fill(t, dim, index, 0),
         "value": lambda t, input, dim, index: index_fill(np.zeros(input.shape), dim, index, t),

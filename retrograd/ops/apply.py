@@ -1,7 +1,7 @@
 """Applying an op's declaration to arrays: its derivatives forward and backward, and its batching rule.
 
-The arrays may be of any kind (NumPy's, traced); nothing is promoted and nothing recorded. Arguments are all of the
-op's, in the declared order (see `bind`).
+The arrays may be of any kind (NumPy's, traced); nothing is promoted and nothing recorded. Arguments are all
+of the op's, in the declared order (see `bind`).
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def is_differentiable(value: Any) -> bool:
 def jvp(op: Op, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """Return an op's result and its tangent, given a tangent (or None) per argument.
 
-    For an op with several results both are tuples; the tangent of one that has no derivative is None. Without any
-    tangent the result's tangent is None.
+    For an op with several results both are tuples; the tangent of one that has no derivative is None. Without
+    any tangent the result's tangent is None.
     """
     if op.family == "composite":
         raise TypeError(
@@ -88,7 +88,7 @@ def _is_jointly_linear(op: Op) -> bool:
 
 
 def _tangent_arguments(op: Op, args: Sequence[Any], tangents: Sequence[Any]) -> list[Any] | None:
-    """Return the arguments with tangents in place of all operands, zero where there is none; None without any."""
+    """Return the arguments with tangents for operands, zero where there is none; None without any."""
     found = list(args)
     given = False
     for i, parameter in enumerate(op.parameters):
@@ -124,18 +124,20 @@ def _push(op: Op, i: int, args: Sequence[Any], tangent: Any, result: Any) -> Any
 def _push_diagonal(op: Op, rule: Rule, args: Sequence[Any], tangent: Any, result: Any, x: Any) -> Any:
     """Apply a reverse rule forward.
 
-    A holomorphic rule multiplies by f'(x) elementwise, which is its own transpose. Any other acts on a cotangent as
-    ct -> conj(a) ct + b conj(ct), where the tangent is a t + b conj(t); what it makes of 1 and i tells a and b.
+    A holomorphic rule multiplies by f'(x) elementwise, which is its own transpose. Any other acts on a
+    cotangent as ct -> conj(a) ct + b conj(ct), where the tangent is a t + b conj(t); what it makes of 1 and i
+    tells a and b.
     """
-    tangent = np.broadcast_to(tangent, result.shape)
+    made = result[op.differentiable_outputs[0]] if isinstance(result, (tuple, list)) else result
+    tangent = np.broadcast_to(tangent, made.shape)
 
     def pull(ct: Any) -> Any:
         return rule(**_needs(op, rule, args, result, ct=ct))
 
-    from_complex, to_complex = x.dtype.kind == "c", result.dtype.kind == "c"
+    from_complex, to_complex = x.dtype.kind == "c", made.dtype.kind == "c"
     if op.holomorphic or not (from_complex or to_complex):
-        return pull(cast(tangent, result.dtype) if to_complex else tangent)
-    one = np.ones_like(result)
+        return pull(cast(tangent, made.dtype) if to_complex else tangent)
+    one = np.ones_like(made)
     if not to_complex:
         return np.real(np.conjugate(pull(one)) * tangent)
     at_one, at_i = pull(one), pull(one * 1j)
@@ -218,7 +220,7 @@ def _conjugate(value: Any) -> Any:
 
 
 def _fit(op: Op, ct: Any, value: Any) -> Any:
-    """Return a cotangent in the shape (unless the rule has to see to that itself) and dtype of its argument."""
+    """Return a cotangent in the dtype of its argument, and in its shape unless the rule sees to that."""
     if ct is None or not is_differentiable(value):
         return None
     if not op.exact:
@@ -227,7 +229,7 @@ def _fit(op: Op, ct: Any, value: Any) -> Any:
 
 
 def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a cotangent over the dimensions along which an argument of `shape` was broadcast; the adjoint of that."""
+    """Sum a cotangent over the dimensions along which an argument of `shape` was broadcast: the adjoint."""
     if ct.shape == shape:
         return ct
     extra = ct.ndim - len(shape)
@@ -239,7 +241,7 @@ def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
 
 def _needs(op: Op, rule: Rule, args: Sequence[Any], result: Any, **given: Any) -> dict[str, Any]:
     """Return what a rule names."""
-    code = rule.__code__  # type: ignore[attr-defined]
+    code = rule.__code__
     position = {p.name: i for i, p in enumerate(op.parameters)}
     for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
         if name in given:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from retrograd.ops import batching, families
+from retrograd.ops.declare import Op
 from retrograd.ops.helpers import keep_dims, wrap_dim, wrap_dims
 
 
@@ -70,3 +72,47 @@ def refuse_empty(name: str, dim: Any, shape: Sequence[int]) -> None:
 def narrow(x: Any) -> bool:
     """Return whether an array is float16 or bfloat16: computed in float32."""
     return x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+
+
+# ---- batching ----
+
+
+def reduction(**options: Any) -> Callable[[Callable[..., Any]], Op]:
+    """Declare a reduction that batches as `batched` does."""
+    options.setdefault("batch", batched)
+    return families.reduction(**options)
+
+
+def batched(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
+    """Batch a reduction; of all elements, or of a 0-dim tensor, as one of rows."""
+    given = dict(zip([p.name for p in op.parameters], args, strict=True))
+    dim, rank = given["dim"], np.ndim(args[0]) - 1
+    everything = dim is None or (not isinstance(dim, int) and len(dim) == 0)
+    if rank and not everything:
+        return batching.reduction(op, size, args, dims)
+    given.update({op.parameters[0].name: rows_of(args[0], dims[0], size), "dim": 1})
+    keep = given.get("keepdim", False)
+    if "keepdim" in given:
+        given["keepdim"] = False
+    result = batching.call(op, list(given.values()))
+    shape = (size, *(1,) * rank) if keep else (size,)
+    return (
+        tuple(np.reshape(r, shape) for r in result)
+        if isinstance(result, tuple)
+        else np.reshape(result, shape)
+    )
+
+
+def rows_of(x: Any, dim: int | None, size: int) -> Any:
+    """Return each element of a batch as a row: shape (size, n)."""
+    return np.reshape(batching.spread(x, dim, size), (size, -1))
+
+
+def batched_whole(along: Op) -> Callable[..., Any]:
+    """Return how a reduction of all elements batches: `along` does the same along a dimension."""
+
+    def rule(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
+        found = along.definition(rows_of(args[0], dims[0], size), 1)
+        return found[0] if isinstance(found, tuple) else found
+
+    return rule

@@ -23,7 +23,9 @@ def _choices() -> Iterator[Sample]:
 
 
 def _not_a_mask() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "where expected condition to be a boolean tensor", np.ones(1), np.array([1]), np.ones(1))
+    yield error(
+        RuntimeError, "where expected condition to be a boolean tensor", np.ones(1), np.array([1]), np.ones(1)
+    )
 
 
 @pointwise(

@@ -10,10 +10,11 @@ import numpy as np
 
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
+from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear
 from retrograd.ops.helpers import cast, name_of, numpy_dtype
 from retrograd.ops.matmul import grid
-from retrograd.ops.neural import largest, reduced, total
+from retrograd.ops.neural import at_least, largest, reduced, total
 
 # ---- one element per row, chosen by an index ----
 
@@ -203,11 +204,13 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
 # ---- the losses ----
 
 
-def _nll_ct(ct: Any, input_shape: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+def _nll_ct(ct: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    input_shape = tuple(input.shape)
     dim = 1 if len(input_shape) > 1 else 0
     at = np.reshape(target, ()) if len(input_shape) == 1 else target
     at, weights = chosen(at, weight, input_shape[dim], ignore_index)
-    return put_class(-_per_element(np.reshape(ct, at.shape) if reduction == "none" else ct, weights, at.shape, reduction), at, dim, input_shape)
+    each = _per_element(np.reshape(ct, at.shape) if reduction == "none" else ct, weights, at.shape, reduction)
+    return tied(put_class(-each, at, dim, input_shape), input)
 
 
 @general(
@@ -278,7 +281,7 @@ def cross_entropy(
 def _margin(input: Any, at: Any, p: int, margin: float, weight: Any) -> tuple[Any, Any]:
     """Return how far each wrong class is inside the margin (0 for the right one), and the weight of each row."""
     right = np.expand_dims(take_class(input, at, 1), 1)
-    inside = np.maximum(margin - right + input, 0)
+    inside = at_least(margin - right + input, 0)
     wrong = np.arange(input.shape[1]) != np.expand_dims(at, 1)
     return inside * wrong, 1 if weight is None else np.expand_dims(weight[at], 1)
 

@@ -107,7 +107,9 @@ def angle(input: Array) -> Array:
     """Compute the angle to the positive real axis: 0 or pi for a real number."""
     if input.dtype.kind == "c":
         return np.angle(input)
-    return np.where(np.isnan(input), input, np.where(input < 0, input.dtype.type(math.pi), input.dtype.type(0)))
+    return np.where(
+        np.isnan(input), input, np.where(input < 0, input.dtype.type(math.pi), input.dtype.type(0))
+    )
 
 
 def _parts() -> Iterator[Sample]:
@@ -116,7 +118,12 @@ def _parts() -> Iterator[Sample]:
 
 
 def _mixed_parts() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "Expected both inputs to be Half, Float or Double tensors", np.ones(2, int), np.ones(2, int))
+    yield error(
+        RuntimeError,
+        "Expected both inputs to be Half, Float or Double tensors",
+        np.ones(2, int),
+        np.ones(2, int),
+    )
 
 
 def _check_parts(first: Any, second: Any) -> None:
@@ -202,9 +209,11 @@ def view_as_real(input: Array) -> Array:
     """Return a view of complex numbers as pairs of real ones, in a last dimension of size 2."""
     if input.dtype.kind != "c":
         raise RuntimeError("view_as_real is only supported for complex tensors")
-    parts = np.ndarray((*input.shape, 2), input.real.dtype, input, 0, (*input.strides, input.itemsize // 2)) if (
-        input.flags.c_contiguous
-    ) else np.stack((input.real, input.imag), -1)
+    parts = (
+        np.ndarray((*input.shape, 2), input.real.dtype, input, 0, (*input.strides, input.itemsize // 2))
+        if (input.flags.c_contiguous)
+        else np.stack((input.real, input.imag), -1)
+    )
     return parts
 
 

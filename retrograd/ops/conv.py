@@ -183,8 +183,8 @@ def _input_ct(
 def _kernel_ct(
     ct: Any, input: Any, weight_shape: Any, stride: Any, padding: Any, dilation: Any, transposed: Any, groups: Any
 ) -> Any:
-    seen, places = (ct, input) if transposed else (input, ct)
-    return convolution_weight(places, seen, tuple(weight_shape[2:]), stride, padding, dilation, groups)
+    image, places = (ct, input) if transposed else (input, ct)
+    return convolution_weight(places, image, tuple(weight_shape[2:]), stride, padding, dilation, groups)
 
 
 def _samples() -> Iterator[Sample]:
@@ -260,17 +260,17 @@ def _weight_samples() -> Iterator[Sample]:
     for s in _samples():
         x, w, _, stride, padding, dilation, transposed, extra, groups = s.args
         made = convolution(x, w, None, stride, padding, dilation, transposed, extra, groups)
-        ct, seen = (x, made) if transposed else (made, x)
-        yield sample(ct, seen, w.shape[2:], stride, padding, dilation, groups)
+        ct, image = (x, made) if transposed else (made, x)
+        yield sample(ct, image, w.shape[2:], stride, padding, dilation, groups)
 
 
 @linear(
     node="ConvolutionBackwardBackward0",
-    input=lambda ct, seen, stride, padding, dilation, groups: convolution(
-        seen, ct, None, stride, padding, dilation, False, (0,) * len(stride), groups
+    input=lambda ct, image, stride, padding, dilation, groups: convolution(
+        image, ct, None, stride, padding, dilation, False, (0,) * len(stride), groups
     ),
-    seen=lambda ct, input, seen_shape, kernel, stride, padding, dilation, groups: convolution(
-        input, ct, None, stride, padding, dilation, True, _rest(seen_shape, kernel, stride, padding, dilation), groups
+    image=lambda ct, input, image_shape, kernel, stride, padding, dilation, groups: convolution(
+        input, ct, None, stride, padding, dilation, True, _rest(image_shape, kernel, stride, padding, dilation), groups
     ),
     kinds="uifc",
     primitive=True,
@@ -279,7 +279,7 @@ def _weight_samples() -> Iterator[Sample]:
     places="",
 )
 def convolution_weight(
-    input: Array, seen: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+    input: Array, image: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Array:
     """Apply the adjoint of a convolution in its weight, to the cotangent `input` of its result."""
-    return _weight_ct(input, seen, kernel, stride, padding, dilation, groups)
+    return _weight_ct(input, image, kernel, stride, padding, dilation, groups)

@@ -16,6 +16,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Arrays, Sample, error, sample
 from retrograd.ops.families import composite, linear
+from retrograd.ops.helpers import numpy_dtype
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import total
 
@@ -91,13 +92,13 @@ def _operand_cts(ct: Any, operands: Arrays, inputs: Sequence[Labels], output: La
         present = {name for _, names in terms for name in names}
         for n, name in zip(x.shape, labels, strict=True):
             if name in wanted:  # a diagonal: nonzero only where both labels agree
-                terms.append((np.eye(n, dtype=x.dtype), (name, fresh)))
+                terms.append((np.eye(n, dtype=numpy_dtype(x.dtype)), (name, fresh)))
                 name, fresh = fresh, fresh + 1
             elif n != sizes[name]:  # broadcast: summed over
-                terms.append((np.ones(1, x.dtype), (fresh,)))
+                terms.append((np.ones(1, numpy_dtype(x.dtype)), (fresh,)))
                 name, fresh = fresh, fresh + 1
             elif name not in present:
-                terms.append((np.ones(n, x.dtype), (name,)))
+                terms.append((np.ones(n, numpy_dtype(x.dtype)), (name,)))
             wanted.append(name)
         arrays, names = zip(*terms, strict=True)
         found.append(contract(list(arrays), tuple(names), tuple(wanted)))

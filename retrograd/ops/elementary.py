@@ -17,7 +17,11 @@ _LN10 = math.log(10.0)
 
 
 @pointwise(
-    node="ExpBackward0", input=lambda ct, result: ct * result, promote="float", samples=samples.real, numpy=np.exp
+    node="ExpBackward0",
+    input=lambda ct, result: ct * result,
+    promote="float",
+    samples=samples.real,
+    numpy=np.exp,
 )
 def exp(input: Array) -> Array:
     """Compute e**input."""
@@ -51,7 +55,11 @@ def expm1(input: Array) -> Array:
 
 
 @pointwise(
-    node="LogBackward0", input=lambda ct, input: ct / input, promote="float", samples=samples.positive, numpy=np.log
+    node="LogBackward0",
+    input=lambda ct, input: ct / input,
+    promote="float",
+    samples=samples.positive,
+    numpy=np.log,
 )
 def log(input: Array) -> Array:
     """Compute the natural logarithm."""
@@ -96,7 +104,11 @@ def log1p(input: Array) -> Array:
 
 
 @pointwise(
-    node="SinBackward0", input=lambda ct, input: ct * np.cos(input), promote="float", samples=samples.real, numpy=np.sin
+    node="SinBackward0",
+    input=lambda ct, input: ct * np.cos(input),
+    promote="float",
+    samples=samples.real,
+    numpy=np.sin,
 )
 def sin(input: Array) -> Array:
     """Compute the sine."""
@@ -104,7 +116,11 @@ def sin(input: Array) -> Array:
 
 
 @pointwise(
-    node="CosBackward0", input=lambda ct, input: -ct * np.sin(input), promote="float", samples=samples.real, numpy=np.cos
+    node="CosBackward0",
+    input=lambda ct, input: -ct * np.sin(input),
+    promote="float",
+    samples=samples.real,
+    numpy=np.cos,
 )
 def cos(input: Array) -> Array:
     """Compute the cosine."""
@@ -311,7 +327,6 @@ def deg2rad(input: Array) -> Array:
 def rad2deg(input: Array) -> Array:
     """Turn radians into degrees."""
     return input * (180 / math.pi)
-
 
 
 @pointwise(

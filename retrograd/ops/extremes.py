@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
-from retrograd.ops.axes import axes, kept, refuse_empty, spread
+from retrograd.ops.axes import axes, batched_whole, kept, reduction, refuse_empty, spread
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
-from retrograd.ops.families import reduction
 from retrograd.ops.helpers import name_of, wrap_dim
 
 
@@ -40,38 +39,6 @@ def as_type(x: Any, like: Any) -> Any:
     from retrograd.ops.helpers import cast, numpy_dtype
 
     return cast(x, numpy_dtype(like.dtype))
-
-
-@reduction(
-    node="MaxBackward1",
-    input=_shared,
-    jvp={"input": lambda t, input, result: np.sum(_shared(t, input, result))},
-    kinds="buif",
-    samples=_distinct,
-    errors=_empty,
-    places="",
-    torch_name="max",
-)
-def max_all(input: Array) -> Array:
-    """Compute the largest element; equal ones share the gradient evenly."""
-    refuse_empty("max", None, input.shape)
-    return np.max(input)
-
-
-@reduction(
-    node="MinBackward1",
-    input=_shared,
-    jvp={"input": lambda t, input, result: np.sum(_shared(t, input, result))},
-    kinds="buif",
-    samples=_distinct,
-    errors=_empty,
-    places="",
-    torch_name="min",
-)
-def min_all(input: Array) -> Array:
-    """Compute the smallest element; equal ones share the gradient evenly."""
-    refuse_empty("min", None, input.shape)
-    return np.min(input)
 
 
 # ---- along one dimension, with indices ----
@@ -136,6 +103,43 @@ def min_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array
     """Find the smallest along a dimension, and where it is; the gradient goes to that one."""
     refuse_empty("min", dim, input.shape)
     return select(input, dim, keepdim, np.argmin)
+
+
+# ---- of all elements ----
+
+
+@reduction(
+    node="MaxBackward1",
+    batch=batched_whole(max_dim),
+    input=_shared,
+    jvp={"input": lambda t, input, result: np.sum(_shared(t, input, result))},
+    kinds="buif",
+    samples=_distinct,
+    errors=_empty,
+    places="",
+    torch_name="max",
+)
+def max_all(input: Array) -> Array:
+    """Compute the largest element; equal ones share the gradient evenly."""
+    refuse_empty("max", None, input.shape)
+    return np.max(input)
+
+
+@reduction(
+    node="MinBackward1",
+    batch=batched_whole(min_dim),
+    input=_shared,
+    jvp={"input": lambda t, input, result: np.sum(_shared(t, input, result))},
+    kinds="buif",
+    samples=_distinct,
+    errors=_empty,
+    places="",
+    torch_name="min",
+)
+def min_all(input: Array) -> Array:
+    """Compute the smallest element; equal ones share the gradient evenly."""
+    refuse_empty("min", None, input.shape)
+    return np.min(input)
 
 
 # ---- over several dimensions ----
@@ -223,13 +227,21 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> t
     """Compute the smallest and the largest along a dimension, or of all."""
     if not input.size:
         if dim is None:
-            raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+            raise RuntimeError(
+                "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+            )
         refuse_empty("aminmax", dim, input.shape)
     axis = axes(dim, input.ndim)
     return np.min(input, axis, keepdims=keepdim), np.max(input, axis, keepdims=keepdim)
 
 
 # ---- indices alone ----
+
+
+def _places() -> Iterator[Sample]:
+    yield from samples.along_one()
+    yield sample(samples.ramp(-1.9, 3.1, 2, 3))
+    yield sample(samples.ramp(-1.9, 3.1, 2, 3), None, True)
 
 
 def _numpy_arg(a: Any, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
@@ -246,13 +258,13 @@ def _found(find: Any, name: str, input: Any, dim: int | None, keepdim: bool) -> 
     return find(input, axis, keepdims=keepdim).astype(np.int64, copy=False)
 
 
-@reduction(promote="none", samples=samples.along_one, numpy={np.argmax: _numpy_arg})
+@reduction(promote="none", samples=_places, numpy={np.argmax: _numpy_arg})
 def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Find where the largest is: along a dimension, or in the flattened tensor."""
     return _found(np.argmax, "argmax", input, dim, keepdim)
 
 
-@reduction(promote="none", samples=samples.along_one, numpy={np.argmin: _numpy_arg})
+@reduction(promote="none", samples=_places, numpy={np.argmin: _numpy_arg})
 def argmin(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Find where the smallest is: along a dimension, or in the flattened tensor."""
     return _found(np.argmin, "argmin", input, dim, keepdim)

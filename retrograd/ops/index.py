@@ -28,6 +28,19 @@ def out_of_bounds(index: Any, size: int, dim: int) -> str | None:
     return f"index {high if high >= size else low} is out of bounds for dimension {dim} with size {size}"
 
 
+_UNSIGNED = {np.dtype(np.int64): np.dtype(np.uint64), np.dtype(np.int32): np.dtype(np.uint32)}
+
+
+def outside(index: Any, size: int) -> bool:
+    """Return whether some position is negative or beyond `size`: one pass, for negatives are large when unsigned."""
+    if not index.size:
+        return False
+    unsigned = _UNSIGNED.get(index.dtype)
+    if unsigned is None:
+        return bool(index.min() < 0 or index.max() >= size)
+    return bool(np.maximum.reduce(index.view(unsigned), axis=None) >= size)
+
+
 def _check_bounds(input: Any, indices: Sequence[Any], dims: Sequence[int]) -> None:
     for index, d in zip(indices, dims, strict=True):
         wrong = out_of_bounds(index, input.shape[d], d)
@@ -164,7 +177,7 @@ def embedding(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
             f"{dtypes.of_array(indices).tensor_type} instead (while checking arguments for embedding)"
         )
-    if indices.size and not (0 <= indices.min() and indices.max() < len(weight)):
+    if outside(indices, len(weight)):
         raise IndexError(
             f"index out of range in self\n[embedding: indices are from {indices.min()} to {indices.max()}, the table "
             f"has {len(weight)} rows]"

@@ -12,7 +12,7 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.matmul import grid
-from retrograd.ops.neural import broadcast, reduced, share, sigmoid, total
+from retrograd.ops.neural import at_least, between, broadcast, reduced, share, sigmoid, total
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
@@ -72,7 +72,7 @@ def _smooth_slope(input: Any, target: Any, beta: float) -> Any:
     diff = input - target
     if beta == 0:
         return np.sign(diff)
-    return np.minimum(np.maximum(diff / beta, -1), 1)
+    return between(diff / beta, -1, 1)
 
 
 @general(
@@ -103,7 +103,7 @@ def smooth_l1_loss(input: Array, target: Array, beta: float = 1.0, *, reduction:
 
 
 def _huber_slope(input: Any, target: Any, delta: float) -> Any:
-    return np.minimum(np.maximum(input - target, -delta), delta)
+    return between(input - target, -delta, delta)
 
 
 @general(
@@ -148,7 +148,7 @@ def _probabilities() -> Iterator[Sample]:
 
 
 def _bce_input(ct: Any, input: Any, target: Any, weight: Any, reduction: str) -> Any:
-    spread = np.maximum((1 - input) * input, 1e-12)  # torch's bound: the slope at 0 and 1 stays finite
+    spread = at_least((1 - input) * input, 1e-12)  # torch's bound: the slope at 0 and 1 stays finite
     return _weighted((input - target) / spread * share(ct, reduction, broadcast(input, target)), weight)
 
 
@@ -162,7 +162,7 @@ def _bce_target(ct: Any, input: Any, target_shape: Any, weight: Any, reduction: 
     target=_bce_target,
     jvp={
         "input": lambda t, input, target, weight, reduction: reduced(
-            _weighted((input - target) / np.maximum((1 - input) * input, 1e-12) * t, weight), reduction
+            _weighted((input - target) / at_least((1 - input) * input, 1e-12) * t, weight), reduction
         ),
         "target": lambda t, input, weight, reduction: reduced(
             _weighted((np.log1p(-input) - np.log(input)) * t, weight), reduction
@@ -180,7 +180,7 @@ def binary_cross_entropy(
     if input.__class__ is np.ndarray and input.size:
         if not (np.minimum.reduce(input, None) >= 0 and np.maximum.reduce(input, None) <= 1):
             raise RuntimeError("all elements of input should be between 0 and 1")
-    low, high = np.maximum(np.log1p(-input), -100), np.maximum(np.log(input), -100)
+    low, high = at_least(np.log1p(-input), -100), at_least(np.log(input), -100)
     return reduced(_weighted((target - 1) * low - target * high, weight), reduction)
 
 
@@ -209,7 +209,7 @@ def _logit_target_slope(input: Any, pos_weight: Any) -> Any:
 
 def _softplus_negative(x: Any) -> Any:
     """Compute log(1 + e**-x), for large |x| too."""
-    return np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return at_least(-x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @general(

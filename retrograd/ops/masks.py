@@ -52,6 +52,8 @@ def masked_fill(input: Array, mask: Plain, value: Operand) -> Array:
         raise RuntimeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {dtypes.of_array(mask).c_name}"
         )
+    if value.__class__ is float and input.dtype.kind == "f":
+        return np.where(mask, value, input)
     if np.ndim(value):
         raise RuntimeError(
             f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {np.ndim(value)} dimension(s)."
@@ -67,7 +69,9 @@ def as_number(value: Any, dtype: Any) -> Any:
         RuntimeError: a Python number does not fit, as a complex one into reals.
     """
     if isinstance(value, (np.ndarray, np.generic)):
-        return value.astype(dtype)
+        if value.dtype.kind == "c" and dtype.kind != "c" and value.imag.any():
+            raise RuntimeError(f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow")
+        return value.astype(dtype) if value.dtype.kind != "c" or dtype.kind == "c" else value.real.astype(dtype)
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
             raise RuntimeError(f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow")

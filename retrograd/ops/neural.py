@@ -110,3 +110,21 @@ def per_dim(value: Any, rank: int, what: str) -> tuple[int, ...]:
     if len(sizes) != rank:
         raise RuntimeError(f"{what} must be one integer or {rank}; got {list(sizes)}")
     return sizes
+
+
+# ---- bounds by numbers ----
+
+
+def at_least(x: Any, bound: float) -> Any:
+    """Return max(x, bound)."""
+    return np.maximum(x, bound) if x.__class__ is ndarray else np.clip(x, bound, None)
+
+
+def at_most(x: Any, bound: float) -> Any:
+    """Return min(x, bound)."""
+    return np.minimum(x, bound) if x.__class__ is ndarray else np.clip(x, None, bound)
+
+
+def between(x: Any, low: float, high: float) -> Any:
+    """Return x, but low where it is below and high where it is above."""
+    return np.minimum(np.maximum(x, low), high) if x.__class__ is ndarray else np.clip(x, low, high)

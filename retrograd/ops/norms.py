@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
-from retrograd.ops.axes import axes, spread
+from retrograd.ops.axes import axes, reduction, spread
 from retrograd.ops.declare import Array, Sample, sample
-from retrograd.ops.families import reduction
 from retrograd.ops.helpers import cast, numpy_dtype
 from retrograd.ops.reduce import same_type
 
@@ -64,7 +63,9 @@ def _norm_rule(ct: Any, input: Any, result: Any, ord: float, dim: Any, keepdim: 
 
 
 def _norm_tangent(t: Any, input: Any, result: Any, ord: float, dim: Any, keepdim: bool, dtype: Any) -> Any:
-    slope = np.conjugate(_slope(same_type(input, numpy_dtype(dtype or input.dtype)), result, ord, dim, keepdim))
+    slope = np.conjugate(
+        _slope(same_type(input, numpy_dtype(dtype or input.dtype)), result, ord, dim, keepdim)
+    )
     return np.sum(np.real(slope * t), axis=axes(dim, input.ndim), keepdims=keepdim)
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.conv import out_sizes
 from retrograd.ops.declare import Array, Sample, error, sample
+from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear, movement
+from retrograd.ops.helpers import numpy_dtype
 from retrograd.ops.matmul import grid
 
 Sizes = tuple[int, ...]
@@ -96,9 +98,16 @@ def indices_of(shape: Any, pad: Sizes, mode: str) -> tuple[Any, ...]:
     )
 
 
+def _kept(value: Any, input: Any, kind: str) -> Any:
+    """Tie a gradient to the input where torch's node saves it."""
+    return value if kind.startswith("Upsample") else tied(value, input)
+
+
 @linear(
     node=lambda kind: kind,
-    input=lambda ct, indices, kind, input_shape: put_at(ct, indices, kind, tuple(input_shape[-len(indices) :])),
+    input=lambda ct, input, indices, kind: _kept(
+        put_at(ct, indices, kind, tuple(input.shape[-len(indices) :])), input, kind
+    ),
     promote="none",
     primitive=True,
     batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
@@ -109,7 +118,7 @@ def take_at(input: Array, indices: tuple[Any, ...], kind: str) -> Array:
     """Take elements of the last dimensions, one index array for each of them; `kind` names the node."""
     made = input
     for i, index in enumerate(indices):
-        made = np.take(made, index, axis=i - len(indices))
+        made = np.take(made, index, axis=i - len(indices)) if made.size else _empty(made, len(index), i - len(indices))
     return made
 
 
@@ -140,14 +149,14 @@ def put_at(input: Array, indices: tuple[Any, ...], kind: str, sizes: Sizes) -> A
 def _apply(x: Any, matrices: Any) -> Any:
     for i, matrix in enumerate(matrices):
         axis = x.ndim + i - len(matrices)
-        weights = np.asarray(matrix, getattr(x.dtype, "np", x.dtype))
+        weights = np.asarray(matrix, numpy_dtype(x.dtype))
         x = np.swapaxes(np.swapaxes(x, axis, -1) @ weights.T, axis, -1)
     return x
 
 
 @linear(
     node=lambda kind: kind,
-    input=lambda ct, matrices, kind: resample(ct, tuple(m.T for m in matrices), kind),
+    input=lambda ct, input, matrices, kind: _kept(resample(ct, tuple(m.T for m in matrices), kind), input, kind),
     promote="same",
     kinds="f",
     batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),

@@ -228,7 +228,9 @@ def fmod(input: Operand, other: Operand) -> Array:
     return np.fmod(input, other)
 
 
-@pointwise(node="NegBackward0", input=lambda ct: -ct, samples=samples.real, aliases="negative", numpy=np.negative)
+@pointwise(
+    node="NegBackward0", input=lambda ct: -ct, samples=samples.real, aliases="negative", numpy=np.negative
+)
 def neg(input: Array) -> Array:
     """Change the sign."""
     try:

@@ -14,7 +14,9 @@ import numpy as np
 
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Plain, Sample, sample
+from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear
+from retrograd.ops.helpers import numpy_dtype
 from retrograd.ops.matmul import grid
 
 Sizes = tuple[int, ...]
@@ -94,8 +96,8 @@ _NODES = {"MaxPool": {1: "SqueezeBackward1", 2: "MaxPool2DWithIndicesBackward0",
 
 @general(
     node=lambda kernel: _NODES["MaxPool"][len(kernel)],
-    input=lambda ct, input, result, kernel, stride, padding, dilation: put_largest(
-        ct, input, result, kernel, stride, padding, dilation
+    input=lambda ct, input, result, kernel, stride, padding, dilation: tied(
+        put_largest(ct, input, result, kernel, stride, padding, dilation), input
     ),
     jvp={
         "input": lambda t, input, result, kernel, stride, padding, dilation: take_largest(
@@ -147,8 +149,8 @@ def _routes() -> Iterator[Sample]:
 
 @linear(
     node="MaxPoolBackward0",
-    input=lambda ct, seen, result_, kernel, stride, padding, dilation: take_largest(
-        ct, seen, result_, kernel, stride, padding, dilation
+    input=lambda ct, image, result_, kernel, stride, padding, dilation: take_largest(
+        ct, image, result_, kernel, stride, padding, dilation
     ),
     promote="none",
     primitive=True,
@@ -157,14 +159,14 @@ def _routes() -> Iterator[Sample]:
     places="",
 )
 def put_largest(
-    input: Array, seen: Plain, result_: Plain, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+    input: Array, image: Plain, result_: Plain, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Array:
-    """Add each place's number to where the maximum of its window is in `seen`."""
+    """Add each place's number to where the maximum of its window is in `image`."""
     places = result_.shape[-len(kernel) :]
-    made = _framed(np.zeros(seen.shape, input.dtype), places, kernel, stride, padding, dilation, 0)
-    for at, hit in _first_largest(seen, result_, kernel, stride, padding, dilation):
+    made = _framed(np.zeros(image.shape, input.dtype), places, kernel, stride, padding, dilation, 0)
+    for at, hit in _first_largest(image, result_, kernel, stride, padding, dilation):
         made[at] += input * hit
-    return made[_inside(seen.shape, padding)]
+    return made[_inside(image.shape, padding)]
 
 
 def _inside(shape: Sizes, padding: Sizes) -> Any:
@@ -173,8 +175,8 @@ def _inside(shape: Sizes, padding: Sizes) -> Any:
 
 @linear(
     node="MaxPoolBackwardBackward0",
-    input=lambda ct, seen, result_, kernel, stride, padding, dilation: put_largest(
-        ct, seen, result_, kernel, stride, padding, dilation
+    input=lambda ct, image, result_, kernel, stride, padding, dilation: put_largest(
+        ct, image, result_, kernel, stride, padding, dilation
     ),
     promote="none",
     primitive=True,
@@ -183,13 +185,13 @@ def _inside(shape: Sizes, padding: Sizes) -> Any:
     places="",
 )
 def take_largest(
-    input: Array, seen: Plain, result_: Plain, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+    input: Array, image: Plain, result_: Plain, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Array:
-    """Take for each place the number that lies where the maximum of its window is in `seen`."""
+    """Take for each place the number that lies where the maximum of its window is in `image`."""
     places = result_.shape[-len(kernel) :]
     framed = _framed(input, places, kernel, stride, padding, dilation, 0)
     made = np.zeros(result_.shape, input.dtype)
-    for at, hit in _first_largest(seen, result_, kernel, stride, padding, dilation):
+    for at, hit in _first_largest(image, result_, kernel, stride, padding, dilation):
         made += framed[at] * hit
     return made
 
@@ -202,14 +204,14 @@ def take_largest(
     places="nn",
 )
 def max_positions(
-    seen: Plain, result_: Plain, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+    image: Plain, result_: Plain, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Array:
-    """Return where in `seen` each window's maximum is, as an index into its last dimensions laid flat."""
-    sizes = seen.shape[-len(kernel) :]
+    """Return where in `image` each window's maximum is, as an index into its last dimensions laid flat."""
+    sizes = image.shape[-len(kernel) :]
     flat = np.arange(math.prod(sizes)).reshape(sizes)
     framed = _framed(flat, result_.shape[-len(kernel) :], kernel, stride, padding, dilation, 0)
     made = np.zeros(result_.shape, np.int64)
-    for at, hit in _first_largest(seen, result_, kernel, stride, padding, dilation):
+    for at, hit in _first_largest(image, result_, kernel, stride, padding, dilation):
         made += framed[at] * hit
     return made
 
@@ -286,11 +288,12 @@ def _counts(sizes: Sizes, places: Sizes, kernel: Sizes, stride: Sizes, padding: 
 
 @linear(
     node=lambda kernel: _NODES["AvgPool"][len(kernel)],
-    input=lambda ct, input_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override, input_dtype: (
+    input=lambda ct, input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override: tied(
         window_spread(
-            ct / _divisor(input_shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override, input_dtype),
-            kernel, stride, padding, tuple(input_shape[-len(kernel) :]),
-        )
+            ct / _divisor(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override),
+            kernel, stride, padding, tuple(input.shape[-len(kernel) :]),
+        ),
+        input,
     ),
     promote="same",
     kinds="uif",
@@ -314,15 +317,15 @@ def avg_pool(
 ) -> Array:
     """Take the mean of each window over the last dimensions."""
     places = pooled_sizes(input.shape[-len(kernel) :], kernel, stride, padding, (1,) * len(kernel), ceil_mode)
-    divisor = _divisor(input.shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override, input.dtype)
+    divisor = _divisor(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
     return window_sum(input, kernel, stride, padding, places) / divisor
 
 
 def _divisor(
-    shape: Any, kernel: Sizes, stride: Sizes, padding: Sizes, ceil_mode: bool, with_pad: bool, given: int | None, dtype: Any
+    x: Any, kernel: Sizes, stride: Sizes, padding: Sizes, ceil_mode: bool, with_pad: bool, given: int | None
 ) -> Any:
     if given is not None:
         return given
-    sizes = tuple(shape[-len(kernel) :])
+    sizes = tuple(x.shape[-len(kernel) :])
     places = pooled_sizes(sizes, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
-    return _counts(sizes, places, kernel, stride, padding, with_pad, dtype)
+    return _counts(sizes, places, kernel, stride, padding, with_pad, numpy_dtype(x.dtype))

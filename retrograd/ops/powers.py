@@ -64,9 +64,8 @@ def pow(input: Operand, exponent: Operand) -> Array:
     """
     if exponent.__class__ is int and exponent == 3:
         return input * input * input
-    kind = getattr(input, "dtype", _FLOAT).kind
-    if kind in "biu" and getattr(exponent, "dtype", _FLOAT).kind in "biu":
-        return _whole_power(input, exponent)
+    if getattr(input, "dtype", _FLOAT).kind in "biu" and np.asarray(exponent).dtype.kind in "biu":
+        return _whole_power(input, np.asarray(exponent))
     return input**exponent
 
 
@@ -74,15 +73,18 @@ _FLOAT = np.dtype(float)
 
 
 def _whole_power(input: Any, exponent: Any) -> Any:
-    """Return an integer power; a negative exponent gives the reciprocal rounded towards zero."""
+    """Return an integer power; negative exponents in an array give the reciprocal rounded towards zero."""
+    if exponent.ndim == 0 and exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
     if input.dtype.kind == "b":
         return input | ~exponent
-    base = np.where((exponent < 0) & (input == 0), 0, input)
-    power = base ** np.absolute(exponent)
+    power = input ** np.absolute(exponent)
     return np.where((exponent < 0) & (np.absolute(input) != 1), input.dtype.type(0), power)
 
 
-@pointwise(node="PowBackward0", input=lambda ct, input: ct * (input + input), samples=samples.real, numpy=np.square)
+@pointwise(
+    node="PowBackward0", input=lambda ct, input: ct * (input + input), samples=samples.real, numpy=np.square
+)
 def square(input: Array) -> Array:
     """Compute input * input."""
     return input * input if input.dtype.kind != "b" else np.multiply(input, input, dtype=np.int64)

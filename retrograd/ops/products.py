@@ -91,7 +91,9 @@ def tensordot(a: Array, b: Array, dims: Any = 2) -> Array:
     if len(pairs[0]) != len(pairs[1]):
         raise RuntimeError("both dimension lists should have same length")
     for i, j in zip(*pairs, strict=True):
-        if a.shape[i] != b.shape[j]:
+        if a.shape[i] == 1 or b.shape[j] == 1:  # a single element goes with all: sum those first
+            a, b = (total(x, d, True) if x.shape[d] != 1 else x for x, d in ((a, i), (b, j)))
+        elif a.shape[i] != b.shape[j]:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
                 f"{b.shape[j]} in dim {j}"

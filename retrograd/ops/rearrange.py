@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import linear, movement
-from retrograd.ops.helpers import cast, numpy_dtype, wrap_dims
+from retrograd.ops.helpers import cast, numpy_dtype, wrap_dim, wrap_dims
 from retrograd.ops.order import in_format
-from retrograd.ops.shape import behind, reshaped
+from retrograd.ops.shape import at, behind, reshaped
 
 ndarray = np.ndarray
 
@@ -24,6 +25,9 @@ def _matrix() -> Any:
 def fresh(array: Any) -> Any:
     """Return an array in memory of its own, from the first element to the last."""
     return array.copy() if array.__class__ is ndarray else np.copy(array)
+
+
+_ALL, _BACK = slice(None), slice(None, None, -1)
 
 
 def _flips() -> Iterator[Sample]:
@@ -43,7 +47,10 @@ def _flips() -> Iterator[Sample]:
 )
 def flip(input: Array, dims: tuple[int, ...]) -> Array:
     """Reverse the order along dimensions."""
-    return fresh(np.flip(input, wrap_dims(dims, input.ndim) if dims else ()))
+    axes = wrap_dims(dims, input.ndim) if dims else ()
+    if input.__class__ is ndarray:
+        return input[tuple([_BACK if d in axes else _ALL for d in range(input.ndim)])].copy()
+    return np.flip(input, axes)
 
 
 def _rolls() -> Iterator[Sample]:
@@ -87,7 +94,21 @@ def roll(input: Array, shifts: Any, dims: Any = ()) -> Array:
 
 
 def _rolled(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
-    return np.roll(x, shifts, dims) if dims else np.roll(x, shifts[0], None)
+    if x.__class__ is not ndarray:
+        return np.roll(x, shifts, dims) if dims else np.roll(x, shifts[0], None)
+    if not dims:
+        return _rolled_one(x.reshape(-1), shifts[0], 0).reshape(x.shape)
+    if not x.ndim:
+        return x.copy()
+    for shift, dim in zip(shifts, dims, strict=True):
+        x = _rolled_one(x, shift, wrap_dim(dim, x.ndim))
+    return x
+
+
+def _rolled_one(x: Any, shift: int, d: int) -> Any:
+    """Roll along one dimension: two blocks change places."""
+    cut = -shift % x.shape[d] if x.shape[d] else 0
+    return np.concatenate([x[at(d, slice(cut, None))], x[at(d, slice(cut))]], d)
 
 
 def _turns() -> Iterator[Sample]:
@@ -178,6 +199,15 @@ def _triangles() -> Iterator[Sample]:
     yield sample(np.ones((2, 3, 3)), -1)
 
 
+_MASKS = 2**16  # elements of a matrix up to which its mask is kept: making it takes longer than using it
+_ZERO = np.zeros((), np.bool_)
+
+
+@lru_cache(maxsize=32)
+def _lower(rows: int, columns: int, diagonal: int) -> Any:
+    return np.tri(rows, columns, diagonal, np.bool_)
+
+
 def _triangle(name: str) -> Any:
     return dict(
         batch=lambda op, size, args, dims: batching.call(op, [batching.spread(args[0], dims[0], size), args[1]]),
@@ -198,6 +228,8 @@ def tril(input: Array, diagonal: int = 0) -> Array:
     """Keep what lies on and below a diagonal of the last two dimensions; zeros above."""
     if input.ndim < 2:
         raise RuntimeError("tril: input tensor must have at least 2 dimensions")
+    if input.__class__ is ndarray and input.shape[-2] * input.shape[-1] <= _MASKS:
+        return np.where(_lower(*input.shape[-2:], diagonal), input, _ZERO.astype(input.dtype))
     return np.tril(input, diagonal)
 
 
@@ -211,6 +243,8 @@ def triu(input: Array, diagonal: int = 0) -> Array:
     """Keep what lies on and above a diagonal of the last two dimensions; zeros below."""
     if input.ndim < 2:
         raise RuntimeError("triu: input tensor must have at least 2 dimensions")
+    if input.__class__ is ndarray and input.shape[-2] * input.shape[-1] <= _MASKS:
+        return np.where(_lower(*input.shape[-2:], diagonal - 1), _ZERO.astype(input.dtype), input)
     return np.triu(input, diagonal)
 
 
@@ -221,7 +255,7 @@ def _casts() -> Iterator[Sample]:
 
 @linear(
     node="ToCopyBackward0",
-    input=lambda ct, input_dtype: ct if "c" in (ct.dtype.kind, input_dtype.kind) else cast(ct, input_dtype),
+    input=lambda ct, input_dtype: cast(ct.real if ct.dtype.kind == "c" != input_dtype.kind else ct, input_dtype),
     promote="none",
     batch=lambda op, size, args, dims: batching.call(op, [batching.front(args[0], dims[0]), *args[1:]]),
     samples=_casts,

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
-from retrograd.ops.axes import axes, narrow, size_along, spread
+from retrograd.ops.axes import axes, narrow, reduction, size_along, spread
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
-from retrograd.ops.families import reduction
 from retrograd.ops.helpers import cast, name_of, numpy_dtype
 from retrograd.ops.pointwise import zeros_as
 
 _INT64 = np.dtype(np.int64)
 
 
-def _numpy_reduction(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+def _numpy_reduction(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
+) -> Any:
     """Turn NumPy's arguments into ours: input, dim, keepdim, dtype."""
     return a, axis, keepdims, dtype
 
@@ -89,7 +90,11 @@ def _with_nan() -> Iterator[Sample]:
     input=lambda ct, input, dim, keepdim, input_dtype: np.where(
         np.isnan(input), 0, spread(same_type(ct, input_dtype), dim, keepdim, input.shape)
     ),
-    jvp={"input": lambda t, input, dim, keepdim, dtype: sum(np.where(np.isnan(input), 0, t), dim, keepdim, dtype=dtype)},
+    jvp={
+        "input": lambda t, input, dim, keepdim, dtype: sum(
+            np.where(np.isnan(input), 0, t), dim, keepdim, dtype=dtype
+        )
+    },
     promote="none",
     samples=_with_nan,
     numpy={np.nansum: _numpy_reduction},
@@ -109,7 +114,9 @@ def _means() -> Iterator[Sample]:
 
 
 def _of_integers() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "mean(): could not infer output dtype. Input dtype must be either", np.arange(3))
+    yield error(
+        RuntimeError, "mean(): could not infer output dtype. Input dtype must be either", np.arange(3)
+    )
     yield from _bad_dims()
 
 
@@ -207,7 +214,13 @@ def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: 
 
     Dtype: integers and bool give int64; `dtype` says otherwise.
     """
-    to = np.dtype(numpy_dtype(dtype)) if dtype is not None else _INT64 if input.dtype.kind in "biu" else input.dtype
+    to = (
+        np.dtype(numpy_dtype(dtype))
+        if dtype is not None
+        else _INT64
+        if input.dtype.kind in "biu"
+        else input.dtype
+    )
     x = cast(input, np.dtype(np.float32) if to.itemsize == 2 and to.kind in "fV" else to)
     return np.prod(x, axes(dim, x.ndim), dtype=x.dtype, keepdims=keepdim).astype(to)
 
@@ -244,9 +257,7 @@ def any(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     return _tested(np.any, input, dim, keepdim)
 
 
-@reduction(
-    promote="none", samples=_flags, numpy={np.count_nonzero: lambda a, axis=None: (a, axis)}
-)
+@reduction(promote="none", samples=_flags, numpy={np.count_nonzero: lambda a, axis=None: (a, axis)})
 def count_nonzero(input: Array, dim: Any = None) -> Array:
     """Count what is not 0."""
     return np.sum(input != 0, axes(dim, input.ndim), dtype=_INT64)
@@ -263,8 +274,9 @@ def _exponents() -> Iterator[Sample]:
 
 @reduction(
     node="LogsumexpBackward0",
-    input=lambda ct, input, result, dim, keepdim: spread(ct, dim, keepdim, input.shape)
-    * np.exp(input - spread(result, dim, keepdim, input.shape)),
+    input=lambda ct, input, result, dim, keepdim: (
+        spread(ct, dim, keepdim, input.shape) * np.exp(input - spread(result, dim, keepdim, input.shape))
+    ),
     jvp={
         "input": lambda t, input, result, dim, keepdim: sum(
             t * np.exp(input - spread(result, dim, keepdim, input.shape)), dim, keepdim

@@ -27,7 +27,14 @@ def ceil(input: Array) -> Array:
     return np.ceil(input)
 
 
-@pointwise(node="TruncBackward0", input=lambda ct: zeros_as(ct), samples=_steps, kinds="uif", aliases="fix", numpy=np.trunc)
+@pointwise(
+    node="TruncBackward0",
+    input=lambda ct: zeros_as(ct),
+    samples=_steps,
+    kinds="uif",
+    aliases="fix",
+    numpy=np.trunc,
+)
 def trunc(input: Array) -> Array:
     """Round towards zero."""
     return np.trunc(input)
@@ -99,7 +106,9 @@ def _wild() -> Iterator[Sample]:
         np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: (x, nan, posinf, neginf),
     },
 )
-def nan_to_num(input: Array, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Array:
+def nan_to_num(
+    input: Array, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Array:
     """Replace NaN (by 0), infinity (by the largest number) and minus infinity (by the lowest)."""
     if input.dtype.kind == "c":
         made = np.empty(input.shape, input.dtype)

@@ -20,11 +20,16 @@ _INT64 = np.dtype(np.int64)
 
 def _behind(op: Any, size: int, args: Any, dims: Any) -> Any:
     """Batch an op along `dim`: the batch goes to the front, the dimension moves behind it."""
-    ready = [a if p.is_static else batching.spread(a, d, size) for p, a, d in zip(op.parameters, args, dims, strict=True)]
+    ready = [
+        a if p.is_static else batching.spread(a, d, size)
+        for p, a, d in zip(op.parameters, args, dims, strict=True)
+    ]
     rank = next(np.ndim(a) for p, a in zip(op.parameters, ready, strict=True) if not p.is_static) - 1
     at = next(i for i, p in enumerate(op.parameters) if p.name == "dim")
     if rank == 0:  # a scalar is scanned along a dimension of its own
-        ready = [a if p.is_static else np.expand_dims(a, 1) for p, a in zip(op.parameters, ready, strict=True)]
+        ready = [
+            a if p.is_static else np.expand_dims(a, 1) for p, a in zip(op.parameters, ready, strict=True)
+        ]
         ready[at] = 1
         result = batching.call(op, ready)
         return tuple(np.squeeze(r, 1) for r in result) if isinstance(result, tuple) else np.squeeze(result, 1)
@@ -44,7 +49,13 @@ def _bad_dim() -> Iterator[ErrorSample]:
 def _accumulated(ufunc: Any, input: Any, dim: int, dtype: Any) -> Any:
     """Return ufunc.accumulate along `dim` in the dtype asked for; int64 for integers, narrow floats rounded once."""
     dim = wrap_dim(dim, input.ndim)
-    to = np.dtype(numpy_dtype(dtype)) if dtype is not None else _INT64 if input.dtype.kind in "biu" else input.dtype
+    to = (
+        np.dtype(numpy_dtype(dtype))
+        if dtype is not None
+        else _INT64
+        if input.dtype.kind in "biu"
+        else input.dtype
+    )
     x = cast(cast(input, to), np.dtype(np.float32)) if narrow(np.empty(0, to)) else cast(input, to)
     found = ufunc.accumulate(x, dim, x.dtype) if x.ndim else x.copy()
     return cast(found, to)
@@ -101,7 +112,9 @@ def _recurrence_tangent(t: Any, factor: Any, result: Any, dim: int, reverse: boo
 
 @general(
     node="RecurrenceBackward0",
-    factor=lambda ct, factor, result, dim, reverse: _back(ct, factor, dim, reverse) * _neighbour(result, dim, reverse),
+    factor=lambda ct, factor, result, dim, reverse: (
+        _back(ct, factor, dim, reverse) * _neighbour(result, dim, reverse)
+    ),
     input=lambda ct, factor, dim, reverse: _back(ct, factor, dim, reverse),
     jvp={
         "factor": _recurrence_tangent,

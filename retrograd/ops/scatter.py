@@ -11,7 +11,7 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
 from retrograd.ops.helpers import wrap_dim
-from retrograd.ops.index import add_flat
+from retrograd.ops.index import add_flat, outside
 
 
 def grid(index: Any, dim: int, shape: Sequence[int]) -> tuple[Any, ...]:
@@ -32,18 +32,18 @@ def _positions(index: Any, dim: int, shape: Sequence[int]) -> Any:
 
 def check_index(name: str, input: Any, dim: int, index: Any) -> None:
     """Raise unless `index` holds positions along `dim` of `input`."""
-    if index.dtype.kind != "i" or index.dtype.itemsize < 4:
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if not index.size:
         return
+    if index.dtype.kind != "i" or index.dtype.itemsize < 4:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if max(index.ndim, 1) != max(input.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     if input.ndim:
         size = input.shape[dim]
     else:
         size = 1
-    low, high = index.min(), index.max()
-    if low < 0 or high >= size:
+    if outside(index, size):
+        low, high = index.min(), index.max()
         raise RuntimeError(
             f"index {low if low < 0 else high} is out of bounds for dimension {dim} with size {size}"
         )

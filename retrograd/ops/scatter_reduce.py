@@ -10,7 +10,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.families import general
-from retrograd.ops.helpers import cast, wrap_dim
+from retrograd.ops.helpers import cast, numpy_dtype, wrap_dim
 from retrograd.ops.scatter import check_scatter, front, gather, grid, put_along, scatter_value, unfront
 
 _MEETINGS = {
@@ -61,9 +61,12 @@ def _src_factors(input: Any, dim: int, index: Any, src: Any, reduce: str, includ
         chosen, share = _shares(input, dim, index, src, include_self, result)
         return [(chosen, share)]
     zero = src == 0
-    lone = np.where(zero, 1, 0) * gather(put_along(_numbers(zero, src), input.shape, dim, index), dim, index) == 1
-    whole = scatter_reduce(input, dim, index, np.where(lone, 1, src), "prod", include_self=include_self)
-    return [(np.where(lone, 1, 0), whole), (np.where(lone, 0, 1) / np.where(zero, 1, src), result)]
+    zeros = gather(put_along(_numbers(zero, src), input.shape, dim, index), dim, index)
+    lone = _numbers(zero, src) * zeros == 1
+    filled = np.where(lone, 1, src)
+    whole = scatter_reduce(input, dim, index, cast(filled, numpy_dtype(src.dtype)), "prod", include_self=include_self)
+    alone = _numbers(lone, src)
+    return [(alone, whole), ((1 - alone) / np.where(zero, 1, src), result)]
 
 
 def _numbers(mask: Any, like: Any) -> Any:

@@ -268,15 +268,14 @@ def _expand_errors() -> Iterator[ErrorSample]:
 )
 def expand(input: Array, size: tuple[int, ...]) -> Array:
     """Repeat dimensions of size 1, and new ones in front, without a copy; -1 keeps a size."""
-    have = input.shape
-    shape = _expanded(have, size)
+    shape = _expanded(input.shape, size)
     if input.__class__ is not ndarray:
         return np.broadcast_to(input, shape)
-    if input.flags.c_contiguous and input.flags.writeable and input.size:
-        extra = len(shape) - len(have)
-        strides = [0] * extra + [
-            s if n == m else 0 for n, m, s in zip(have, shape[extra:], input.strides, strict=True)
-        ]
+    flags = input.flags
+    if flags.c_contiguous and flags.writeable and input.size:
+        strides = [0] * (len(shape) - input.ndim)
+        for n, m, s in zip(input.shape, shape[len(strides) :], input.strides, strict=True):
+            strides.append(s if n == m else 0)
         return ndarray(shape, input.dtype, input, 0, strides)
     made = np.broadcast_to(input, shape)
     made.flags.writeable = input.flags.writeable
@@ -285,6 +284,13 @@ def expand(input: Array, size: tuple[int, ...]) -> Array:
 
 def _expanded(have: tuple[int, ...], size: Sequence[int]) -> tuple[int, ...]:
     extra = len(size) - len(have)
+    if extra >= 0:
+        for n, m in zip(have, size[extra:], strict=True):
+            if n != m and (n != 1 or m < 0):
+                break
+        else:
+            if not extra or min(size[:extra]) >= 0:
+                return tuple(size)
     if extra < 0:
         raise RuntimeError(
             f"expand(torch.FloatTensor{{{list(have)}}}, size={list(size)}): the number of sizes provided "

@@ -11,7 +11,7 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.helpers import wrap_dim
-from retrograd.ops.scatter import gather, put_along
+from retrograd.ops.scatter import gather, grid, put_along
 from retrograd.ops.shape import at, behind
 
 
@@ -76,7 +76,7 @@ def sort(input: Array, dim: int = -1, descending: bool = False) -> tuple[Array, 
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
     order = ranked(input, d, descending)
-    return np.take_along_axis(input, order, d), order
+    return input[grid(order, d, input.shape)], order
 
 
 def _topks() -> Iterator[Sample]:
@@ -116,7 +116,7 @@ def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool
     else:
         order = ranked(input, d, largest)[at(d, slice(k))]
     order = np.ascontiguousarray(order)
-    return np.take_along_axis(input, order, d), order
+    return input[grid(order, d, input.shape)], order
 
 
 def _has_nan(x: Any) -> bool:
@@ -168,7 +168,7 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> tupl
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
     order = ranked(input, d, False)[at(d, slice(k - 1, k))]
-    values = np.take_along_axis(input, order, d)
+    values = input[grid(order, d, input.shape)]
     return (values, order) if keepdim else (values.squeeze(d), order.squeeze(d))
 
 

@@ -267,7 +267,9 @@ def i1e(input: Array) -> Array:
 def entr(input: Array) -> Array:
     """Compute -x * log(x): 0 at 0, minus infinity below."""
     positive = np.where(input > 0, input, 1)
-    return np.where(input > 0, -input * np.log(positive), np.where(input == 0, 0, np.where(input < 0, -np.inf, input)))
+    return np.where(
+        input > 0, -input * np.log(positive), np.where(input == 0, 0, np.where(input < 0, -np.inf, input))
+    )
 
 
 def _log_node(name: str) -> Any:

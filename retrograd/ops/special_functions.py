@@ -170,7 +170,9 @@ def ndtri(p: Any) -> Any:
 def ndtr(x: Any) -> Any:
     """Compute the probability that a standard normal variable stays below x."""
     low = np.minimum(x, -1)
-    return np.where(x < -1, erfcx(-low * _ROOT_HALF) * _half_bell(low) / 2, erfc(-np.maximum(x, -1) * _ROOT_HALF) / 2)
+    return np.where(
+        x < -1, erfcx(-low * _ROOT_HALF) * _half_bell(low) / 2, erfc(-np.maximum(x, -1) * _ROOT_HALF) / 2
+    )
 
 
 def _half_bell(x: Any) -> Any:

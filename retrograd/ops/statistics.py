@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
-from retrograd.ops.axes import axes, size_along, spread
+from retrograd.ops.axes import axes, batched_whole, reduction, size_along, spread
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.extremes import as_type, selected_rule, selected_tangent
-from retrograd.ops.families import reduction
 from retrograd.ops.helpers import wrap_dim
 from retrograd.ops.reduce import mean
 
@@ -57,7 +56,9 @@ def _var_rule(ct: Any, input: Any, dim: Any, correction: float, keepdim: bool) -
 
 
 def _var_tangent(t: Any, input: Any, dim: Any, correction: float, keepdim: bool) -> Any:
-    part = np.sum(np.real(np.conjugate(_centred(input, dim)) * t), axis=axes(dim, input.ndim), keepdims=keepdim)
+    part = np.sum(
+        np.real(np.conjugate(_centred(input, dim)) * t), axis=axes(dim, input.ndim), keepdims=keepdim
+    )
     return (part + part) / _freedom(input.shape, dim, correction)
 
 
@@ -74,7 +75,9 @@ def _over_twice(x: Any, result: Any) -> Any:
     samples=_spreads,
     errors=_of_integers,
     places="",
-    numpy={np.var: lambda a, axis=None, dtype=None, out=None, ddof=0, keepdims=False: (a, axis, ddof, keepdims)},
+    numpy={
+        np.var: lambda a, axis=None, dtype=None, out=None, ddof=0, keepdims=False: (a, axis, ddof, keepdims)
+    },
 )
 def var(input: Array, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> Array:
     """Compute sum |x - mean|**2 / (n - correction) over `dim`."""
@@ -96,7 +99,9 @@ def var(input: Array, dim: Any = None, *, correction: float = 1, keepdim: bool =
     samples=_spreads,
     errors=_of_integers,
     places="",
-    numpy={np.std: lambda a, axis=None, dtype=None, out=None, ddof=0, keepdims=False: (a, axis, ddof, keepdims)},
+    numpy={
+        np.std: lambda a, axis=None, dtype=None, out=None, ddof=0, keepdims=False: (a, axis, ddof, keepdims)
+    },
 )
 def std(input: Array, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> Array:
     """Compute the root of the variance over `dim`; of equal values its derivative is taken as 0."""
@@ -108,7 +113,9 @@ def _mean_part(ct: Any, dim: Any, keepdim: bool, shape: Any) -> Any:
     return spread(ct / size_along(dim, shape), axes(dim, len(shape)), keepdim, shape)
 
 
-def _both_rule(ct: Any, input: Any, result: Any, dim: Any, correction: float, keepdim: bool, root: bool) -> Any:
+def _both_rule(
+    ct: Any, input: Any, result: Any, dim: Any, correction: float, keepdim: bool, root: bool
+) -> Any:
     """Return the sum of what came for the spread and for the mean, either of which may be missing."""
     parts = []
     if ct[0] is not None:
@@ -119,7 +126,9 @@ def _both_rule(ct: Any, input: Any, result: Any, dim: Any, correction: float, ke
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-def _both_tangent(t: Any, input: Any, result: Any, dim: Any, correction: float, keepdim: bool, root: bool) -> Any:
+def _both_tangent(
+    t: Any, input: Any, result: Any, dim: Any, correction: float, keepdim: bool, root: bool
+) -> Any:
     first = _var_tangent(t, input, dim, correction, keepdim)
     return _over_twice(first, result[0]) if root else first, mean(t, dim, keepdim)
 
@@ -140,7 +149,9 @@ def _both_tangent(t: Any, input: Any, result: Any, dim: Any, correction: float, 
     samples=_spreads,
     places="",
 )
-def var_mean(input: Array, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple[Array, Array]:
+def var_mean(
+    input: Array, dim: Any = None, *, correction: float = 1, keepdim: bool = False
+) -> tuple[Array, Array]:
     """Compute the variance and the mean over `dim`."""
     _check(input, "var_mean")
     return _variance(input, dim, correction, keepdim), mean(input, dim, keepdim)
@@ -162,7 +173,9 @@ def var_mean(input: Array, dim: Any = None, *, correction: float = 1, keepdim: b
     samples=_spreads,
     places="",
 )
-def std_mean(input: Array, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple[Array, Array]:
+def std_mean(
+    input: Array, dim: Any = None, *, correction: float = 1, keepdim: bool = False
+) -> tuple[Array, Array]:
     """Compute the standard deviation and the mean over `dim`."""
     _check(input, "std_mean")
     return np.sqrt(_variance(input, dim, correction, keepdim)), mean(input, dim, keepdim)
@@ -197,28 +210,6 @@ def _median_of(x: Any, ignore_nan: bool) -> Any:
 def _equal_share(ct: Any, input: Any, result: Any) -> Any:
     same = (input == result) | (np.isnan(input) & np.isnan(result))
     return ct * as_type(same / np.sum(same), ct)
-
-
-_whole_median: dict[str, Any] = {
-    "input": _equal_share,
-    "jvp": {"input": lambda t, input, result: np.sum(_equal_share(t, input, result))},
-    "kinds": "uif",
-    "samples": _all,
-    "places": "",
-    "primitive": True,
-}
-
-
-@reduction(node="MedianBackward0", torch_name="median", **_whole_median)
-def median_all(input: Array) -> Array:
-    """Compute the median, the lower one of two; equal elements share the gradient evenly."""
-    return _median_of(np.reshape(input, -1), ignore_nan=False)
-
-
-@reduction(node="NanmedianBackward0", torch_name="nanmedian", **_whole_median)
-def nanmedian_all(input: Array) -> Array:
-    """Compute the median of all but NaN, the lower one of two."""
-    return _median_of(np.reshape(input, -1), ignore_nan=True)
 
 
 _median_along: dict[str, Any] = {
@@ -263,6 +254,30 @@ def nanmedian_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array,
     return _median_select(input, dim, keepdim, ignore_nan=True, name="nanmedian")
 
 
+_whole_median: dict[str, Any] = {
+    "input": _equal_share,
+    "jvp": {"input": lambda t, input, result: np.sum(_equal_share(t, input, result))},
+    "kinds": "uif",
+    "samples": _all,
+    "places": "",
+    "primitive": True,
+}
+
+
+@reduction(node="MedianBackward0", torch_name="median", batch=batched_whole(median_dim), **_whole_median)
+def median_all(input: Array) -> Array:
+    """Compute the median, the lower one of two; equal elements share the gradient evenly."""
+    return _median_of(np.reshape(input, -1), ignore_nan=False)
+
+
+@reduction(
+    node="NanmedianBackward0", torch_name="nanmedian", batch=batched_whole(nanmedian_dim), **_whole_median
+)
+def nanmedian_all(input: Array) -> Array:
+    """Compute the median of all but NaN, the lower one of two."""
+    return _median_of(np.reshape(input, -1), ignore_nan=True)
+
+
 # ---- mode ----
 
 
@@ -279,7 +294,10 @@ def _repeated() -> Iterator[Sample]:
     yield sample(np.array(1.7))
 
 
-@reduction(node="ModeBackward0", **(_median_along | {"samples": _repeated, "places": "torch Tensor", "kinds": "buif"}))
+@reduction(
+    node="ModeBackward0",
+    **(_median_along | {"samples": _repeated, "places": "torch Tensor", "kinds": "buif"}),
+)
 def mode(input: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, Array]:
     """Find the most frequent value along a dimension (the smallest of several), and where it is last."""
     at = wrap_dim(dim, input.ndim)

@@ -1,4 +1,4 @@
-"""Traced arrays record what NumPy would compute: calls, operators, indexing, writes; and refuse what they cannot."""
+"""Traced arrays record what NumPy would compute: calls, indexing, writes; what they cannot, they refuse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import operator
 import numpy as np
 import pytest
 
-from retrograd.arrays import Traced, ValueDependentError, evaluate, trace, verify
+from retrograd.arrays import ValueDependentError, evaluate, trace, verify
 from retrograd.ops import declare
 
 
@@ -83,9 +83,11 @@ def test_facts_are_known():
     replays(f, np.ones((2, 3), np.float32))
 
 
-INDICES = [0, -1, slice(1, None), (0, 1), (slice(None), 2), (Ellipsis, 1), None, (None, 0), slice(None, None, -1),
-           [1, 0], np.array([0, 1, 1]), (slice(None), np.array([2, 0])), (np.array([0, 1]), np.array([1, 2])),
-           np.array([[True, False, True], [False, False, True]]), np.int64(1), ()]  # fmt: skip
+INDICES = [
+    0, -1, slice(1, None), (0, 1), (slice(None), 2), (Ellipsis, 1), None, (None, 0), slice(None, None, -1),
+    [1, 0], np.array([0, 1, 1]), (slice(None), np.array([2, 0])), (np.array([0, 1]), np.array([1, 2])),
+    np.array([[True, False, True], [False, False, True]]), np.int64(1), (),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("index", INDICES, ids=str)
@@ -135,7 +137,7 @@ def through_a_row(x):
 
 
 def through_a_view_of_a_view(x):
-    first = x.T if isinstance(x, Traced) else x.T
+    first = x.T
     second = first[1:]
     third = np.reshape(second[0], (2, 1))
     third[0] = -4.0
@@ -190,8 +192,8 @@ def squeezed(x):
 
 @pytest.mark.parametrize(
     "function",
-    [through_a_row, through_a_view_of_a_view, the_base_is_seen_by_its_views, a_value_taken_before_stays, by_out,
-     a_reshape_that_cannot_be_a_view, a_write_to_a_broken_off_handle, overlapping, squeezed],
+    [through_a_row, through_a_view_of_a_view, the_base_is_seen_by_its_views, a_value_taken_before_stays,
+     by_out, a_reshape_that_cannot_be_a_view, a_write_to_a_broken_off_handle, overlapping, squeezed],
 )  # fmt: skip
 def test_writes_are_seen_as_in_numpy(function):
     x = grid(2, 3)
@@ -262,7 +264,7 @@ def test_a_long_chain_of_views_does_not_recurse():
         (lambda x: complex(x[0]), r"complex\(\)"),
         (lambda x: x[0].item(), r"item\(\)"),
         (lambda x: x.tolist(), r"tolist\(\)"),
-        (lambda x: np.asarray(x), "conversion to a NumPy array"),
+        (lambda x: np.asarray(x + 0), "conversion to a NumPy array"),
         (lambda x: np.array([x, x]), "conversion to a NumPy array"),
         (lambda x: range(x[0]), "a Python index or size"),
         (lambda x: x[x > 1], "indexing with a mask"),
@@ -279,9 +281,9 @@ def test_what_depends_on_values_is_refused(function, what):
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        (lambda x: np.fft.hfft(x), "np.fft.hfft"),
-        (lambda x: np.unwrap(x), "np.unwrap"),
-        (lambda x: np.add.reduce(x), "np.add.reduce"),
+        (lambda x: np.fft.hfft(x + 0), "np.fft.hfft"),
+        (lambda x: np.unwrap(x + 0), "np.unwrap"),
+        (lambda x: np.add.reduce(x + 0), "np.add.reduce"),
         (lambda x: np.add(x, 1, where=[True, False, True]), "np.add with where="),
     ],
 )  # fmt: skip
@@ -340,7 +342,7 @@ def test_keyword_and_positional_calls_give_one_instruction():
 
 def test_primitive_ops_become_one_instruction_others_their_definition():
     plain = declare.TABLE["mul"]
-    program = replays(lambda x, y: plain(x, y), grid(2, 3), grid(3))
+    program = replays(plain, grid(2, 3), grid(3))
     assert [i.name for i in program.instructions] == ["multiply"]
     for op in declare.TABLE.values():
         if op.primitive and not op.outputs:

@@ -17,7 +17,7 @@ from retrograd.tensor import Tensor, wrap
 Change = Callable[[Parameter, np.ndarray], Any]
 
 
-class Failure(AssertionError):
+class Failure(AssertionError):  # noqa: N818 - what pytest calls it
     """An op lacks a property that its declaration promises."""
 
 
@@ -41,7 +41,7 @@ def _short(value: Any) -> str:
 
 
 def public(op: Op) -> Callable[..., Any]:
-    """Return the function that users call: the attached one, or one made for an op that is not in the table."""
+    """Return the function that users call, made here for an op that is not in the table."""
     if op.function is not None:
         return op.function
     return op.definition if op.family == "composite" else function(op)
@@ -70,7 +70,7 @@ def mapped(op: Op, sample: Any, change: Change) -> tuple[list[Any], dict[str, An
 
 
 def per_array(op: Op, sample: Any, give: Change) -> list[Any]:
-    """Return what `give(parameter, array)` says of each array, in the places of all the op's arguments, None elsewhere."""
+    """Return `give(parameter, array)` for each array, in the places of all the op's arguments."""
     args, kwargs = mapped(op, sample, lambda p, x: _Mark(give(p, x)))
     return [_unmarked(v) for v in bind(op, args, kwargs)]
 
@@ -219,7 +219,8 @@ def difference(want: Any, got: Any, rtol: float = 0.0, atol: float = 0.0) -> str
     if not wrong.any():
         return ""
     at = tuple(int(i[0]) for i in np.nonzero(wrong)) if want.ndim else ()
-    return f"{int(wrong.sum())} of {want.size} elements differ; at {list(at)}: {got[at]!r}, expected {want[at]!r}"
+    where = f"{int(wrong.sum())} of {want.size} elements differ; at {list(at)}"
+    return f"{where}: {got[at]!r}, expected {want[at]!r}"
 
 
 def differences(want: Sequence[Any], got: Sequence[Any], rtol: float = 0.0, atol: float = 0.0) -> str:

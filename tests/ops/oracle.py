@@ -1,4 +1,4 @@
-"""What torch says of an op: the same call through both libraries, compared in value, dtype, shape and gradient."""
+"""What torch says of an op: one call through both libraries, compared in value, dtype, shape and gradient."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TRIED = tuple(
         "bool",
     )
 )
-# (relative, absolute as a part of the largest element): rounding differs between equally good implementations. In
+# (relative, absolute as a part of the largest element): equally good implementations round differently. In
 # 16 bits one rounding is 5e-4 or 4e-3; gradients are rounded several times.
 TOLERANCES = {
     "float64": (1e-9, 1e-10), "complex128": (1e-9, 1e-10), "float32": (2e-5, 1e-5), "complex64": (2e-5, 1e-5),
@@ -52,7 +52,7 @@ ROUNDED_IN_TORCH = {
     "hardsigmoid": (("float64",), "it keeps 1/6 in float32 in its backward"),
     "logcumsumexp": (("float16", "bfloat16"), "its backward takes differences of large numbers in 16 bits"),
 }
-"""Ops of which torch's gradients have fewer digits than these dtypes hold, and why; ours are compared in the others."""
+"""Ops of which torch's gradients have fewer digits than these dtypes hold; the others are compared."""
 
 NOT_FINITE_IN_TORCH = {
     "gelu": "it overflows at the largest numbers, and multiplies infinity by zero",
@@ -87,7 +87,7 @@ _PATHS = {"torch": "", "nn": "nn.functional"}
 
 
 def is_part(op: Op) -> bool:
-    """Whether an op is no function of its own but a part of others: internal, or beneath torch.nn.functional."""
+    """Whether an op is a part of other functions: internal, or beneath torch.nn.functional."""
     return op.places in ((), ("nn",))
 
 
@@ -127,7 +127,7 @@ def _is_trivial(op: Op, sample: Sample) -> bool:
 
 
 def odd_samples(op: Op, sample: Sample) -> Iterator[Sample]:
-    """Give a sample's relatives at the edges: empty, 0-dim, and with NaN, infinities and zeros where it is pointwise."""
+    """Give a sample's relatives at the edges: empty, 0-dim, and pointwise NaN, infinities and zeros."""
     if op.name in UNDEFINED_AT_THE_EDGES:
         return
     yield changed(op, sample, lambda p, x: x[:0] if x.ndim else x)
@@ -150,7 +150,7 @@ class _Theirs:
         self.error: Exception | None = None
 
     def run(self) -> bool:
-        """Run with gradients for as many arguments as torch takes them for; false if it does not run at all."""
+        """Run with gradients for as many arguments as torch allows; false if it does not run at all."""
         inexact = [is_inexact(x) for _, x in arrays_of(self.op, self.sample)]
         ruled = [
             i and p.name in self.op.rules

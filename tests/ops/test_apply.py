@@ -20,7 +20,7 @@ def test_arguments_are_bound_in_the_declared_order():
     assert bind(add, (1,), {"alpha": 3, "other": 2}) == [1, 2, 3]
     with pytest.raises(TypeError, match="add: argument 'other' is missing"):
         bind(add, (1,), {})
-    with pytest.raises(TypeError, match="add: unexpected arguments .'beta'."):
+    with pytest.raises(TypeError, match=r"add: unexpected arguments \['beta'\]"):
         bind(add, (1, 2), {"beta": 3})
     with pytest.raises(TypeError, match="add: unexpected arguments"):
         bind(add, (1, 2, 3, 4), {})

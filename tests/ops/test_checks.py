@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from ops import checks, oracle
+from ops import argument_checks, checks, oracle
 from ops.convert import Failure
 
 from retrograd import dtypes
@@ -103,8 +103,10 @@ def matrices(**options):
 
 SOUND = [(products, sample(X, Y)), (doubles, sample(X)), (sums, sample(X, 1)), (matrices, sample(X, X.T))]
 CHECKS = [
-    checks.check_gradient, checks.check_forward, checks.check_second, checks.check_batching, checks.check_traced,
-    checks.check_untouched, checks.check_layouts, checks.check_specials, checks.check_shapes,
+    checks.check_gradient, checks.check_forward, checks.check_second, checks.check_batching,
+    checks.check_traced,
+    argument_checks.check_untouched, argument_checks.check_layouts, argument_checks.check_specials,
+    argument_checks.check_shapes,
 ]  # fmt: skip
 
 
@@ -265,7 +267,7 @@ def writes_to_its_argument(input):
 
 
 def test_a_definition_that_writes_to_its_argument_is_caught():
-    caught(checks.check_untouched, doubles(writes_to_its_argument), sample(X))
+    caught(argument_checks.check_untouched, doubles(writes_to_its_argument), sample(X))
 
 
 def scale_ct(ct):
@@ -282,7 +284,7 @@ def zero_saved(ct, other, result):
 @pytest.mark.parametrize("op", [lambda: doubles(input=scale_ct), lambda: products(input=zero_saved)])
 def test_a_rule_that_writes_is_caught(op):
     op = op()
-    caught(checks.check_untouched, op, sample(X) if len(op.parameters) == 1 else sample(X, X + 1))
+    caught(argument_checks.check_untouched, op, sample(X) if len(op.parameters) == 1 else sample(X, X + 1))
 
 
 def depends_on_layout(input):
@@ -292,7 +294,7 @@ def depends_on_layout(input):
 
 
 def test_dependence_on_layout_is_caught():
-    caught(checks.check_layouts, doubles(depends_on_layout), sample(X))
+    caught(argument_checks.check_layouts, doubles(depends_on_layout), sample(X))
 
 
 def refuses_nan(input):
@@ -303,7 +305,7 @@ def refuses_nan(input):
 
 
 def test_stopping_at_a_nan_is_caught():
-    caught(checks.check_specials, doubles(refuses_nan), sample(X))
+    caught(argument_checks.check_specials, doubles(refuses_nan), sample(X))
 
 
 def needs_a_dimension(input):
@@ -312,7 +314,7 @@ def needs_a_dimension(input):
 
 
 def test_a_wrong_shape_without_dimensions_is_caught():
-    caught(checks.check_shapes, doubles(needs_a_dimension), sample(X))
+    caught(argument_checks.check_shapes, doubles(needs_a_dimension), sample(X))
 
 
 # ---- errors ----
@@ -331,7 +333,7 @@ def strict(kind, message, spoil=False):
 
 
 def test_a_sound_refusal_passes():
-    checks.check_error(strict(RuntimeError, "expected a matrix"), error(RuntimeError, "a matrix", Y))
+    argument_checks.check_error(strict(RuntimeError, "expected a matrix"), error(RuntimeError, "a matrix", Y))
 
 
 @pytest.mark.parametrize(
@@ -344,7 +346,7 @@ def test_a_sound_refusal_passes():
     ],
 )  # fmt: skip
 def test_a_wrong_refusal_is_caught(op, bad):
-    caught(checks.check_error, op(), error(RuntimeError, "a matrix", bad))
+    caught(argument_checks.check_error, op(), error(RuntimeError, "a matrix", bad))
 
 
 # ---- torch ----
@@ -377,7 +379,11 @@ def to_the_first(ct, input, other):
 @pytest.mark.parametrize(
     ("op", "at", "dtype"),
     [
-        (lambda: made(pointwise, nearly, TWO, "mul", input=CT_OTHER, other=CT_INPUT), sample(X, Y), dtypes.float64),
+        (
+            lambda: made(pointwise, nearly, TWO, "mul", input=CT_OTHER, other=CT_INPUT),
+            sample(X, Y),
+            dtypes.float64,
+        ),
         (lambda: made(reduction, narrow, ONE, "sum", promote="none"), sample(np.arange(6), 0), dtypes.uint8),
         (lambda: made(reduction, kept, ONE, "sum"), sample(X, 0), dtypes.float32),
         (lambda: products(input=lambda ct, other: -ct * other), sample(X, Y), dtypes.float32),
@@ -388,8 +394,16 @@ def to_the_first(ct, input, other):
             sample(X, np.array(X)),
             dtypes.float32,
         ),
-        (lambda: made(comparison, copied(product), TWO, "mul", node=None, promote="same"), sample(X, Y), dtypes.float32),
-        (lambda: made(pointwise, copied(double), ONE, "sin", kinds="f", input=CT_TWICE), sample(X), dtypes.complex64),
+        (
+            lambda: made(comparison, copied(product), TWO, "mul", node=None, promote="same"),
+            sample(X, Y),
+            dtypes.float32,
+        ),
+        (
+            lambda: made(pointwise, copied(double), ONE, "sin", kinds="f", input=CT_TWICE),
+            sample(X),
+            dtypes.complex64,
+        ),
     ],
     ids=["value", "dtype", "shape", "gradient", "complex gradient", "ties", "no gradient", "refusal"],
 )  # fmt: skip

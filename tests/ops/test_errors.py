@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ops.checks import check_error
+from ops.argument_checks import check_error
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
 from retrograd.ops.declare import TABLE

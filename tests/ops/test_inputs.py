@@ -1,9 +1,9 @@
-"""No op writes to what it is given, and none minds how its arguments lie in memory or which numbers they hold."""
+"""No op writes to what it is given, or minds how it lies in memory or which numbers it holds."""
 
 from __future__ import annotations
 
 import pytest
-from ops.checks import check_layouts, check_shapes, check_specials, check_untouched
+from ops.argument_checks import check_layouts, check_shapes, check_specials, check_untouched
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
 from retrograd.ops.declare import TABLE

@@ -242,7 +242,7 @@ def margin_ranking_loss(
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between vectors along `dim`; norms are at least `eps`."""
     x1, x2 = (x if x.dtype.is_floating_point else x.to(OPS["result_type"](x, 1.0)) for x in (x1, x2))
-    first, second = (x / OPS["linalg_vector_norm"](x, 2, dim, True).clamp_min(eps) for x in (x1, x2))
+    first, second = (x / OPS["vector_norm"](x, 2, dim, True).clamp_min(eps) for x in (x1, x2))
     return (first * second).sum(dim)
 
 
@@ -276,7 +276,7 @@ def cosine_embedding_loss(
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
     """Return the p-norm of x1 - x2 + eps over the last dimension."""
-    return OPS["linalg_vector_norm"](x1 - x2 + eps, p, -1 if max(x1.ndim, x2.ndim) else None, keepdim)
+    return OPS["vector_norm"](x1 - x2 + eps, p, -1 if max(x1.ndim, x2.ndim) else None, keepdim)
 
 
 def triplet_margin_loss(
@@ -335,7 +335,7 @@ def triplet_margin_with_distance_loss(
 
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Any:
     """Divide by the p-norm along `dim`, which is at least `eps`."""
-    norm = OPS["linalg_vector_norm"](input, p, dim, True).clamp_min(eps)
+    norm = OPS["vector_norm"](input, p, dim, True).clamp_min(eps)
     made = input / norm.expand_as(input)
     return made if out is None else out.copy_(made)
 

@@ -9,7 +9,7 @@ from typing import Any
 from retrograd.public import functions
 
 OPS: dict[str, Callable[..., Any]] = {
-    **functions("Tensor"), **functions("torch"), **functions("nn.functional"), **functions("nn"),
+    **functions("linalg"), **functions("Tensor"), **functions("torch"), **functions("nn.functional"), **functions("nn"),
 }  # fmt: skip
 
 

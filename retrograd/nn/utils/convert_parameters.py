@@ -1,0 +1,30 @@
+"""Parameters as one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from retrograd.tensor import Tensor
+
+
+def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
+    """Return the elements of all parameters as one vector; differentiable."""
+    from retrograd import cat  # noqa: PLC0415 - complete by the time this runs
+
+    return cat([parameter.view(-1) for parameter in parameters])  # type: ignore[no-any-return]
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Any]) -> None:
+    """Make the parts of a vector the data of the parameters.
+
+    Raises:
+        TypeError: `vec` is no Tensor.
+    """
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")
+    start = 0
+    for parameter in parameters:
+        count = parameter._array.size
+        parameter.data = vec[start : start + count].view(parameter.shape).data
+        start += count
