@@ -33,9 +33,10 @@ def _check_ends(input: Tensor, n: int, ends: tuple[Any, ...]) -> None:
 
 
 def diff(
-    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Any = None
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *,
+    out: Any = None,
 ) -> Tensor:  # fmt: skip
-    """Compute the n-th difference x[i + 1] - x[i] along a dimension, of the input between `prepend` and `append`.
+    """Compute the n-th difference x[i + 1] - x[i] along a dimension, of `prepend`, input and `append` joined.
 
     Example:
         >>> import retrograd as torch
@@ -106,7 +107,8 @@ def _check_quantile(name: str, input: Any, q: Any, interpolation: str) -> Any:
         values = input._array.dtype.type(q)
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError(
-            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
+            f"{interpolation}"
         )
     if input._array.size == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
@@ -153,7 +155,8 @@ def _quantile(
 
 
 def quantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear", out: Any = None,
 ) -> Tensor:  # fmt: skip
     """Compute the values below which the fractions `q` of the elements lie, along a dimension or of all.
 
@@ -168,7 +171,8 @@ def quantile(
 
 
 def nanquantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear", out: Any = None,
 ) -> Tensor:  # fmt: skip
     """Compute quantiles of all elements but NaN; see quantile."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, out)
@@ -176,7 +180,5 @@ def nanquantile(
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "diff": diff, "quantile": quantile, "nanquantile": nanquantile,
-}  # fmt: skip
-MODULE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "trapezoid": trapezoid, "trapz": trapezoid, "cumulative_trapezoid": cumulative_trapezoid,
 }  # fmt: skip

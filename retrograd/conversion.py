@@ -1,4 +1,4 @@
-"""What a tensor says of its size and memory, and its copies in another dtype or order."""
+"""Copies in another dtype or order in memory, and tensors given other memory."""
 
 from __future__ import annotations
 
@@ -8,135 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import devices, dtypes
+from retrograd import devices, dtypes, inspection
+from retrograd.inspection import data_ptr, is_contiguous
 from retrograd.ops.declare import TABLE
-from retrograd.ops.helpers import wrap_dim
-from retrograd.storage import TypedStorage, UntypedStorage
-from retrograd.tensor import Tensor, wrap
+from retrograd.tensor import Tensor
 
-_clone = TABLE["clone"].function
-_to_copy = TABLE["to_copy"].function
-Size = devices.Size
-
-
-# ---- size and memory ----
-
-
-def size(input: Tensor, dim: Any = None) -> Any:
-    """Return the sizes of the dimensions, or of one."""
-    shape = input._array.shape
-    if dim is None:
-        return Size(shape)
-    try:
-        if -len(shape) <= dim < len(shape):
-            return shape[dim]
-    except TypeError:
-        raise TypeError(f"size(): argument 'dim' must be int, not {type(dim).__name__}") from None
-    return shape[_existing(dim, len(shape))]
-
-
-def _existing(dim: int, rank: int) -> int:
-    if rank == 0:
-        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-    return wrap_dim(dim, rank)
-
-
-def stride(input: Tensor, dim: int | None = None) -> Any:
-    """Return how many elements apart the neighbours along each dimension lie in memory, or along one."""
-    array = input._array
-    step = array.itemsize
-    strides = tuple([s // step for s in array.strides])
-    return strides if dim is None else strides[_existing(dim, array.ndim)]
-
-
-def numel(input: Tensor) -> int:
-    """Return the number of elements."""
-    return input._array.size
-
-
-def dim(input: Tensor) -> int:
-    """Return the number of dimensions."""
-    return input._array.ndim
-
-
-def element_size(input: Tensor) -> int:
-    """Return the bytes of one element."""
-    return input._array.itemsize
-
-
-def data_ptr(input: Tensor) -> int:
-    """Return the address of the first element."""
-    return int(input._array.__array_interface__["data"][0])
-
-
-def storage_offset(input: Tensor) -> int:
-    """Return where the first element lies in the memory, in elements from its start."""
-    return (data_ptr(input) - UntypedStorage(input._array).data_ptr()) // input._array.itemsize
-
-
-def untyped_storage(input: Tensor) -> UntypedStorage:
-    """Return the memory that the tensor looks at."""
-    return UntypedStorage(input._array)
-
-
-def storage(input: Tensor) -> TypedStorage:
-    """Return the memory that the tensor looks at, as elements of its dtype."""
-    warnings.warn(
-        "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will be the only storage class. "
-        "This should only matter to you if you are using storages directly.  To access UntypedStorage directly, use "
-        "tensor.untyped_storage() instead of tensor.storage()",
-        UserWarning,
-        stacklevel=2,
-    )
-    return TypedStorage(input._array)
-
-
-def is_contiguous(input: Tensor, memory_format: Any = devices.contiguous_format) -> bool:
-    """Return whether the elements lie in memory in C order, or in another format's order."""
-    array = input._array
-    if memory_format is devices.contiguous_format:
-        return bool(array.flags.c_contiguous)
-    return array.ndim == _rank(memory_format) and bool(np.moveaxis(array, 1, -1).flags.c_contiguous)
-
-
-def _rank(memory_format: Any) -> int:
-    return 5 if memory_format is devices.channels_last_3d else 4
-
-
-def is_floating_point(input: Tensor) -> bool:
-    """Return whether the dtype is a floating type."""
-    return input.dtype.is_floating_point
-
-
-def is_complex(input: Tensor) -> bool:
-    """Return whether the dtype is a complex type."""
-    return input.dtype.is_complex
-
-
-def is_signed(input: Tensor) -> bool:
-    """Return whether the dtype has negative numbers."""
-    return input.dtype.is_signed
-
-
-def is_nonzero(input: Tensor) -> bool:
-    """Return whether the only element is not zero."""
-    if input._array.size != 1:
-        what = "no values" if input._array.size == 0 else "more than one value"
-        raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
-    return bool(input._array.item())
-
-
-def is_same_size(input: Tensor, other: Tensor) -> bool:
-    """Return whether two tensors have the same shape."""
-    return input._array.shape == other._array.shape
-
-
-def get_device(input: Tensor) -> int:
-    """Return the number of the device: -1, the CPU."""
-    return -1
-
-
-# ---- copies ----
+_clone: Callable[..., Tensor] = TABLE["clone"].function
+_to_copy: Callable[..., Tensor] = TABLE["to_copy"].function
 
 
 def contiguous(input: Tensor, memory_format: Any = devices.contiguous_format) -> Tensor:
@@ -148,7 +26,7 @@ def contiguous(input: Tensor, memory_format: Any = devices.contiguous_format) ->
         raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
     elif is_contiguous(input, memory_format):
         return input
-    return _clone(input, memory_format=memory_format)  # type: ignore[no-any-return]
+    return _clone(input, memory_format=memory_format)
 
 
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -177,17 +55,26 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bool,
         elif rest and isinstance(rest[0], int) and not isinstance(rest[0], bool):
             raise RuntimeError("Cannot access accelerator device when none is available.")
         devices.check(device)
-        dtype = rest.pop(0) if rest and (rest[0] is None or isinstance(rest[0], dtypes.dtype)) else kwargs.pop("dtype", None)
+        dtype = (
+            rest.pop(0)
+            if rest and (rest[0] is None or isinstance(rest[0], dtypes.dtype))
+            else kwargs.pop("dtype", None)
+        )
     kwargs.pop("non_blocking", None)
     copy = bool(kwargs.pop("copy", rest[1] if len(rest) > 1 else False))
     memory_format = kwargs.pop("memory_format", None)
     if kwargs or any(not isinstance(x, bool) for x in rest):
-        names = ", ".join([type(x).__name__ for x in args] + [f"{k}={type(v).__name__}" for k, v in kwargs.items()])
+        names = ", ".join(
+            [type(x).__name__ for x in args] + [f"{k}={type(v).__name__}" for k, v in kwargs.items()]
+        )
         raise TypeError(
             f"to() received an invalid combination of arguments - got ({names}), but expected one of:\n"
-            " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = False, *, "
-            "torch.memory_format memory_format = None)\n * (torch.dtype dtype, bool non_blocking = False, bool copy = "
-            "False, *, torch.memory_format memory_format = None)\n * (Tensor tensor, bool non_blocking = False, bool copy "
+            " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool "
+            "copy = False, *, "
+            "torch.memory_format memory_format = None)\n * (torch.dtype dtype, bool non_blocking = False, "
+            "bool copy = "
+            "False, *, torch.memory_format memory_format = None)\n * (Tensor tensor, bool non_blocking = "
+            "False, bool copy "
             "= False, *, torch.memory_format memory_format = None)\n"
         )
     return dtype, copy, memory_format
@@ -197,11 +84,15 @@ def _converted(input: Tensor, dtype: Any, copy: bool = False, memory_format: Any
     have = input._array.dtype
     wanted = have if dtype is None else dtype.np
     if not copy and wanted == have:
-        if memory_format is None or memory_format is devices.preserve_format or is_contiguous(input, memory_format):
+        if (
+            memory_format is None
+            or memory_format is devices.preserve_format
+            or is_contiguous(input, memory_format)
+        ):
             return input
     if have.kind == "c" and wanted.kind not in "cb":
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
-    return _to_copy(input, wanted, memory_format)  # type: ignore[no-any-return]
+    return _to_copy(input, wanted, memory_format)
 
 
 def _caster(name: str, dtype: dtypes.dtype) -> Callable[..., Tensor]:
@@ -257,7 +148,7 @@ def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     Raises:
         RuntimeError: the tensor requires grad.
     """
-    from retrograd.shapes import ints  # noqa: PLC0415 - shapes.py takes its functions from here
+    from retrograd.reshaping import ints
 
     if input.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
@@ -283,16 +174,6 @@ def set_(input: Tensor, source: Any = None) -> Tensor:
     return input
 
 
-def alias_copy(input: Tensor) -> Tensor:
-    """Copy everything."""
-    return _clone(input)  # type: ignore[no-any-return]
-
-
-def is_storage(obj: Any) -> bool:
-    """Return whether `obj` is a storage."""
-    return isinstance(obj, (UntypedStorage, TypedStorage))
-
-
 def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
     """Give the tensor the shape of another one."""
     return resize_(input, the_template._array.shape)
@@ -308,23 +189,11 @@ _CASTS = {
     "bool": dtypes.bool_, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
 }  # fmt: skip
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "is_complex": is_complex, "is_floating_point": is_floating_point, "is_nonzero": is_nonzero,
-    "is_same_size": is_same_size, "is_signed": is_signed, "is_storage": is_storage, "numel": numel,
-    "resize_as_": resize_as_,
-}  # fmt: skip
+FUNCTIONS: dict[str, Callable[..., Any]] = {"resize_as_": resize_as_, **inspection.FUNCTIONS}
 METHODS: dict[str, Any] = {
     "_cast": lambda self, dtype: _converted(self, dtypes.OF_NUMPY[dtype]),
     **{name: _caster(name, dtype) for name, dtype in _CASTS.items()},
-    "contiguous": contiguous, "cpu": cpu, "cuda": cuda, "data_ptr": data_ptr, "dim": dim, "element_size": element_size,
-    "get_device": get_device, "is_contiguous": is_contiguous, "is_pinned": lambda self, device=None: False,
-    "is_shared": lambda self: False, "is_conj": lambda self: False, "is_neg": lambda self: False,
-    "ndimension": dim, "nelement": numel, "pin_memory": _shallow, "resize_": resize_, "resize_as_": resize_as_, "set_": set_,
-    "share_memory_": _shallow, "size": size, "storage": storage, "storage_offset": storage_offset, "stride": stride,
-    "to": to, "type": type_, "type_as": type_as, "untyped_storage": untyped_storage,
+    "contiguous": contiguous, "cpu": cpu, "cuda": cuda, "pin_memory": _shallow, "resize_": resize_,
+    "resize_as_": resize_as_, "set_": set_, "share_memory_": _shallow, "to": to, "type": type_, "type_as": type_as,
+    **inspection.METHODS,
 }  # fmt: skip
-
-
-def scalar(value: Any) -> Tensor:
-    """Return a 0-dim tensor of a Python number, in the dtype that it becomes."""
-    return wrap(np.asarray(value, dtypes.of_scalar(value).np))

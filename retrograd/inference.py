@@ -51,17 +51,22 @@ def _from_array(array: Any, dtype: Any, copy: bool) -> Any:
     if array.dtype not in dtypes.OF_NUMPY:
         if array.dtype.newbyteorder("=") in dtypes.OF_NUMPY:
             raise ValueError(
-                "given numpy array has byte order different from the native byte order. Conversion between byte orders is "
+                "given numpy array has byte order different from the native byte order. Conversion between "
+                "byte orders is "
                 "currently not supported."
             )
         raise TypeError(
-            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types are: float64, "
-            "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
+            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types "
+            "are: float64, "
+            "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
+            "uint8, and bool."
         )
     if not array.flags.c_contiguous and any(s < 0 for s in array.strides) and array.size:
         raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
-            "supported. (You can probably work around this by making a copy of your array  with array.copy().) "
+            "At least one stride in the given numpy array is negative, and tensors with negative strides "
+            "are not currently "
+            "supported. (You can probably work around this by making a copy of your array  with "
+            "array.copy().) "
         )
     return _cast(array, dtype, copy)
 
@@ -105,7 +110,11 @@ def _checked_cast(array: Any, dtype: Any) -> Any:
     if to.kind in "iu" and array.size:
         limits = np.iinfo(to)
         low = -int(limits.max) - 1 if to.kind == "u" else int(limits.min)
-        if array.dtype.kind == "f" and not np.isfinite(array).all() or array.max() > limits.max or array.min() < low:
+        if (
+            (array.dtype.kind == "f" and not np.isfinite(array).all())
+            or array.max() > limits.max
+            or array.min() < low
+        ):
             raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
     if array.dtype.kind == "c" and to.kind != "c":
         raise TypeError("must be real number, not complex")
@@ -117,7 +126,11 @@ def _shape_of(data: Any) -> tuple[int, ...]:
     shape: list[int] = []
     while True:
         if isinstance(data, str):
-            raise ValueError("too many dimensions 'str'") if shape else TypeError("new(): invalid data type 'str'")
+            raise (
+                ValueError("too many dimensions 'str'")
+                if shape
+                else TypeError("new(): invalid data type 'str'")
+            )
         if isinstance(data, Tensor):
             shape += data._array.shape
             break
@@ -167,7 +180,8 @@ def _collect(data: Any, shape: tuple[int, ...], depth: int, leaves: list[Any], k
     if isinstance(data, ndarray):
         if depth == 1:
             warnings.warn(
-                "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to "
+                "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider "
+                "converting the list to "
                 "a single numpy.ndarray with numpy.array() before converting to a tensor.",
                 UserWarning,
                 stacklevel=6,

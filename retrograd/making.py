@@ -12,7 +12,6 @@ from retrograd.autograd.modes import local, modes
 from retrograd.tensor import Tensor, wrap
 
 
-
 def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """Return a tensor on a new array; or put the array into `out`."""
     if out is not None:
@@ -25,7 +24,9 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -
     if modes.special and local.inference:
         made._facts().inference = True
     if requires_grad:
-        made._set_requires_grad(True, "Only Tensors of floating point and complex dtype can require gradients")
+        made._set_requires_grad(
+            True, "Only Tensors of floating point and complex dtype can require gradients"
+        )
     return made
 
 

@@ -1,15 +1,15 @@
 """Functions whose torch signature depends on the types of their arguments: each picks the op that is meant.
 
-`max(x)`, `max(x, 1)` and `max(x, y)` are three ops; `std(x, 1, True)` and `std(x, dim=1, correction=1)` are one.
+`max(x)`, `max(x, 1)` and `max(x, y)` are three ops; `std(x, 1, True)` and `std(x, dim=1, correction=1)` are
+one.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from retrograd import calculus, dtypes
+from retrograd import calculus, composed, dtypes
 from retrograd.autograd.dispatch import general
 from retrograd.ops.declare import TABLE
 from retrograd.public import written_in_place
@@ -50,7 +50,7 @@ def _extreme(name: str, elementwise: str) -> Callable[..., Any]:
 
     extreme.__name__ = extreme.__qualname__ = name
     extreme.__doc__ = (
-        f"Return the {name}imum of all elements; with `dim` also the indices; or of two tensors elementwise.\n\n"
+        f"Return the {name}imum of all elements; with `dim` also the indices; or that of two tensors.\n\n"
         f"{name}(input), {name}(input, dim, keepdim=False) -> (values, indices), {name}(input, other)."
     )
     return extreme
@@ -106,14 +106,6 @@ var_mean = _spread_function("var_mean", "the variance and the mean")
 std_mean = _spread_function("std_mean", "the standard deviation and the mean")
 
 
-def nanmean(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
-) -> Any:
-    """Compute the mean over `dim` of all but NaN."""
-    count = _op("sum")(_op("logical_not")(_op("isnan")(input)), dim, keepdim)
-    return _op("div")(_op("nansum")(input, dim, keepdim, dtype=dtype), count, out=out)
-
-
 # ---- tests ----
 
 
@@ -155,7 +147,8 @@ def div_(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tens
     if rounding_mode is None:
         return written_in_place(TABLE["div"])(input, other)  # type: ignore[no-any-return]
     _check_mode(rounding_mode)
-    return written_in_place(TABLE["div_rounded"])(input, other, rounding_mode=rounding_mode)  # type: ignore[no-any-return]
+    rounded = written_in_place(TABLE["div_rounded"])
+    return rounded(input, other, rounding_mode=rounding_mode)  # type: ignore[no-any-return]
 
 
 def _check_mode(mode: Any) -> None:
@@ -168,30 +161,6 @@ def _check_mode(mode: Any) -> None:
 def __rtruediv__(self: Tensor, other: Any) -> Tensor:  # noqa: N807 - a method in waiting
     """Divide `other` by this tensor: reciprocal times other, as in torch."""
     return self.reciprocal() * other  # type: ignore[attr-defined, no-any-return]
-
-
-def _wide(x: Any, other: Any) -> Any:
-    complex_ = any(
-        v.dtype.is_complex if isinstance(v, Tensor) else isinstance(v, complex) for v in (x, other)
-    )
-    to = dtypes.complex128 if complex_ else dtypes.float64
-    return x.to(to) if isinstance(x, Tensor) else (complex if complex_ else float)(x)
-
-
-def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
-    """Raise to a power in float64 (complex128 where an operand is complex)."""
-    return _op("pow")(_wide(input, exponent), _wide(exponent, input), out=out)
-
-
-def float_power_(input: Tensor, exponent: Any) -> Tensor:
-    """Raise to a power in place; the tensor must be float64 or complex128."""
-    result = float_power(input, exponent)
-    if input.dtype is not result.dtype:
-        raise RuntimeError(
-            f"the base given to float_power_ has dtype {input.dtype.scalar_name} but the operation's result requires "
-            f"dtype {result.dtype.scalar_name}"
-        )
-    return input.copy_(result)  # type: ignore[attr-defined, no-any-return]
 
 
 def positive(input: Tensor) -> Tensor:
@@ -220,7 +189,7 @@ def bitwise_not_operator(self: Tensor) -> Tensor:
 
 
 def where(condition: Tensor, input: Any = _NOT_GIVEN, other: Any = _NOT_GIVEN, *, out: Any = None) -> Any:
-    """Take `input` where `condition` is true and `other` elsewhere; alone, return the indices where it is true."""
+    """Take `input` where `condition` is true, else `other`; alone, return the indices where it is true."""
     if input is _NOT_GIVEN and other is _NOT_GIVEN:
         return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined]
     return _op("where")(input, condition, other, out=out)
@@ -264,70 +233,22 @@ def resolved(input: Tensor) -> Tensor:
     return input
 
 
-# ---- gamma ----
-
-
-def polygamma(n: int, input: Tensor, *, out: Any = None) -> Any:
-    """Compute the n-th derivative of digamma."""
-    return _op("polygamma")(input, n, out=out)
-
-
-def _multigamma(input: Tensor, p: int) -> Tensor:
-    """Compute the logarithm of the multivariate gamma function of dimension p.
-
-    Raises:
-        RuntimeError: some element is not above (p - 1) / 2.
-    """
-    if not bool((input._array > (p - 1) / 2).all()):
-        raise RuntimeError("All elements must be greater than (p-1)/2")
-    constant = p * (p - 1) / 4 * math.log(math.pi)
-    return sum((_op("lgamma")(input - j / 2) for j in range(p)), start=constant)  # type: ignore[arg-type, operator, return-value]
-
-
-# ---- norms ----
-
-
-def norm(
-    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
-) -> Any:
-    """Compute a norm: of all elements as one vector, or over `dim`; p="nuc" is the nuclear norm of matrices."""
-    if p == "nuc":
-        from retrograd import linalg
-
-        return linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
-    order = 2 if p in ("fro", None) else p
-    return _op("vector_norm")(input, order, dim, keepdim, dtype=dtype, out=out)
-
-
-def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """Compute the p-norm of input - other."""
-    return norm(input - other, p)  # type: ignore[operator, no-any-return]
-
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "max": max, "min": min, "median": median, "nanmedian": nanmedian, "var": var, "std": std, "var_mean": var_mean,
-    "std_mean": std_mean, "allclose": allclose, "equal": equal, "div": div, "divide": div, "float_power": float_power,
-    "positive": positive, "where": where, "real": real, "conj": conj, "conj_physical": conj, "resolve_conj": resolved,
-    "resolve_neg": resolved, **calculus.FUNCTIONS, **calculus.MODULE_FUNCTIONS, "complex": _of_parts("complex"), "polar": _of_parts("polar"), "nanmean": nanmean,
-    "polygamma": polygamma, "mvlgamma": _multigamma, "norm": norm, "dist": dist,
+    "max": max, "min": min, "median": median, "nanmedian": nanmedian, "var": var, "std": std,
+    "var_mean": var_mean, "std_mean": std_mean, "allclose": allclose, "equal": equal,
+    "div": div, "divide": div, "positive": positive,
+    "where": where, "real": real, "conj": conj, "conj_physical": conj, "resolve_conj": resolved,
+    "resolve_neg": resolved, "complex": _of_parts("complex"), "polar": _of_parts("polar"),
+    **calculus.FUNCTIONS, **composed.FUNCTIONS,
 }  # fmt: skip
 """What torch has at module level and, if METHODS does not say otherwise, as a method of Tensor."""
 
 METHODS: dict[str, Any] = {
-    "polygamma": lambda self, n: _op("polygamma")(self, n),
-    "polygamma_": lambda self, n: written_in_place(TABLE["polygamma"])(self, n),
-    "conj_physical_": written_in_place(TABLE["conj"]), "mvlgamma_": lambda self, p: self.copy_(_multigamma(self, p)),
-    "where": _op("where"), "div_": div_, "divide_": div_, "float_power_": float_power_, "real": property(real, set_real),
-    "imag": property(_op("imag"), set_imag), "__rtruediv__": __rtruediv__, "__rdiv__": __rtruediv__,
-    "__invert__": bitwise_not_operator, "__pos__": positive,
+    "where": _op("where"), "div_": div_, "divide_": div_, "real": property(real, set_real),
+    "imag": property(_op("imag"), set_imag), "conj_physical_": written_in_place(TABLE["conj"]),
+    "__rtruediv__": __rtruediv__, "__rdiv__": __rtruediv__, "__invert__": bitwise_not_operator,
+    "__pos__": positive, **composed.METHODS,
 }  # fmt: skip
 """What Tensor has in another form than the module."""
 
-SPECIAL: dict[str, Callable[..., Any]] = {
-    "gammaln": _op("lgamma"),
-    "psi": _op("digamma"),
-    "polygamma": polygamma,
-    "multigammaln": _multigamma,
-    "expit": _op("sigmoid"),
-}
-"""What torch.special has under another name."""
+SPECIAL = composed.SPECIAL

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
+from retrograd.autograd.engine import tensor_backward
 from retrograd.autograd.generate import function, in_place_function
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor
@@ -93,5 +94,6 @@ def _call(self: Any, op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     return op.function(*args, **kwargs)
 
 
+Tensor.backward = tensor_backward  # type: ignore[attr-defined]
 Tensor.__retrograd_call__ = _call  # type: ignore[attr-defined]
 Tensor._cast = lambda self, dtype: self.to(dtype)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import numpy as np
 from retrograd import devices, dtypes, random
 from retrograd.autograd.inplace import check_target, inplace
 from retrograd.autograd.modes import local
-from retrograd.making import finish, numpy_type, sizes_of
+from retrograd.making import finish, sizes_of
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
 
@@ -40,7 +40,9 @@ def _drawn(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tenso
 
 
 rand = _drawn("rand", random.uniform, "Return a tensor of numbers drawn evenly from [0, 1).")
-randn = _drawn("randn", random.normal, "Return a tensor of numbers drawn from the standard normal distribution.")
+randn = _drawn(
+    "randn", random.normal, "Return a tensor of numbers drawn from the standard normal distribution."
+)
 
 
 def randint(
@@ -63,7 +65,8 @@ def randint(
         kinds = ", ".join(type(a).__name__ for a in args)
         raise TypeError(
             f"randint() received an invalid combination of arguments - got ({kinds}), but expected one of:\n"
-            " * (int high, tuple of ints size, *, torch.Generator generator, Tensor out = None, torch.dtype dtype = None)\n"
+            " * (int high, tuple of ints size, *, torch.Generator generator, Tensor out = None, "
+            "torch.dtype dtype = None)\n"
             " * (int low, int high, tuple of ints size, *, torch.Generator generator, Tensor out = None)\n"
         )
     shape = sizes_of("randint", (size,))
@@ -108,7 +111,9 @@ def normal(
     devices.check(device)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         shape = sizes_of("normal", (size,))
-        return finish(random.normal(generator, shape, dtype or dtypes.default.float, mean, std), requires_grad, out)
+        return finish(
+            random.normal(generator, shape, dtype or dtypes.default.float, mean, std), requires_grad, out
+        )
     first = mean if isinstance(mean, Tensor) else std
     centre, width = (v._array if isinstance(v, Tensor) else v for v in (mean, std))
     if isinstance(std, Tensor):
@@ -173,7 +178,9 @@ def _random(generator: Any, shape: Any, dtype: Any, a: Any = None, b: Any = None
         low, high = 0, low  # random_(to)
     if high is None:
         return random.random(generator, shape, dtype, low)
-    return random.randint(generator, shape, dtype, 0 if low is None else operator.index(low), operator.index(high))
+    return random.randint(
+        generator, shape, dtype, 0 if low is None else operator.index(low), operator.index(high)
+    )
 
 
 def _bernoulli(generator: Any, shape: Any, dtype: Any, p: Any = 0.5) -> Any:

@@ -13,13 +13,13 @@ from retrograd.ops.helpers import wrap_dim
 from retrograd.ops.masks import common_shape
 from retrograd.tensor import Tensor, wrap
 
-_gather = TABLE["gather"].function
-_nonzero = TABLE["nonzero"].function
-_sort = TABLE["sort"].function
+_gather: Callable[..., Tensor] = TABLE["gather"].function
+_nonzero: Callable[..., Tensor] = TABLE["nonzero"].function
+_sort: Callable[..., Tensor] = TABLE["sort"].function
 
 
 def _op(name: str) -> Callable[..., Any]:
-    return TABLE[name].function  # type: ignore[no-any-return]
+    return TABLE[name].function
 
 
 # ---- order ----
@@ -43,19 +43,21 @@ def _into(out: Any, found: Any) -> Any:
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Return where the elements in order along a dimension are."""
-    return _sort(input, dim, descending)[1]  # type: ignore[no-any-return]
+    return _sort(input, dim, descending)[1]
 
 
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return the elements in order along the first dimension."""
     found = _sort(input, 0)[0]
-    return found if out is None else out.resize_(found.shape).copy_(found)  # type: ignore[attr-defined, no-any-return]
+    return found if out is None else out.resize_(found.shape).copy_(found)  # type: ignore[attr-defined]
 
 
 # ---- scattering ----
 
 
-def _scatter_arguments(input: Tensor, dim: int, index: Tensor, src: Any, value: Any, reduce: str | None) -> tuple[str, Any]:
+def _scatter_arguments(
+    input: Tensor, dim: int, index: Tensor, src: Any, value: Any, reduce: str | None
+) -> tuple[str, Any]:
     """Return which op is meant, and its arguments."""
     if value is None and not isinstance(src, Tensor):
         value, src = src, None
@@ -71,13 +73,20 @@ def _scatter_arguments(input: Tensor, dim: int, index: Tensor, src: Any, value: 
 
 
 def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+    out: Any = None,
 ) -> Tensor:
     """Replace (or combine by `reduce`) elements at positions along `dim` by those of a tensor, or by a number."""
     name, args = _scatter_arguments(input, dim, index, src, value, reduce)
     if name == "scatter_reduce":
-        return _op(name)(*args[:5])  # type: ignore[no-any-return]
-    return _op(name)(*args, out=out)  # type: ignore[no-any-return]
+        return _op(name)(*args[:5])
+    return _op(name)(*args, out=out)
 
 
 def scatter_(
@@ -91,14 +100,16 @@ def scatter_(
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Any = None) -> Tensor:
     """Take elements at positions along a dimension; without one, at positions in C order."""
     if dim is None:
-        return _gather(_op("reshape")(input, (-1,)), 0, _op("reshape")(indices, (-1,)), out=out)  # type: ignore[no-any-return]
+        return _gather(_op("reshape")(input, (-1,)), 0, _op("reshape")(indices, (-1,)), out=out)
     if input._array.ndim != indices._array.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
             f"{input._array.ndim} dimensions for input, and {indices._array.ndim} dimensions for indices"
         )
     if indices._array.dtype != np.int64:
-        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.scalar_name}")
+        raise RuntimeError(
+            f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.scalar_name}"
+        )
     d = dim % input._array.ndim if -input._array.ndim <= dim < input._array.ndim else dim
     have, want = list(input._array.shape), list(indices._array.shape)
     if 0 <= d < len(have):
@@ -112,26 +123,32 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
         indices = _op("expand")(indices, tuple(shape)) if tuple(shape) != indices._array.shape else indices
     if indices._array.size and indices._array.min() < 0:
         indices = wrap(np.where(indices._array < 0, indices._array + input._array.shape[d], indices._array))
-    return _gather(input, dim, indices, out=out)  # type: ignore[no-any-return]
+    return _gather(input, dim, indices, out=out)
 
 
 def index_reduce(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
     """Combine slices of `source` into those of `input` at a vector of positions, by prod, mean, amax or amin."""
-    return _op("scatter_reduce")(input, *_slices(input, dim, index, source, reduce), include_self=include_self)  # type: ignore[no-any-return]
+    return _op("scatter_reduce")(
+        input, *_slices(input, dim, index, source, reduce), include_self=include_self
+    )
 
 
 def index_reduce_(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
     """Do `index_reduce` in place."""
-    return inplace(TABLE["scatter_reduce"], (input, *_slices(input, dim, index, source, reduce), include_self))
+    return inplace(
+        TABLE["scatter_reduce"], (input, *_slices(input, dim, index, source, reduce), include_self)
+    )
 
 
 def _slices(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> tuple[Any, ...]:
     if reduce not in ("prod", "mean", "amax", "amin"):
-        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+        raise RuntimeError(
+            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+        )
     if index._array.ndim > 1:
         raise IndexError("index_reduce(): Index is supposed to be a vector")
     d = wrap_dim(dim, input._array.ndim)
@@ -148,11 +165,12 @@ def _scattered(name: str, view: Callable[..., Any], doc: str) -> Callable[..., T
         target = view(made, *args, **kwargs)
         if target._array.shape != src._array.shape:
             raise RuntimeError(
-                f"expected src to have a size equal to the slice of self. src size = {list(src._array.shape)}, slice size = "
+                "expected src to have a size equal to the slice of self. src size = "
+                f"{list(src._array.shape)}, slice size = "
                 f"{list(target._array.shape)}"
             )
         target.copy_(src)
-        return made  # type: ignore[no-any-return]
+        return made
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
@@ -160,7 +178,7 @@ def _scattered(name: str, view: Callable[..., Any], doc: str) -> Callable[..., T
 
 
 def _slice_of(x: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Tensor:
-    return _op("slice")(x, dim, start, end, step)  # type: ignore[no-any-return]
+    return _op("slice")(x, dim, start, end, step)
 
 
 # ---- where and how often ----
@@ -177,11 +195,15 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:
 
 def argwhere(input: Tensor) -> Tensor:
     """Return the indices of the elements that are not zero, a row each."""
-    return _nonzero(input)  # type: ignore[no-any-return]
+    return _nonzero(input)
 
 
 def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
     """Return the different elements in order; and, if asked for, where each element went and how often each occurs."""
     return _asked(_op("unique")(input, dim), return_inverse, return_counts)
@@ -199,7 +221,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any =
     found = _nonzero(input)._array[:size]
     made = np.full((size, input._array.ndim), fill_value, np.int64)
     made[: len(found)] = found
-    return wrap(made) if out is None else out.resize_(made.shape).copy_(wrap(made))  # type: ignore[attr-defined, no-any-return]
+    return wrap(made) if out is None else out.resize_(made.shape).copy_(wrap(made))  # type: ignore[attr-defined]
 
 
 def _asked(found: Any, inverse: bool, counts: bool) -> Any:

@@ -29,8 +29,10 @@ class UntypedStorage:
 
     def data_ptr(self) -> int:
         """Return the address of the first byte."""
-        return int(np.lib.array_utils.byte_bounds(self._array)[0]) if self._array.size else int(
-            self._array.__array_interface__["data"][0]
+        return (
+            int(np.lib.array_utils.byte_bounds(self._array)[0])
+            if self._array.size
+            else int(self._array.__array_interface__["data"][0])
         )
 
     def nbytes(self) -> int:
@@ -59,7 +61,11 @@ class UntypedStorage:
         return self.tolist()[index]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, UntypedStorage) and self.data_ptr() == other.data_ptr() and len(self) == len(other)
+        return (
+            isinstance(other, UntypedStorage)
+            and self.data_ptr() == other.data_ptr()
+            and len(self) == len(other)
+        )
 
     def __hash__(self) -> int:
         return hash(self.data_ptr())

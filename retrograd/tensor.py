@@ -340,28 +340,6 @@ class Tensor(PythonProtocol, NumpyProtocol):
         self._node = None
         return self
 
-    def backward(
-        self,
-        gradient: Any = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:
-        """Add to the `grad` of every leaf the gradient of this tensor with respect to it.
-
-        Args:
-            gradient: the cotangent of this tensor; may be left out for a real scalar, where it is 1.
-            retain_graph: keep the saved values for another backward; by default as `create_graph`.
-            create_graph: record the backward pass, so that gradients can be differentiated again.
-            inputs: gather gradients in these tensors only.
-
-        Raises:
-            RuntimeError: no history; not a scalar and no gradient given; the graph was freed or a saved value modified.
-        """
-        from retrograd.autograd.engine import backward  # noqa: PLC0415 - the engine needs this file
-
-        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-
     register_hook = hooks.register_hook
     register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook
     retain_grad = hooks.retain_grad

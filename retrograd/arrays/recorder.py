@@ -58,6 +58,11 @@ class Recorder:
             return now(given)
         if isinstance(given, (ndarray, np.generic)):
             return self.constant(np.asarray(given))
+        if hasattr(type(given), "__array_ufunc__"):
+            raise TypeError(
+                f"a {type(given).__name__} cannot be used together with a traced array, at {place()}; "
+                "give it to the traced function as an argument"
+            )
         if isinstance(given, (tuple, list)):
             return tuple(self.operand(x) for x in given)
         if isinstance(given, slice) and any(
@@ -87,6 +92,9 @@ class Recorder:
 
 def trace(function: Callable[..., Any], *examples: Any) -> Program:
     """Run a function on traced arrays in place of example arrays, and return what it did as a program.
+
+    Arrays that the function brings along are constants of the program. They are held, not copied, so they must
+    stay as they are.
 
     Args:
         function: takes and returns arrays, or tuples and lists of them.

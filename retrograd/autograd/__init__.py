@@ -7,7 +7,8 @@ from typing import Any
 
 _NAMES = {
     "backward": "engine", "grad": "engine", "no_grad": "modes", "enable_grad": "modes", "set_grad_enabled": "modes",
-    "inference_mode": "modes", "Function": "function", "GradientEdge": "engine",
+    "inference_mode": "modes", "Function": "function", "GradientEdge": "engine", "detect_anomaly": "anomaly",
+    "set_detect_anomaly": "anomaly",
 }  # fmt: skip
 _SUBMODULES = ("engine", "function", "grad_mode", "graph", "modes")
 

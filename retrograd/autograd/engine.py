@@ -13,6 +13,7 @@ at once, and hooks may run it again.
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
@@ -21,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.graph import AccumulateGrad, Node, Output
+from retrograd.autograd.anomaly import check, show
+from retrograd.autograd.graph import AccumulateGrad, Node, Output, anomaly
 from retrograd.autograd.modes import enable_grad
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
 from retrograd.tensor import Tensor, history, wrap
@@ -33,6 +35,24 @@ class GradientEdge(NamedTuple):
     node: Node
     output_nr: int
     ownership_token: Any = None
+
+
+class Run:
+    """A backward in progress: the nodes that it reaches."""
+
+    __slots__ = ("waiting",)
+
+    def __init__(self, waiting: dict[Node, int]) -> None:
+        self.waiting = waiting
+
+
+class _Running(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[Run] = []
+
+
+running = _Running()
+"""The backwards that this thread is in, innermost last (a hook may start another)."""
 
 
 def run(
@@ -47,12 +67,23 @@ def run(
         captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
     """
     waiting = _count_edges([node for node, _ in roots])
+    running.stack.append(Run(waiting))
+    try:
+        _run(roots, waiting, keep, recorded, captured)
+    finally:
+        running.stack.pop()
+
+
+def _run(
+    roots: Sequence[tuple[Node, Any]], waiting: dict[Node, int], keep: bool, recorded: bool, captured: Any
+) -> None:
     needed = None if captured is None else _needed(waiting, captured)
     held: dict[Any, Any] = {}  # cotangents that are still growing
     owned: set[Any] = set()  # those of them that are our own sums, which may be added to in place
     ready: list[int] = []  # ages of complete nodes, youngest first
     by_age: dict[int, Node] = {}
     leaves: list[AccumulateGrad] = []  # whose cotangents have just been completed
+    checking = anomaly.on
 
     for node, ct in roots:
         held[node] = ct if node not in held else held[node] + ct
@@ -81,7 +112,11 @@ def run(
                     cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
                 except Exception as error:
                     error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
+                    if anomaly.on:
+                        show(node)
                     raise
+                if checking:
+                    check(node, cts)
                 if node.extras is not None and node.extras.post:
                     cts = after(node, cts, ct, recorded)
             ct = None
@@ -190,7 +225,9 @@ def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
     else:
         grad = have._array
         np.add(grad, ct, out=grad, casting="unsafe")
-        have._version_cell().bump()
+        cell = have._version_cell()
+        cell.count += 1
+        cell.code = None  # no line of the user's wrote this
 
 
 def _probe_leaf(node: Any, ct: Any) -> int:
@@ -216,6 +253,35 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 # ---- the public calls ----
+
+
+def tensor_backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add to the `grad` of every leaf the gradient of this tensor with respect to it.
+
+    Args:
+        self: the root; Tensor has this function as its method `backward`.
+        gradient: the cotangent of this tensor; may be left out for a real scalar, where it is 1.
+        retain_graph: keep the saved values for another backward; by default as `create_graph`.
+        create_graph: record the backward pass, so that gradients can be differentiated again.
+        inputs: gather gradients in these tensors only.
+
+    Raises:
+        RuntimeError: no history; not a scalar and no gradient given; the graph was freed or a saved value modified.
+    """
+    if gradient is not None or create_graph or inputs is not None:
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        return
+    node = history(self)
+    if node is None:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    with np.errstate(all="ignore"):
+        run([(node, _one(self))], bool(retain_graph), recorded=False)
 
 
 def backward(
@@ -420,36 +486,41 @@ def _roots(
         raise RuntimeError(f"got {len(outputs)} tensors and {len(cts)} gradients")
     roots = []
     for i, (output, ct) in enumerate(zip(outputs, cts, strict=True)):
-        ct = _initial(output, ct, i)
         node = _node_of(output)
         if node is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        roots.append((node, ct if recorded else ct._array))
+        if ct is None:
+            ct = _one(output)
+            roots.append((node, wrap(np.asarray(ct)) if recorded else ct))
+        else:
+            ct = _checked(output, ct, i)
+            roots.append((node, ct if recorded else ct._array))
     return roots
 
 
-def _initial(output: Any, ct: Any, i: int) -> Tensor:
-    """Return the cotangent that a root starts with."""
+def _one(output: Any) -> Any:
+    """Return the cotangent 1 of a real scalar: a NumPy scalar for a 0-dim tensor (the quickest of arrays)."""
     if isinstance(output, GradientEdge):
-        if ct is None:
-            raise RuntimeError("grad can be implicitly created only for scalar outputs; got a GradientEdge")
-        return ct  # type: ignore[no-any-return]
-    if ct is None:
-        if history(output) is None:
-            return output  # type: ignore[no-any-return] # `_roots` raises for it
-        array = output._array
-        if array.size != 1:
-            raise RuntimeError(
-                "grad can be implicitly created only for scalar outputs\n"
-                f"[got shape {tuple(array.shape)}: reduce it first, for instance with .sum(), or pass a gradient]"
-            )
-        if array.dtype.kind == "c":
-            raise RuntimeError(
-                f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
-            )
-        return wrap(np.ones(array.shape, array.dtype))
+        raise RuntimeError("grad can be implicitly created only for scalar outputs; got a GradientEdge")
+    array = output._array
+    if array.size != 1:
+        raise RuntimeError(
+            "grad can be implicitly created only for scalar outputs\n"
+            f"[got shape {tuple(array.shape)}: reduce it first, for instance with .sum(), or pass a gradient]"
+        )
+    if array.dtype.kind == "c":
+        raise RuntimeError(
+            f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
+        )
+    return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
+
+
+def _checked(output: Any, ct: Any, i: int) -> Tensor:
+    """Return the cotangent that the user gave for a root."""
     if not isinstance(ct, Tensor):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(ct).__name__}")
+    if isinstance(output, GradientEdge):
+        return ct
     if ct._array.shape != output._array.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[{i}] has a shape of {ct.shape} and output[{i}] has a shape of "
@@ -457,8 +528,8 @@ def _initial(output: Any, ct: Any, i: int) -> Tensor:
         )
     if ct.dtype.is_complex != output.dtype.is_complex:
         raise RuntimeError(
-            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
-            f"grad_output[{i}] has a dtype of {ct.dtype} and output[{i}] has a dtype of {output.dtype}."
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in "
+            f"dtype: grad_output[{i}] has a dtype of {ct.dtype} and output[{i}] has a dtype of {output.dtype}."
         )
     return ct if ct.dtype is output.dtype else ct.to(output.dtype)
 

@@ -19,7 +19,7 @@ import numpy as np
 from retrograd.autograd.dispatch import general, operator, return_type
 from retrograd.autograd.graph import UNSHARED, Output, Version, clock
 from retrograd.autograd.inplace import inplace
-from retrograd.autograd.modes import local, modes
+from retrograd.autograd.modes import local, modes, process
 from retrograd.autograd.pull import fit, pull
 from retrograd.autograd.record import Metas, named_node_class, saved_names
 from retrograd.autograd.source_call import dispatch_source
@@ -36,7 +36,7 @@ _SHARED: dict[str, Any] = {
     "inplace": inplace, "clock": clock, "fit": fit,
     "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "general": general, "getframe": sys._getframe,
     "library": library, "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__,
-    "operator": operator, "outside": outside, "pull": pull, "seen": seen,
+    "operator": operator, "outside": outside, "process": process, "pull": pull, "seen": seen,
 }  # fmt: skip
 
 

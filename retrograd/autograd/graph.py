@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import OrderedDict
+from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +34,15 @@ FREED = (
     "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
     "saved tensors after calling backward."
 )
+
+
+class _Anomaly:
+    on = False
+    check_nan = True
+
+
+anomaly = _Anomaly()
+"""Whether anomaly mode is on, for the whole process (see anomaly.py)."""
 
 
 class Version:
@@ -175,6 +185,10 @@ class Node:
         self.code, self.lasti = where.here()
         self.metas = self.extras = None
         self.freed = False
+        if anomaly.on:
+            from retrograd.autograd.anomaly import remember_stack  # noqa: PLC0415 - rare, and it needs this file
+
+            remember_stack(self)
 
 
 class Output(Node):
@@ -246,11 +260,17 @@ def raise_freed(node: Node) -> None:
 def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int, what: str = "") -> None:
     """Raise the error of a saved value that was written to, with both places."""
     cell = saved._cell
+    hint = (
+        "the backtrace further above shows the operation that failed to compute its gradient. The variable in "
+        "question was changed in there or anywhere later. Good luck!"
+        if anomaly.on
+        else "enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
+    )
     raise ModifiedError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[{dtype.tensor_type} {list(shape)}]{what} is at version {cell.count}; expected version {expected} instead. "
-        "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-        "torch.autograd.set_detect_anomaly(True, check_nan=False).\n"
+        f"Hint: {hint}\n"
         f"[saved by {node.name()} at {node.where()}; last written to at {where.describe(cell.code, cell.lasti)}]"
     )
 
@@ -266,3 +286,18 @@ def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
         have = have[extra:]
     axes = tuple(i for i, (n, m) in enumerate(zip(have, shape, strict=True)) if n != m)
     return np.sum(ct, axis=axes, keepdims=True) if axes else ct
+
+
+_TOOLS = {
+    "GradientEdge": "engine", "allow_mutation_on_saved_tensors": "graph_api",
+    "disable_saved_tensors_hooks": "saved_hooks", "get_gradient_edge": "graph_api",
+    "increment_version": "graph_api", "register_multi_grad_hook": "graph_api", "save_on_cpu": "saved_hooks",
+    "saved_tensors_hooks": "saved_hooks",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Give torch.autograd.graph its tools, which are made of more than this file may know."""
+    if name not in _TOOLS:
+        raise AttributeError(f"module 'torch.autograd.graph' has no attribute '{name}'")
+    return getattr(import_module(f"retrograd.autograd.{_TOOLS[name]}"), name)

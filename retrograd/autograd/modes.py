@@ -38,9 +38,16 @@ class _Local(threading.local):
         self.inference = False
         self.intercepts: list[Interpreter] = []
         self.careful = False
+        self.saved_hooks: tuple[Any, ...] = ()
+        self.saved_hooks_refused: str | None = None
+
+
+class _Process:
+    anomaly = False
 
 
 modes = _Modes()
+process = _Process()
 local = _Local()
 _lock = threading.Lock()
 
@@ -62,6 +69,23 @@ def set_grad(mode: bool) -> None:
     local.grad = mode
 
 
+def _look_closer() -> None:
+    local.careful = local.inference or bool(local.intercepts) or bool(local.saved_hooks)
+
+
+def set_saved_hooks(hooks: tuple[Any, ...]) -> None:
+    """Set the stack of (pack, unpack) hooks on what this thread saves for backward."""
+    _count(bool(hooks) - bool(local.saved_hooks))
+    local.saved_hooks = hooks
+    _look_closer()
+
+
+def set_anomaly_reason(mode: bool) -> None:
+    """Count anomaly mode, which is the whole process's, among the reasons to look closer at each op."""
+    _count(mode - process.anomaly)
+    process.anomaly = mode
+
+
 def push(interpreter: Interpreter) -> None:
     """Give `interpreter` each op of this thread from now on."""
     local.intercepts.append(interpreter)
@@ -73,7 +97,7 @@ def pop() -> Interpreter:
     """Take the top interpreter off again."""
     _count(-1)
     top = local.intercepts.pop()
-    local.careful = local.inference or bool(local.intercepts)
+    _look_closer()
     return top
 
 
@@ -200,7 +224,7 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - torch's public name
 def _set_inference(mode: bool) -> None:
     _count(mode - local.inference)
     local.inference = mode
-    local.careful = mode or bool(local.intercepts)
+    _look_closer()
 
 
 class inference_mode(_GradMode):  # noqa: N801 - torch's public name

@@ -10,6 +10,7 @@ from retrograd import dtypes
 from retrograd.autograd.graph import AccumulateGrad, Output, Version, Witness, raise_freed, raise_modified, unbroadcast
 from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import Metas, saved_names
+from retrograd.autograd.saved_hooks import Packed
 from retrograd.ops.declare import Op
 from retrograd.tensor import Tensor, history, wrap
 
@@ -107,6 +108,8 @@ def conjugate(value: Any) -> Any:
 
 def fit(ct: Any, meta: tuple[tuple[int, ...], Any]) -> Any:
     """Return a cotangent in the shape and dtype of the input it goes to."""
+    if meta is None:
+        return ct
     shape, dtype = meta
     if ct.shape != shape:
         ct = unbroadcast(ct, shape)
@@ -123,6 +126,10 @@ def unpack(node: Any, name: str, recorded: bool) -> Any:
     """Return a saved value, checked to be as it was; as a Tensor with its history when `recorded`."""
     op: Op = node.op
     value = getattr(node, f"saved_{name}")
+    if isinstance(value, Packed):
+        return value.tensor() if recorded else value.array()
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Packed):
+        return type(value)(v.tensor() if recorded else v.array() for v in value)
     if name == "result":
         return _unpack_result(node, value, recorded)
     kind = next((p.kind for p in op.parameters if p.name == name), "static")

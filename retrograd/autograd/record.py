@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.graph import Node, Output, raise_freed
+from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import NARROW
 from retrograd.ops.declare import Op
 from retrograd.tensor import Tensor, history
@@ -47,6 +48,8 @@ def record(
     node.edges = tuple(edges)
     node.metas = _metas(op, metas, tensors, compute)
     save(op, node, needed, values, handles, tensors)
+    if modes.special and local.saved_hooks:
+        _pack(op, node)
     if len(results) == 1 and op.outputs != ("*",):
         results[0]._node = node
     else:
@@ -69,6 +72,18 @@ def _metas(op: Op, metas: list[Any], tensors: list[Tensor], compute: Any) -> Any
     special.compute = None if op.promote in ("none", "bool") else compute
     special.conjugate = is_complex and op.holomorphic
     return special
+
+
+def _pack(op: Op, node: Node) -> None:
+    from retrograd.autograd.saved_hooks import pack_saved  # noqa: PLC0415 - rare
+
+    edges = dict(zip([p.name for p in op.parameters if p.name in op.rules], node.edges, strict=False))
+    edges["result"] = node
+    pack_saved(node, saved_names(op), edges)
+    if not isinstance(node.metas, Metas):  # makes the pullback the readable one, which unpacks
+        plain = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
+        plain.compute, plain.conjugate = None, False
+        node.metas = plain
 
 
 def save(
@@ -153,7 +168,7 @@ def named_node_class(op: Op, name: str) -> type[Any]:
         body = {
             "__slots__": tuple(slots),
             "op": op,
-            "__module__": "torch.autograd.graph",
+            "__module__": "builtins",
             "pullback": _first_pullback,
             "pullback_recorded": _pullback_recorded,
             "__getattr__": _saved_attribute,

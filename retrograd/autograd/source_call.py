@@ -24,7 +24,7 @@ def dispatch_source(op: Op, dunder: bool) -> str:
         return "\n".join(lines) + "\n"
     if out:
         lines += ["    if out is not None:", f"        return general(op, ({names}), out)"]
-    lines += ["    if modes.special and local.careful:", f"        return {fall}"]
+    lines += ["    if modes.special and (local.careful or process.anomaly):", f"        return {fall}"]
     for position, parameter in enumerate(tensors):
         lines += unwrap_lines(op, parameter, position, fall)
     lines += [f"    result = {compute_expression(op, dunder)}", *_wrap_lines(op)]

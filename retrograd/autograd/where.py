@@ -47,6 +47,6 @@ def here() -> tuple[CodeType, int]:
 def describe(code: CodeType | None, lasti: int) -> str:
     """Return `file:line in function` of a place."""
     if code is None:
-        return "unknown place"
+        return "backward's accumulation into .grad"
     line = next((p[0] for i, p in enumerate(code.co_positions()) if 2 * i == lasti), code.co_firstlineno)
     return f"{code.co_filename}:{line} in {code.co_name}"

@@ -41,6 +41,8 @@ class Parameter(Tensor, metaclass=_ParameterType):
         made = blank(cls, data._array)
         made._cell = data._version_cell()
         if requires_grad:
+            if made.dtype.category < dtypes.FLOATING:
+                raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
             made.requires_grad = True
         return made
 

@@ -23,7 +23,10 @@ def _shared_index(place: int) -> Any:
     def batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
         if dims[place] is not None:
             return batching.loop(op, size, args, dims)
-        tensors = [not p.is_static and i != place and d is not None for i, (p, d) in enumerate(zip(op.parameters, dims, strict=True))]
+        tensors = [
+            not p.is_static and i != place and d is not None
+            for i, (p, d) in enumerate(zip(op.parameters, dims, strict=True))
+        ]
         ready = [batching.front(a, d) if t else a for a, d, t in zip(args, dims, tensors, strict=True)]
         ready[0] = batching.spread(args[0], dims[0], size)
         if len(args) > 3 and op.parameters[3].kind == "tensor" and dims[3] is None:
@@ -44,7 +47,9 @@ def _selects() -> Iterator[Sample]:
 def _select_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
     yield error(IndexError, "index out of range in self", x, 0, np.array([2]))
-    yield error(RuntimeError, "index_select(): Expected dtype int32 or int64 for index", x, 0, np.array([0.0]))
+    yield error(
+        RuntimeError, "index_select(): Expected dtype int32 or int64 for index", x, 0, np.array([0.0])
+    )
     yield error(IndexError, "index_select(): Index is supposed to be a vector", x, 0, np.array([[0]]))
 
 
@@ -105,16 +110,19 @@ def _check_source(input: Any, d: int, index: Any, source: Any) -> None:
         raise RuntimeError("index_add_(): Expected dtype int32/int64 for index")
     if source.dtype != input.dtype:
         raise RuntimeError(
-            f"index_add_(): self ({name_of(input)}) and source ({name_of(source)}) must have the same scalar type"
+            f"index_add_(): self ({name_of(input)}) and source ({name_of(source)}) must have the same "
+            "scalar type"
         )
     given = source.shape[d] if source.ndim > d else 1
     if index.size != given:
         raise RuntimeError(
-            f"index_add_(): Number of indices ({index.size}) should be equal to source.size(dim): ({given}), for dim: {d}"
+            f"index_add_(): Number of indices ({index.size}) should be equal to source.size(dim): "
+            f"({given}), for dim: {d}"
         )
     if (*input.shape[:d], *input.shape[d + 1 :]) != (*source.shape[:d], *source.shape[d + 1 :]):
         raise RuntimeError(
-            "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            "source tensor shape must match self tensor shape, excluding the specified dimension. Got "
+            "self.shape = "
             f"{list(input.shape)} source.shape = {list(source.shape)}"
         )
     wrong = index.size and out_of_bounds(index, input.shape[d] if input.ndim else 1, d)
@@ -177,7 +185,9 @@ def index_copy(input: Array, dim: int, index: Plain, source: Array) -> Array:
         )
     given = source.shape[d] if source.ndim > d else 1
     if index.size != given:
-        raise IndexError(f"index_copy_(): Number of indices ({index.size}) should be equal to source.size(dim) ({given})")
+        raise IndexError(
+            f"index_copy_(): Number of indices ({index.size}) should be equal to source.size(dim) ({given})"
+        )
     wrong = out_of_bounds(index, input.shape[d] if input.ndim else 1, d)
     if wrong:
         raise IndexError(f"index_copy_(): {wrong}")
@@ -212,7 +222,8 @@ def index_fill(input: Array, dim: int, index: Plain, value: Operand) -> Array:
     d = wrap_dim(dim, input.ndim)
     if np.ndim(value):
         raise RuntimeError(
-            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {np.ndim(value)} dimension(s)."
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {np.ndim(value)} "
+            "dimension(s)."
         )
     if index.dtype.kind != "i":
         raise IndexError("index_fill_(): Expected dtype int64 for index.")

@@ -10,6 +10,7 @@ import numpy as np
 from retrograd.ops import samples
 from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import pointwise
+from retrograd.ops.helpers import name_of
 
 
 def _choices() -> Iterator[Sample]:
@@ -46,15 +47,10 @@ def where(input: Operand, condition: Plain, other: Operand) -> Array:
     """
     if getattr(condition, "dtype", np.bool_) != np.bool_ and condition.dtype != np.uint8:
         raise RuntimeError(
-            f"where expected condition to be a boolean tensor, but got a tensor with dtype {_name(condition)}"
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{name_of(condition)}"
         )
     return np.where(condition, input, other)
-
-
-def _name(x: Any) -> str:
-    from retrograd.ops.helpers import name_of
-
-    return name_of(x)
 
 
 def _bounds() -> Iterator[Sample]:
@@ -90,7 +86,7 @@ def _inside(ct: Any, input: Any, min: Any, max: Any) -> Any:
 
 
 def _below(ct: Any, input: Any, min: Any, max: Any) -> Any:
-    """Return the cotangent of a lower bound: of the elements that it raised, unless the upper one undid that."""
+    """Return the cotangent of a lower bound: of what it raised, unless the upper bound undid that."""
     held = input < min
     return np.where(held if max is None else held & (min < max), ct, 0)
 

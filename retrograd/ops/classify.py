@@ -289,7 +289,7 @@ def _margin(input: Any, at: Any, p: int, margin: float, weight: Any) -> tuple[An
 def _multi_margin_ct(ct: Any, input: Any, target: Any, p: int, margin: float, weight: Any, reduction: str) -> Any:
     x, at = (input, np.reshape(target, (-1,))) if input.ndim == 2 else (input[None], np.reshape(target, (1,)))
     inside, scale = _margin(x, at, p, margin, weight)
-    slope = (inside > 0) * scale if p == 1 else 2 * inside * scale
+    slope = cast(inside > 0, numpy_dtype(inside.dtype)) * scale if p == 1 else 2 * inside * scale
     slope = slope / x.shape[1]
     if reduction == "none":
         slope = slope * np.reshape(ct, (x.shape[0], 1))
@@ -327,12 +327,21 @@ def multi_margin_loss(
     """Take the mean over classes of max(0, margin - x[right] + x[class])**p."""
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
+    if input.ndim > 2 or 0 in input.shape[-1:] or input.ndim == 0:
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+        )
     rows = 1 if input.ndim < 2 else input.shape[0]
     if target.ndim > 1 or math.prod(target.shape) != rows:
         raise RuntimeError(
             "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
             f"size). Expected target size [{rows}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
         )
+    if target.dtype.kind != "i":
+        raise RuntimeError(f"expected scalar type Long but found {name_of(target)}")
+    classes = input.shape[-1]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     x = input if input.ndim == 2 else np.reshape(input, (1, math.prod(input.shape)))
     at = np.reshape(target, (rows,))
     if at.__class__ is np.ndarray and ((at < 0) | (at >= x.shape[1])).any():

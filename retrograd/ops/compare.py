@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching, samples
+from retrograd.ops import batching
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import comparison, general
+from retrograd.ops.helpers import name_of
 
 
 def _against() -> Iterator[Sample]:
@@ -131,8 +132,6 @@ def _within(input: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -
 
 def _check_close(name: str, input: Any, other: Any, rtol: float, atol: float) -> None:
     if input.dtype != other.dtype:
-        from retrograd.ops.helpers import name_of
-
         raise RuntimeError(f"{name_of(input)} did not match {name_of(other)}")
     for what, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:

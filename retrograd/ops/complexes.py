@@ -11,6 +11,7 @@ import numpy as np
 from retrograd.ops import batching, samples
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general, movement, pointwise
+from retrograd.ops.helpers import name_of
 from retrograd.ops.pointwise import zeros_as
 
 
@@ -86,7 +87,7 @@ def _angle_rule(ct: Any, input: Any) -> Any:
 
 
 def _is_complex(x: Any) -> bool:
-    return x.dtype.kind == "c"
+    return bool(x.dtype.kind == "c")
 
 
 def _angle_tangent(t: Any, input: Any) -> Any:
@@ -127,15 +128,15 @@ def _mixed_parts() -> Iterator[ErrorSample]:
 
 
 def _check_parts(first: Any, second: Any) -> None:
-    from retrograd.ops.helpers import name_of
-
     if first.dtype.kind != "f" or second.dtype.kind != "f":
         raise RuntimeError(
-            f"Expected both inputs to be Half, Float or Double tensors but got {name_of(first)} and {name_of(second)}"
+            "Expected both inputs to be Half, Float or Double tensors but got "
+            f"{name_of(first)} and {name_of(second)}"
         )
     if first.dtype != second.dtype:
         raise RuntimeError(
-            f"Expected object of scalar type {name_of(first)} but got scalar type {name_of(second)} for second argument"
+            f"Expected object of scalar type {name_of(first)} but got scalar type {name_of(second)} "
+            "for second argument"
         )
 
 
@@ -191,13 +192,17 @@ def _interleaved() -> Iterator[Sample]:
     yield sample(samples.ramp(-1.9, 3.1, 2, 3, 2))
 
 
+def _paired(ct: Any) -> Any:
+    return view_as_complex(ct)
+
+
 def _batch_first(op: Any, size: int, args: Any, dims: Any) -> Any:
     return op.definition(np.moveaxis(args[0], dims[0], 0))
 
 
 @general(
     node="ViewAsRealBackward0",
-    input=lambda ct: view_as_complex(ct),
+    input=_paired,
     jvp="linear",
     view=True,
     holomorphic=False,
@@ -209,12 +214,9 @@ def view_as_real(input: Array) -> Array:
     """Return a view of complex numbers as pairs of real ones, in a last dimension of size 2."""
     if input.dtype.kind != "c":
         raise RuntimeError("view_as_real is only supported for complex tensors")
-    parts = (
-        np.ndarray((*input.shape, 2), input.real.dtype, input, 0, (*input.strides, input.itemsize // 2))
-        if (input.flags.c_contiguous)
-        else np.stack((input.real, input.imag), -1)
-    )
-    return parts
+    if not input.flags.c_contiguous:
+        return np.stack((input.real, input.imag), -1)
+    return np.ndarray((*input.shape, 2), input.real.dtype, input, 0, (*input.strides, input.itemsize // 2))
 
 
 @general(

@@ -19,6 +19,7 @@ import numpy as np
 
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Sample, sample
+from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import total
@@ -162,11 +163,10 @@ def transposed_sizes(
     return tuple((n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, d, o in found)
 
 
-def _rest(input_shape: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
-    """Return the output padding with which the transposed convolution gives an input of this shape."""
-    sizes = tuple(input_shape[2:])
-    places = out_sizes(sizes, kernel, stride, padding, dilation)
-    least = transposed_sizes(places, kernel, stride, padding, dilation, (0,) * len(kernel))
+def _rest(shape: Any, places: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
+    """Return the output padding with which the transposed convolution of `places` gives an input of this shape."""
+    sizes = tuple(shape[2:])
+    least = transposed_sizes(places[2:], kernel, stride, padding, dilation, (0,) * len(kernel))
     return tuple(n - m for n, m in zip(sizes, least, strict=True))
 
 
@@ -175,8 +175,10 @@ def _input_ct(
 ) -> Any:
     kernel = tuple(weight.shape[2:])
     if transposed:
-        return convolution(ct, weight, None, stride, padding, dilation, False, (0,) * len(kernel), groups)
-    extra = _rest(input_shape, kernel, stride, padding, dilation)
+        made = convolution(ct, weight, None, stride, padding, dilation, False, (0,) * len(kernel), groups)
+        wanted = tuple(input_shape)  # output padding may have made room for further places
+        return made if tuple(made.shape) == wanted else made[tuple(slice(0, n) for n in wanted)]
+    extra = _rest(input_shape, ct.shape, kernel, stride, padding, dilation)
     return convolution(ct, weight, None, stride, padding, dilation, True, extra, groups)
 
 
@@ -212,7 +214,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     node="ConvolutionBackward0",
     input=_input_ct,
     weight=_kernel_ct,
-    bias=lambda ct: total(ct, (0, *range(2, ct.ndim))),
+    bias=lambda ct, input: tied(total(ct, (0, *range(2, ct.ndim))), input),
     jvp={
         "input": lambda t, weight, stride, padding, dilation, transposed, output_padding, groups: convolution(
             t, weight, None, stride, padding, dilation, transposed, output_padding, groups
@@ -266,11 +268,19 @@ def _weight_samples() -> Iterator[Sample]:
 
 @linear(
     node="ConvolutionBackwardBackward0",
-    input=lambda ct, image, stride, padding, dilation, groups: convolution(
-        image, ct, None, stride, padding, dilation, False, (0,) * len(stride), groups
+    input=lambda ct, input_shape, image, stride, padding, dilation, groups: _input_ct(
+        image, input_shape, ct, stride, padding, dilation, True, groups
     ),
     image=lambda ct, input, image_shape, kernel, stride, padding, dilation, groups: convolution(
-        input, ct, None, stride, padding, dilation, True, _rest(image_shape, kernel, stride, padding, dilation), groups
+        input,
+        ct,
+        None,
+        stride,
+        padding,
+        dilation,
+        True,
+        _rest(image_shape, input.shape, kernel, stride, padding, dilation),
+        groups,
     ),
     kinds="uifc",
     primitive=True,

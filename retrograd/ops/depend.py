@@ -32,6 +32,20 @@ def depend(input: Array, other: Array) -> Array:
     return input
 
 
+@general(
+    node="AliasBackward0",
+    input=lambda ct, input: tied(ct, input),
+    jvp={"input": lambda t: t},
+    promote="none",
+    batch=lambda op, size, args, dims: batching.front(args[0], dims[0]),
+    samples=lambda: [sample(np.array([1.5, -2.0]))],
+    places="nn",
+)
+def remembered(input: Array) -> Array:
+    """Return `input`, whose cotangent will be tied to it."""
+    return input
+
+
 def tied(value: Any, source: Any) -> Any:
     """Return a rule's value as one that depends on `source`; on plain arrays there is nothing to record."""
     return value if isinstance(value, (np.ndarray, np.generic)) else depend(value, source)

@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
-from retrograd.ops.axes import axes, batched_whole, kept, reduction, refuse_empty, spread
+from retrograd.ops.axes import (
+    axes,
+    batched_whole,
+    kept,
+    largest,
+    reduction,
+    refuse_empty,
+    smallest,
+    spread,
+    total,
+)
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
-from retrograd.ops.helpers import name_of, wrap_dim
+from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
 
 
 def _distinct() -> Iterator[Sample]:
@@ -27,7 +37,7 @@ def _empty() -> Iterator[ErrorSample]:
 def _share(x: Any, result: Any, dim: Any) -> Any:
     """Return what part of a reduction's cotangent each element gets: those equal to the result, evenly."""
     chosen = (x == result) | ((x != x) & (result != result))
-    return chosen / np.sum(chosen, axis=dim, keepdims=True)
+    return chosen / total(chosen, dim, True)
 
 
 def _shared(ct: Any, input: Any, result: Any) -> Any:
@@ -36,8 +46,6 @@ def _shared(ct: Any, input: Any, result: Any) -> Any:
 
 def as_type(x: Any, like: Any) -> Any:
     """Return `x` in the dtype of `like`, which a product with it then keeps."""
-    from retrograd.ops.helpers import cast, numpy_dtype
-
     return cast(x, numpy_dtype(like.dtype))
 
 
@@ -45,7 +53,7 @@ def as_type(x: Any, like: Any) -> Any:
 
 
 def chosen(indices: Any, dim: int, keepdim: bool, shape: Any) -> Any:
-    """Return the mask, in the input's shape, of the elements that `indices` (one per row along `dim`) choose."""
+    """Return the mask, in the input's shape, of what `indices` choose: one element per row along `dim`."""
     if not shape:
         return np.array(True)
     at = wrap_dim(dim, len(shape))
@@ -65,14 +73,13 @@ def selected_tangent(t: Any, result: Any, dim: int, keepdim: bool, input_shape: 
     return np.sum(np.where(chosen(result[1], dim, keepdim, input_shape), t, 0), axis=dim, keepdims=keepdim)
 
 
-def select(input: Any, dim: int, keepdim: bool, find: Any) -> tuple[Any, Any]:
-    """Return the elements that `find` (an argmax) finds along `dim`, and their indices."""
+def _select(input: Any, dim: int, keepdim: bool, extreme: Any, find: Any) -> tuple[Any, Any]:
+    """Return the extreme along `dim`, and where it is first; NaN is more extreme than any number."""
     at = wrap_dim(dim, input.ndim)
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
-    indices = np.expand_dims(find(input, at), at).astype(np.int64, copy=False)
-    values = np.take_along_axis(input, indices, at)
-    return (values, indices) if keepdim else (np.squeeze(values, at), np.squeeze(indices, at))
+    indices = find(input, at, keepdims=keepdim)
+    return extreme(input, at, keepdim), indices.astype(np.int64, copy=False)
 
 
 def _empty_dim() -> Iterator[ErrorSample]:
@@ -95,14 +102,14 @@ _with_indices: dict[str, Any] = {
 def max_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Find the largest along a dimension, and where it is; the gradient goes to that one."""
     refuse_empty("max", dim, input.shape)
-    return select(input, dim, keepdim, np.argmax)
+    return _select(input, dim, keepdim, largest, np.argmax)
 
 
 @reduction(node="MinBackward0", places="", torch_name="min", **_with_indices)
 def min_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Find the smallest along a dimension, and where it is; the gradient goes to that one."""
     refuse_empty("min", dim, input.shape)
-    return select(input, dim, keepdim, np.argmin)
+    return _select(input, dim, keepdim, smallest, np.argmin)
 
 
 # ---- of all elements ----
@@ -122,7 +129,7 @@ def min_dim(input: Array, dim: int, keepdim: bool = False) -> tuple[Array, Array
 def max_all(input: Array) -> Array:
     """Compute the largest element; equal ones share the gradient evenly."""
     refuse_empty("max", None, input.shape)
-    return np.max(input)
+    return largest(input, None)
 
 
 @reduction(
@@ -139,7 +146,7 @@ def max_all(input: Array) -> Array:
 def min_all(input: Array) -> Array:
     """Compute the smallest element; equal ones share the gradient evenly."""
     refuse_empty("min", None, input.shape)
-    return np.min(input)
+    return smallest(input, None)
 
 
 # ---- over several dimensions ----
@@ -178,7 +185,7 @@ def _numpy_extreme(a: Any, axis: Any = None, out: Any = None, keepdims: bool = F
 def amax(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
     """Compute the largest over `dim` (all dimensions when empty); equal ones share the gradient evenly."""
     refuse_empty("amax", dim, input.shape)
-    return np.max(input, axes(dim, input.ndim), keepdims=keepdim)
+    return largest(input, axes(dim, input.ndim), keepdim)
 
 
 @reduction(
@@ -193,7 +200,7 @@ def amax(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
 def amin(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
     """Compute the smallest over `dim` (all dimensions when empty); equal ones share the gradient evenly."""
     refuse_empty("amin", dim, input.shape)
-    return np.min(input, axes(dim, input.ndim), keepdims=keepdim)
+    return smallest(input, axes(dim, input.ndim), keepdim)
 
 
 def _both_rule(ct: Any, input: Any, result: Any, dim: Any, keepdim: bool) -> Any:
@@ -232,7 +239,7 @@ def aminmax(input: Array, *, dim: int | None = None, keepdim: bool = False) -> t
             )
         refuse_empty("aminmax", dim, input.shape)
     axis = axes(dim, input.ndim)
-    return np.min(input, axis, keepdims=keepdim), np.max(input, axis, keepdims=keepdim)
+    return smallest(input, axis, keepdim), largest(input, axis, keepdim)
 
 
 # ---- indices alone ----

@@ -131,10 +131,10 @@ def accumulate(input: Array, shape: tuple[int, ...], index: Plain, dim: int) -> 
     n = shape[dim]
     inner = math.prod(shape[dim + 1 :])
     flat = positions_of(index.reshape(-1), n)
-    if inner > 1:
+    if inner != 1:
         flat = flat[:, None] * inner + np.arange(inner)
     outer = math.prod(shape[:dim])
-    if outer > 1:
+    if outer != 1:
         flat = flat + (np.arange(outer) * (n * inner)).reshape((-1,) + (1,) * flat.ndim)
     return add_flat(shape, flat, input)
 
@@ -165,21 +165,27 @@ _index = index
     places="torch",
 )
 def embedding(
-    weight: Array, indices: Plain, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+    weight: Array,
+    indices: Plain,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
 ) -> Array:
     """Take rows of a table; the row `padding_idx` gets no gradient (-1: every row does)."""
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     if indices.dtype.kind != "i" or indices.dtype.itemsize < 4:
-        from retrograd import dtypes  # noqa: PLC0415 - failing path
+        from retrograd import dtypes
 
         raise RuntimeError(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
+            "Int; but got "
             f"{dtypes.of_array(indices).tensor_type} instead (while checking arguments for embedding)"
         )
     if outside(indices, len(weight)):
         raise IndexError(
-            f"index out of range in self\n[embedding: indices are from {indices.min()} to {indices.max()}, the table "
+            f"index out of range in self\n[embedding: indices are from {indices.min()} to {indices.max()}, "
+            "the table "
             f"has {len(weight)} rows]"
         )
     return weight.take(indices, 0)
@@ -221,7 +227,12 @@ def _embedding_tangent(ct: Any, indices: Any, padding_idx: int, scale_grad_by_fr
     if padding_idx < 0 and not scale_grad_by_freq:
         return rows
     plain = indices._array if hasattr(indices, "_array") else indices
-    return rows * _weights(plain, padding_idx, scale_grad_by_freq, np.dtype(np.float32) if ct.dtype.itemsize < 8 else np.dtype(np.float64))
+    return rows * _weights(
+        plain,
+        padding_idx,
+        scale_grad_by_freq,
+        np.dtype(np.float32) if ct.dtype.itemsize < 8 else np.dtype(np.float64),
+    )
 
 
 # ---- several ----
@@ -333,6 +344,7 @@ def put_into(target: Any, indices: Sequence[Any], values: Any, dims: Sequence[in
     except (ValueError, IndexError):
         _check_bounds(target, indices, dims)
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(np.shape(values))} cannot be broadcast to indexing result of "
+            f"shape mismatch: value tensor of shape {list(np.shape(values))} cannot be broadcast to "
+            "indexing result of "
             f"shape {list(target[where].shape)}"
         ) from None

@@ -37,7 +37,9 @@ def _unbinds() -> Iterator[Sample]:
     ),
     batch=behind("dim"),
     samples=_unbinds,
-    errors=lambda: [error(IndexError, "Dimension specified as 0 but tensor has no dimensions", np.array(1.0))],
+    errors=lambda: [
+        error(IndexError, "Dimension specified as 0 but tensor has no dimensions", np.array(1.0))
+    ],
     outputs=("*",),
     view=True,
 )
@@ -63,7 +65,9 @@ def _splits() -> Iterator[Sample]:
 
 def _split_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
-    yield error(RuntimeError, "split_size can only be 0 if dimension size is 0, but got dimension size of 2", x, 0)
+    yield error(
+        RuntimeError, "split_size can only be 0 if dimension size is 0, but got dimension size of 2", x, 0
+    )
     yield error(RuntimeError, "split expects split_size be non-negative, but got split_size=-1", x, -1)
     yield error(RuntimeError, "split expects at least a 1-dimensional tensor", np.array(1.0), 1)
 
@@ -89,7 +93,9 @@ def split(input: Array, split_size: int, dim: int = 0) -> tuple[Array, ...]:
     if split_size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={split_size}")
     if split_size == 0 and input.shape[d]:
-        raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {input.shape[d]}")
+        raise RuntimeError(
+            f"split_size can only be 0 if dimension size is 0, but got dimension size of {input.shape[d]}"
+        )
     return _cut(input, _sizes(input.shape[d], split_size), d)
 
 
@@ -112,10 +118,14 @@ def _joined(ct: Sequence[Any], shape: Sequence[int], dtype: Any, sizes: Sequence
 
 @movement(
     node="SplitWithSizesBackward0",
-    input=lambda ct, input_shape, input_dtype, split_sizes, dim: _joined(ct, input_shape, input_dtype, split_sizes, dim),
+    input=lambda ct, input_shape, input_dtype, split_sizes, dim: _joined(
+        ct, input_shape, input_dtype, split_sizes, dim
+    ),
     batch=behind("dim"),
     samples=lambda: [sample(np.arange(10.0).reshape(5, 2), (2, 0, 3)), sample(np.ones((2, 3)), [1, 2], -1)],
-    errors=lambda: [error(RuntimeError, "split_with_sizes expects split_sizes to sum exactly to 2", np.zeros(2), [1, 2])],
+    errors=lambda: [
+        error(RuntimeError, "split_with_sizes expects split_sizes to sum exactly to 2", np.zeros(2), [1, 2])
+    ],
     outputs=("*",),
     view=True,
 )
@@ -124,11 +134,13 @@ def split_with_sizes(input: Array, split_sizes: Sequence[int], dim: int = 0) -> 
     d = wrap_dim(dim, input.ndim)
     if any(n < 0 for n in split_sizes):
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(split_sizes)}"
+            "split_with_sizes expects split_sizes have only non-negative entries, but got "
+            f"split_sizes={list(split_sizes)}"
         )
     if sum(split_sizes) != input.shape[d]:
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {input.shape[d]} (input tensor's size at "
+            f"split_with_sizes expects split_sizes to sum exactly to {input.shape[d]} (input tensor's size "
+            "at "
             f"dimension {d}), but got split_sizes={list(split_sizes)}"
         )
     return _cut(input, split_sizes, d)
@@ -150,7 +162,9 @@ def _cat_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "Tensors must have same number of dimensions: got 2 and 1", [x, np.zeros(3)])
     yield error(RuntimeError, "Sizes of tensors must match except in dimension 0. Expected size 3 but got size 4 for "
                 "tensor number 1 in the list.", [x, np.zeros((2, 4))])  # fmt: skip
-    yield error(RuntimeError, "zero-dimensional tensor (at position 0) cannot be concatenated", [np.array(1.0)])
+    yield error(
+        RuntimeError, "zero-dimensional tensor (at position 0) cannot be concatenated", [np.array(1.0)]
+    )
 
 
 def _batched_cat(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
@@ -193,7 +207,8 @@ def _careful_cat(tensors: Sequence[Any], dim: int) -> Any:
         for k, (n, m) in enumerate(zip(first.shape, x.shape, strict=True)):
             if k != d and n != m:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {d}. Expected size {n} but got size {m} for "
+                    f"Sizes of tensors must match except in dimension {d}. Expected size {n} but got size "
+                    f"{m} for "
                     f"tensor number {i} in the list."
                 )
     return np.concatenate([x for _, x in kept], d)
@@ -249,7 +264,8 @@ def _stacked(tensors: Sequence[Any], dim: int) -> Any:
     for i, x in enumerate(tensors):
         if x.shape != shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x.shape)} at "
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(x.shape)} at "
                 f"entry {i}"
             )
     index = (*(slice(None),) * (dim % (len(shape) + 1)), None)

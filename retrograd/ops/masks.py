@@ -30,7 +30,9 @@ def _fill_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
     yield error(RuntimeError, "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with 1 dimension(s).",
                 x, _mask(), np.zeros(3))  # fmt: skip
-    yield error(RuntimeError, "masked_fill_ only supports boolean masks, but got mask with dtype double", x, x, 0.0)
+    yield error(
+        RuntimeError, "masked_fill_ only supports boolean masks, but got mask with dtype double", x, x, 0.0
+    )
 
 
 @general(
@@ -50,13 +52,15 @@ def masked_fill(input: Array, mask: Plain, value: Operand) -> Array:
     """Set the elements to one value where `mask` is true."""
     if mask.dtype != np.bool_:
         raise RuntimeError(
-            f"masked_fill_ only supports boolean masks, but got mask with dtype {dtypes.of_array(mask).c_name}"
+            "masked_fill_ only supports boolean masks, but got mask with dtype "
+            f"{dtypes.of_array(mask).c_name}"
         )
     if value.__class__ is float and input.dtype.kind == "f":
         return np.where(mask, value, input)
     if np.ndim(value):
         raise RuntimeError(
-            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {np.ndim(value)} dimension(s)."
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{np.ndim(value)} dimension(s)."
         )
     dtype = getattr(input.dtype, "np", input.dtype)
     return np.where(mask, as_number(value, dtype), input)
@@ -70,17 +74,25 @@ def as_number(value: Any, dtype: Any) -> Any:
     """
     if isinstance(value, (np.ndarray, np.generic)):
         if value.dtype.kind == "c" and dtype.kind != "c" and value.imag.any():
-            raise RuntimeError(f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow")
-        return value.astype(dtype) if value.dtype.kind != "c" or dtype.kind == "c" else value.real.astype(dtype)
+            raise RuntimeError(
+                f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow"
+            )
+        return (
+            value.astype(dtype) if value.dtype.kind != "c" or dtype.kind == "c" else value.real.astype(dtype)
+        )
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
-            raise RuntimeError(f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow")
+            raise RuntimeError(
+                f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow"
+            )
         value = value.real
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         low = -int(limits.max) - 1 if dtype.kind == "u" else int(limits.min)
-        if value != value or not low <= value <= int(limits.max):  # noqa: PLR0124 - nan
-            raise RuntimeError(f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow")
+        if value != value or not low <= value <= int(limits.max):
+            raise RuntimeError(
+                f"value cannot be converted to type {dtypes.OF_NUMPY[dtype].c_name} without overflow"
+            )
         value = int(value) % (1 << 8 * dtype.itemsize) if dtype.kind == "u" else int(value)
     return np.asarray(value).astype(dtype)
 
@@ -112,13 +124,16 @@ def common_shape(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]
         a, b = ((1,) * (rank - len(s)) + tuple(s) for s in (first, second))
         d = next(k for k in reversed(range(rank)) if a[k] != b[k] and 1 not in (a[k], b[k]))
         raise RuntimeError(
-            f"The size of tensor a ({a[d]}) must match the size of tensor b ({b[d]}) at non-singleton dimension {d}"
+            f"The size of tensor a ({a[d]}) must match the size of tensor b ({b[d]}) at non-singleton "
+            f"dimension {d}"
         ) from None
 
 
 @general(
     node="MaskedSelectBackward0",
-    input=lambda ct, input_shape, mask: sum_to(put_masked(ct, mask, common_shape(input_shape, mask.shape)), input_shape),
+    input=lambda ct, input_shape, mask: sum_to(
+        put_masked(ct, mask, common_shape(input_shape, mask.shape)), input_shape
+    ),
     jvp="linear",
     batch=batching.loop,  # as many elements as the mask has trues: vmap can only do it where they agree
     samples=_selects,
@@ -138,7 +153,10 @@ def masked_select(input: Array, mask: Plain) -> Array:
     input=lambda ct, mask: masked_select(ct, mask),
     jvp="linear",
     batch=batching.loop,  # as for masked_select
-    samples=lambda: [sample(np.arange(3.0) + 1, _mask(), (2, 3)), sample(np.arange(4.0) + 1, _mask()[0], (2, 3))],
+    samples=lambda: [
+        sample(np.arange(3.0) + 1, _mask(), (2, 3)),
+        sample(np.arange(4.0) + 1, _mask()[0], (2, 3)),
+    ],
     primitive=True,
     places="",
 )
@@ -158,8 +176,12 @@ def _scatters() -> Iterator[Sample]:
 
 def _scatter_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
-    yield error(RuntimeError, "Number of elements of source < number of ones in mask", x, _mask(), np.zeros(1))
-    yield error(RuntimeError, "masked_scatter_ only supports boolean masks, but got mask with dtype Double", x, x, x)
+    yield error(
+        RuntimeError, "Number of elements of source < number of ones in mask", x, _mask(), np.zeros(1)
+    )
+    yield error(
+        RuntimeError, "masked_scatter_ only supports boolean masks, but got mask with dtype Double", x, x, x
+    )
 
 
 @general(
@@ -179,10 +201,13 @@ def _scatter_errors() -> Iterator[ErrorSample]:
 def masked_scatter(input: Array, mask: Plain, source: Array) -> Array:
     """Replace the elements where `mask` is true by those of `source`, one after the other."""
     if mask.dtype != np.bool_:
-        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {name_of(mask)}")
+        raise RuntimeError(
+            f"masked_scatter_ only supports boolean masks, but got mask with dtype {name_of(mask)}"
+        )
     if source.dtype != input.dtype:
         raise RuntimeError(
-            f"masked_scatter: expected self and source to have same dtypes but got{name_of(input)} and {name_of(source)}"
+            f"masked_scatter: expected self and source to have same dtypes but got{name_of(input)} and "
+            f"{name_of(source)}"
         )
     shape = common_shape(input.shape, mask.shape)
     where = np.broadcast_to(mask, shape)
@@ -199,7 +224,10 @@ def masked_scatter(input: Array, mask: Plain, source: Array) -> Array:
     input=lambda ct, input_shape, mask: _reread(ct, input_shape, mask),
     jvp="linear",
     batch=batching.loop,  # as for masked_scatter
-    samples=lambda: [sample(np.arange(6.0).reshape(2, 3), _mask(), (2, 3)), sample(np.ones((2, 3)), _mask(), (5,))],
+    samples=lambda: [
+        sample(np.arange(6.0).reshape(2, 3), _mask(), (2, 3)),
+        sample(np.ones((2, 3)), _mask(), (5,)),
+    ],
     primitive=True,
     places="",
 )
@@ -213,4 +241,6 @@ def unread(input: Array, mask: Plain, shape: tuple[int, ...]) -> Array:
 
 def _reread(ct: Any, shape: Sequence[int], mask: Any) -> Any:
     """Put the first elements of `ct` where `mask` is true, into zeros of `shape`."""
-    return masked_scatter(np.zeros(tuple(shape), ct.dtype if isinstance(ct.dtype, np.dtype) else ct.dtype.np), mask, ct)
+    return masked_scatter(
+        np.zeros(tuple(shape), ct.dtype if isinstance(ct.dtype, np.dtype) else ct.dtype.np), mask, ct
+    )

@@ -17,6 +17,8 @@ def total(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Sum over `axis`: np.sum, without its preparations (1.5 us) on arrays."""
     if x.__class__ is ndarray:
         return np.add.reduce(x, axis, keepdims=keepdims)
+    if axis == ():
+        return x
     return np.sum(x, axis=axis, keepdims=keepdims)
 
 
@@ -24,6 +26,8 @@ def largest(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Take the maximum over `axis`: np.max, without its preparations on arrays."""
     if x.__class__ is ndarray:
         return np.maximum.reduce(x, axis, keepdims=keepdims)
+    if axis == ():
+        return x
     return np.max(x, axis=axis, keepdims=keepdims)
 
 

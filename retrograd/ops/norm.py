@@ -10,6 +10,7 @@ import numpy as np
 
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Plain, Sample, error, sample
+from retrograd.ops.depend import tied
 from retrograd.ops.families import general
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import total
@@ -41,7 +42,7 @@ def _layer_axes(ndim: int, normalized_shape: Sequence[int]) -> tuple[Any, int]:
 
 
 def _lead(ndim: int, normalized_shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(range(ndim - len(normalized_shape)))
+    return tuple(range(ndim - len(normalized_shape)))  # () where there are none: nothing is summed
 
 
 def _unit(x: Any, normalized_shape: Sequence[int], eps: float) -> Any:
@@ -77,7 +78,7 @@ def _layer_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     weight=lambda ct, input, normalized_shape, eps: total(
         ct * _unit(input, normalized_shape, eps), _lead(ct.ndim, normalized_shape)
     ),
-    bias=lambda ct, normalized_shape: total(ct, _lead(ct.ndim, normalized_shape)),
+    bias=lambda ct, input, normalized_shape: tied(total(ct, _lead(ct.ndim, normalized_shape)), input),
     jvp={
         "input": _layer_tangent,
         "weight": lambda t, input, normalized_shape, eps: t * _unit(input, normalized_shape, eps),
@@ -134,7 +135,7 @@ def _channel_axes(x: Any) -> tuple[Any, int]:
 
 def per_channel(v: Any, ndim: int) -> Any:
     """Return a vector as a shape that multiplies dimension 1."""
-    return v if ndim == 2 else np.reshape(v, (v.shape[0], *(1,) * (ndim - 2)))
+    return v if ndim <= 2 else np.reshape(v, (v.shape[0], *(1,) * (ndim - 2)))
 
 
 def _channel_unit(x: Any, mean: Any, variance: Any, eps: float) -> Any:
@@ -165,7 +166,7 @@ def _batch_samples() -> Iterator[Sample]:
     weight=lambda ct, input, mean, variance, eps: total(
         ct * _channel_unit(input, mean, variance, eps), _channel_axes(ct)[0]
     ),
-    bias=lambda ct: total(ct, _channel_axes(ct)[0]),
+    bias=lambda ct, input: tied(total(ct, _channel_axes(ct)[0]), input),
     jvp={
         "input": lambda t, input, weight, mean, variance, eps: _batch_tangent(t, input, weight, mean, variance, eps),
         "weight": lambda t, input, mean, variance, eps: (
@@ -219,7 +220,7 @@ def _scaled(x: Any, weight: Any) -> Any:
     node="NativeGroupNormBackward0",
     input=lambda ct, input, num_groups, weight, eps: _group_input(_scaled(ct, weight), input, num_groups, eps),
     weight=lambda ct, input, num_groups, eps: total(ct * _group_unit(input, num_groups, eps), (0, *range(2, ct.ndim))),
-    bias=lambda ct: total(ct, (0, *range(2, ct.ndim))),
+    bias=lambda ct, input: tied(total(ct, (0, *range(2, ct.ndim))), input),
     jvp={
         "input": lambda t, input, num_groups, weight, eps: _scaled(_group_input(t, input, num_groups, eps), weight),
         "weight": lambda t, input, num_groups, eps: per_channel(t, input.ndim) * _group_unit(input, num_groups, eps),

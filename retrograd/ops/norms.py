@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
-from retrograd.ops.axes import axes, reduction, spread
+from retrograd.ops.axes import axes, largest, reduction, smallest, spread, total
 from retrograd.ops.declare import Array, Sample, sample
-from retrograd.ops.helpers import cast, numpy_dtype
+from retrograd.ops.helpers import cast, name_of, numpy_dtype
 from retrograd.ops.reduce import same_type
 
 
@@ -26,7 +26,7 @@ def _orders() -> Iterator[Sample]:
 
 
 def _partial(input: Any, result: Any, ord: float) -> Any:
-    """Return the derivative of a norm (spread to the input's shape) with respect to each element; 0 where undefined."""
+    """Return the derivative of a norm (in the input's shape) by each element; 0 where undefined."""
     if ord == 0:
         return input * 0
     direction = np.sign(input)
@@ -88,22 +88,20 @@ def vector_norm(
         RuntimeError: the input is neither floating nor complex.
     """
     if input.dtype.kind in "biu":
-        from retrograd.ops.helpers import name_of
-
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got " + name_of(input)
         )
     x = input if dtype is None else cast(input, np.dtype(numpy_dtype(dtype)))
     axis = axes(dim, x.ndim)
     if ord == 2 and x.dtype.kind == "f":
-        return np.sqrt(np.sum(x * x, axis, keepdims=keepdim))
+        return np.sqrt(total(x * x, axis, keepdim))
     size = np.absolute(x)
     if ord == 1:
-        return np.sum(size, axis, keepdims=keepdim)
+        return total(size, axis, keepdim)
     if ord == 2:
-        return np.sqrt(np.sum(size * size, axis, keepdims=keepdim))
+        return np.sqrt(total(size * size, axis, keepdim))
     if ord == 0:
         return np.sum(size != 0, axis, dtype=size.dtype, keepdims=keepdim)
     if np.isinf(ord):
-        return (np.max if ord > 0 else np.min)(size, axis, keepdims=keepdim)
-    return np.sum(size**ord, axis, keepdims=keepdim) ** (1 / ord)
+        return (largest if ord > 0 else smallest)(size, axis, keepdim)
+    return total(size**ord, axis, keepdim) ** (1 / ord)

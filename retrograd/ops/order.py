@@ -68,7 +68,8 @@ def permute(input: Array, dims: tuple[int, ...]) -> Array:
     rank = input.ndim
     if len(dims) != rank:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of "
+            "the desired "
             f"ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(dims)}"
         )
     try:
@@ -115,10 +116,14 @@ def _matrices() -> Iterator[Sample]:
     node="TBackward0",
     input=lambda ct: ct if ct.ndim < 2 else np.transpose(ct),
     batch=lambda op, size, args, dims: (
-        batching.front(args[0], dims[0]) if args[0].ndim < 3 else np.swapaxes(batching.front(args[0], dims[0]), 1, 2)
+        batching.front(args[0], dims[0])
+        if args[0].ndim < 3
+        else np.swapaxes(batching.front(args[0], dims[0]), 1, 2)
     ),
     samples=_matrices,
-    errors=lambda: [error(RuntimeError, "t() expects a tensor with <= 2 dimensions, but self is 3D", np.zeros((1, 1, 1)))],
+    errors=lambda: [
+        error(RuntimeError, "t() expects a tensor with <= 2 dimensions, but self is 3D", np.zeros((1, 1, 1)))
+    ],
     view=True,
 )
 def t(input: Array) -> Array:
@@ -168,7 +173,9 @@ def _selects() -> Iterator[Sample]:
 
 def _select_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
-    yield error(IndexError, "select(): index 2 out of range for tensor of size [2, 3] at dimension 0", x, 0, 2)
+    yield error(
+        IndexError, "select(): index 2 out of range for tensor of size [2, 3] at dimension 0", x, 0, 2
+    )
     yield error(IndexError, "Dimension out of range", x, 2, 0)
 
 
@@ -190,7 +197,8 @@ def select(input: Array, dim: int, index: int) -> Array:
         return input[index, ...] if dim == 0 else input[at(dim, index)]
     except IndexError:
         raise IndexError(
-            f"select(): index {int(index)} out of range for tensor of size {list(input.shape)} at dimension {dim}"
+            f"select(): index {int(index)} out of range for tensor of size {list(input.shape)} at "
+            f"dimension {dim}"
         ) from None
 
 
@@ -215,7 +223,9 @@ def _slices() -> Iterator[Sample]:
 )
 def slice_(input: Array, dim: int, start: int | None, end: int | None, step: int | None) -> Array:
     """Take the elements of a range of positions along `dim`."""
-    return input[start:end:step] if dim == 0 else input[at(wrap_dim(dim, input.ndim), slice(start, end, step))]
+    return (
+        input[start:end:step] if dim == 0 else input[at(wrap_dim(dim, input.ndim), slice(start, end, step))]
+    )
 
 
 @movement(

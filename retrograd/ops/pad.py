@@ -80,9 +80,10 @@ def constant_pad_nd(input: Array, pad: Sizes, value: Any = 0) -> Array:
 
 def _source(n: int, before: int, after: int, mode: str) -> Any:
     """Return which element of a dimension of size `n` is at each place of the padded one."""
-    at = np.arange(-before, n + after)
     if mode == "circular":
-        return at % n
+        kept = np.arange(max(0, -before), n - max(0, -after))
+        return kept[np.arange(-max(0, before), len(kept) + max(0, after)) % len(kept)]
+    at = np.arange(-before, n + after)
     if mode == "replicate":
         return np.clip(at, 0, n - 1)
     at = np.abs(at)
@@ -118,7 +119,7 @@ def take_at(input: Array, indices: tuple[Any, ...], kind: str) -> Array:
     """Take elements of the last dimensions, one index array for each of them; `kind` names the node."""
     made = input
     for i, index in enumerate(indices):
-        made = np.take(made, index, axis=i - len(indices)) if made.size else _empty(made, len(index), i - len(indices))
+        made = np.take(made, index, axis=i - len(indices))
     return made
 
 

@@ -12,12 +12,12 @@ from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sa
 from retrograd.ops.families import pointwise
 
 _NEG_BOOL = (
-    "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-    "`logical_not()` operator instead."
+    "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+    "the `~` or `logical_not()` operator instead."
 )
 _SUB_BOOL = (
-    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator "
-    "instead."
+    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+    "operator instead."
 )
 
 
@@ -62,7 +62,7 @@ def times(alpha: Any, x: Any) -> Any:
     errors=_alpha_errors,
     numpy=np.add,
 )
-def add(input: Operand, other: Operand, *, alpha: float = 1) -> Array:
+def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Array:
     """Add elementwise: input + alpha * other."""
     return input + other if alpha.__class__ is int and alpha == 1 else input + times(alpha, other)
 
@@ -76,7 +76,7 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Array:
     aliases="subtract",
     numpy=np.subtract,
 )
-def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Array:
+def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Array:
     """Subtract elementwise: input - alpha * other.
 
     Raises:
@@ -96,7 +96,7 @@ def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Array:
     inplace=False,
     places="torch",
 )
-def rsub(input: Operand, other: Operand, *, alpha: float = 1) -> Array:
+def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Array:
     """Subtract elementwise the other way round: other - alpha * input."""
     try:
         return other - input if alpha.__class__ is int and alpha == 1 else other - times(alpha, input)
@@ -159,13 +159,13 @@ def div_rounded(input: Operand, other: Operand, *, rounding_mode: str) -> Array:
     """
     _check_divisor(other)
     if rounding_mode == "floor":
-        return np.floor_divide(input, other) if _whole(input) else _floored(input, other)
-    if _whole(input):  # both signs are exact: the remainder goes the way of the dividend
+        return np.floor_divide(input, other) if is_whole(input) else _floored(input, other)
+    if is_whole(input):  # both signs are exact: the remainder goes the way of the dividend
         return np.floor_divide(input - np.fmod(input, other), other)
     return np.trunc(input / other)
 
 
-def _whole(x: Any) -> bool:
+def is_whole(x: Any) -> bool:
     return getattr(x, "dtype", np.dtype(float)).kind in "biu"
 
 
@@ -189,7 +189,7 @@ def no_rule(name: str) -> Any:
 def floor_divide(input: Operand, other: Operand) -> Array:
     """Divide elementwise and round downwards; integers stay integers."""
     _check_divisor(other)
-    return np.floor_divide(input, other) if _whole(input) else _floored(input, other)
+    return np.floor_divide(input, other) if is_whole(input) else _floored(input, other)
 
 
 def _remainders() -> Iterator[Sample]:
@@ -237,72 +237,3 @@ def neg(input: Array) -> Array:
         return -input
     except TypeError:
         raise RuntimeError(_NEG_BOOL) from None
-
-
-def _weights() -> Iterator[Sample]:
-    x, y = samples.ramp(-1.9, 3.1, 2, 3), samples.ramp(0.6, 2.2, 3)
-    yield sample(x, y, 0.3)
-    yield sample(x, y, samples.ramp(0.1, 0.9, 2, 3))
-    yield sample(x, y, np.array([[0.2], [0.8]]))
-
-
-@pointwise(
-    node=lambda weight: "LerpBackward0" if isinstance(weight, (int, float, complex)) else "LerpBackward1",
-    input=lambda ct, weight: ct * (1 - weight),
-    end=lambda ct, weight: ct * weight,
-    weight=lambda ct, input, end: ct * (end - input),
-    samples=_weights,
-    kinds="fc",
-)
-def lerp(input: Array, end: Array, weight: Operand) -> Array:
-    """Go from `input` to `end` by the fraction `weight`: input + weight * (end - input).
-
-    Numerics: from the nearer end, so that weight 1 gives `end` exactly.
-    """
-    step = end - input
-    return np.where(np.absolute(weight) < 0.5, input + weight * step, end - step * (1 - weight))
-
-
-def _triples() -> Iterator[Sample]:
-    x, y, z = samples.ramp(-1.9, 3.1, 2, 3), samples.ramp(0.6, 2.2, 2, 3), np.array([0.5, -1.5, 2.0])
-    yield sample(x, y, z)
-    yield sample(x, y, z, value=-0.4)
-    yield sample(np.array(0.3), x, y)
-
-
-@pointwise(
-    node="AddcmulBackward0",
-    input=lambda ct: ct,
-    tensor1=lambda ct, tensor2, value: ct * tensor2 if value == 1 else ct * (tensor2 * value),
-    tensor2=lambda ct, tensor1, value: ct * tensor1 if value == 1 else ct * (tensor1 * value),
-    samples=_triples,
-)
-def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
-    """Compute input + value * tensor1 * tensor2."""
-    return input + tensor1 * tensor2 if value == 1 else input + times(value, tensor1) * tensor2
-
-
-def _integer_quotient() -> Iterator[ErrorSample]:
-    x = np.arange(1, 4)
-    yield error(RuntimeError, "Integer division with addcdiv is no longer supported", x, x, x)
-
-
-@pointwise(
-    node="AddcdivBackward0",
-    input=lambda ct: ct,
-    tensor1=lambda ct, tensor2, value: ct * (value / tensor2),
-    tensor2=lambda ct, tensor1, tensor2, value: -ct * (value * tensor1 / (tensor2 * tensor2)),
-    samples=_triples,
-    errors=_integer_quotient,
-)
-def addcdiv(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
-    """Compute input + value * tensor1 / tensor2."""
-    if _whole(input):
-        raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true "
-            "division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * "
-            "torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / "
-            "tensor2) for float inputs. The future addcdiv behavior is just the current implementation: (input + value * "
-            "tensor1 / tensor2)."
-        )
-    return input + value * (tensor1 / tensor2)

@@ -16,7 +16,7 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Array, Plain, Sample, sample
 from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear
-from retrograd.ops.helpers import numpy_dtype
+from retrograd.ops.helpers import cast, numpy_dtype
 from retrograd.ops.matmul import grid
 
 Sizes = tuple[int, ...]
@@ -126,7 +126,7 @@ def max_pool(
 def _first_largest(x: Any, result: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Iterator[Any]:
     """Yield, for each element of the window, its index in a framed input and where it is the first maximum."""
     places = result.shape[-len(kernel) :]
-    framed = _framed(x, places, kernel, stride, padding, dilation, math.nan if x.dtype.kind == "f" else 0)
+    framed = _framed(x, places, kernel, stride, padding, dilation, _lowest(x.dtype))
     free = None
     for at in _windows(kernel, places, stride, dilation):
         hit = framed[at] == result
@@ -318,7 +318,8 @@ def avg_pool(
     """Take the mean of each window over the last dimensions."""
     places = pooled_sizes(input.shape[-len(kernel) :], kernel, stride, padding, (1,) * len(kernel), ceil_mode)
     divisor = _divisor(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
-    return window_sum(input, kernel, stride, padding, places) / divisor
+    made = window_sum(input, kernel, stride, padding, places) / divisor
+    return cast(made, input.dtype)  # integers are truncated
 
 
 def _divisor(

@@ -34,7 +34,7 @@ def _power_node(input: Any, exponent: Any) -> str:
 
 
 def _power_rule(ct: Any, input: Any, exponent: Any) -> Any:
-    """Return ct * exponent * input**(exponent - 1), which is 0 wherever the exponent is, whatever the input."""
+    """Return ct * exponent * input**(exponent - 1), which is 0 wherever the exponent is."""
     if isinstance(exponent, (int, float, complex)):
         if exponent == 2:
             return ct * (input + input)
@@ -170,7 +170,8 @@ def sign(input: Array) -> Array:
     """Compute -1, 0 or 1."""
     if input.dtype.kind == "c":
         raise NotImplementedError(
-            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. "
+            "Please use torch.sgn instead."
         )
     return input if input.dtype.kind == "b" else np.sign(input)
 

@@ -41,8 +41,15 @@ def _flips() -> Iterator[Sample]:
     input=lambda ct, dims: np.flip(ct, tuple(dims)),
     batch=behind("dims"),
     samples=_flips,
-    errors=lambda: [error(RuntimeError, "dim 0 appears multiple times in the list of dims", np.zeros((2, 2)), (0, 0))],
-    numpy={np.flip: lambda m, axis=None: (m, tuple(range(m.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis)},
+    errors=lambda: [
+        error(RuntimeError, "dim 0 appears multiple times in the list of dims", np.zeros((2, 2)), (0, 0))
+    ],
+    numpy={
+        np.flip: lambda m, axis=None: (
+            m,
+            tuple(range(m.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis,
+        )
+    },
     places="",
 )
 def flip(input: Array, dims: tuple[int, ...]) -> Array:
@@ -60,7 +67,9 @@ def _rolls() -> Iterator[Sample]:
 
 
 def _roll_errors() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "shifts and dimensions must align. shifts: 2, dims:1", np.zeros((2, 2)), (1, 2), 0)
+    yield error(
+        RuntimeError, "shifts and dimensions must align. shifts: 2, dims:1", np.zeros((2, 2)), (1, 2), 0
+    )
     yield error(RuntimeError, "`shifts` required", np.zeros((2, 2)), ())
 
 
@@ -119,7 +128,9 @@ def _turns() -> Iterator[Sample]:
 
 def _turn_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 2))
-    yield error(RuntimeError, "expected rotation dims to be different, but got dim0 = 0 and dim1 = 0", x, 1, (0, 0))
+    yield error(
+        RuntimeError, "expected rotation dims to be different, but got dim0 = 0 and dim1 = 0", x, 1, (0, 0)
+    )
     yield error(RuntimeError, "expected total rotation dims == 2, but got dims = 1", x, 1, (0,))
     yield error(RuntimeError, "expected total dims >= 2, but got total dims = 1", np.zeros(2))
 
@@ -140,7 +151,9 @@ def rot90(input: Array, k: int = 1, dims: Sequence[int] = (0, 1)) -> Array:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     first, second = dims
     if first == second or abs(first - second) == input.ndim:
-        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {first} and dim1 = {second}")
+        raise RuntimeError(
+            f"expected rotation dims to be different, but got dim0 = {first} and dim1 = {second}"
+        )
     for i, d in enumerate(dims):
         if not -input.ndim <= d < input.ndim:
             raise RuntimeError(f"Rotation dim{i} out of range, dim{i} = {d}")
@@ -157,7 +170,9 @@ def _repeats() -> Iterator[Sample]:
 def _repeat_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
                 "tensor", np.zeros((2, 3)), (2,))  # fmt: skip
-    yield error(RuntimeError, "Trying to create tensor with negative dimension -2: [-2, 6]", np.zeros((2, 3)), (-1, 2))
+    yield error(
+        RuntimeError, "Trying to create tensor with negative dimension -2: [-2, 6]", np.zeros((2, 3)), (-1, 2)
+    )
 
 
 def _unrepeat(ct: Any, shape: Sequence[int], repeats: Sequence[int]) -> Any:
@@ -210,9 +225,13 @@ def _lower(rows: int, columns: int, diagonal: int) -> Any:
 
 def _triangle(name: str) -> Any:
     return dict(
-        batch=lambda op, size, args, dims: batching.call(op, [batching.spread(args[0], dims[0], size), args[1]]),
+        batch=lambda op, size, args, dims: batching.call(
+            op, [batching.spread(args[0], dims[0], size), args[1]]
+        ),
         samples=_triangles,
-        errors=lambda: [error(RuntimeError, f"{name}: input tensor must have at least 2 dimensions", np.zeros(3))],
+        errors=lambda: [
+            error(RuntimeError, f"{name}: input tensor must have at least 2 dimensions", np.zeros(3))
+        ],
         promote="none",
         inplace=True,
     )
@@ -255,7 +274,9 @@ def _casts() -> Iterator[Sample]:
 
 @linear(
     node="ToCopyBackward0",
-    input=lambda ct, input_dtype: cast(ct.real if ct.dtype.kind == "c" != input_dtype.kind else ct, input_dtype),
+    input=lambda ct, input_dtype: cast(
+        ct.real if ct.dtype.kind == "c" != input_dtype.kind else ct, input_dtype
+    ),
     promote="none",
     batch=lambda op, size, args, dims: batching.call(op, [batching.front(args[0], dims[0]), *args[1:]]),
     samples=_casts,
@@ -269,4 +290,8 @@ def to_copy(input: Array, dtype: Any, memory_format: Any = None) -> Array:
     if input.dtype.kind == "c" and dtype.kind not in "cb":
         input = input.real
     made = input.astype(dtype)
-    return made if memory_format is None or memory_format.name == "preserve_format" else in_format(made, memory_format)
+    return (
+        made
+        if memory_format is None or memory_format.name == "preserve_format"
+        else in_format(made, memory_format)
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
-from retrograd.ops.axes import axes, narrow, reduction, size_along, spread
+from retrograd.ops.axes import axes, largest, narrow, reduction, size_along, spread, total
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.helpers import cast, name_of, numpy_dtype
 from retrograd.ops.pointwise import zeros_as
@@ -36,23 +36,27 @@ def _bad_dims() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "dim 0 appears multiple times in the list of dims", x, (0, -2))
 
 
-def _total(input: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
+def _summed(input: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
     """Return the sum in the dtype asked for; int64 for integers, narrow floats rounded once."""
     axis = axes(dim, input.ndim)
     if dtype is None:
         if input.dtype.kind == "f" and input.dtype.itemsize > 2:
-            return np.sum(input, axis, keepdims=keepdim)
+            return total(input, axis, keepdim)
         if input.dtype.kind in "biu":
             return np.sum(input, axis, dtype=_INT64, keepdims=keepdim)
         if narrow(input):
             return np.sum(cast(input, np.float32), axis, keepdims=keepdim).astype(input.dtype)
         return np.sum(input, axis, keepdims=keepdim)
     to = np.dtype(numpy_dtype(dtype))
-    return _total(cast(input, to), dim, keepdim, None).astype(to)
+    return _summed(cast(input, to), dim, keepdim, None).astype(to)
 
 
 def _sum_rule(ct: Any, input_shape: Any, input_dtype: Any, dim: Any, keepdim: bool) -> Any:
     return spread(same_type(ct, input_dtype), dim, keepdim, input_shape)
+
+
+def _sum_tangent(t: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
+    return sum(t, dim, keepdim, dtype=dtype)
 
 
 def same_type(ct: Any, dtype: Any) -> Any:
@@ -63,7 +67,7 @@ def same_type(ct: Any, dtype: Any) -> Any:
 @reduction(
     node=lambda dim: "SumBackward0" if dim is None else "SumBackward1",
     input=_sum_rule,
-    jvp={"input": lambda t, dim, keepdim, dtype: sum(t, dim, keepdim, dtype=dtype)},
+    jvp={"input": _sum_tangent},
     promote="none",
     samples=_typed,
     errors=_bad_dims,
@@ -75,7 +79,7 @@ def sum(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = No
 
     Dtype: integers and bool give int64; `dtype` says otherwise.
     """
-    return _total(input, dim, keepdim, dtype)
+    return _summed(input, dim, keepdim, dtype)
 
 
 def _with_nan() -> Iterator[Sample]:
@@ -105,7 +109,7 @@ def nansum(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any =
         raise RuntimeError("nansum does not support complex inputs")
     if input.dtype.kind in "fV":
         input = np.where(np.isnan(input), input.dtype.type(0), input)
-    return _total(input, dim, keepdim, dtype)
+    return _summed(input, dim, keepdim, dtype)
 
 
 def _means() -> Iterator[Sample]:
@@ -124,10 +128,14 @@ def _mean_rule(ct: Any, input_shape: Any, input_dtype: Any, dim: Any, keepdim: b
     return spread(same_type(ct / size_along(dim, input_shape), input_dtype), dim, keepdim, input_shape)
 
 
+def _mean_tangent(t: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
+    return mean(t, dim, keepdim, dtype=dtype)
+
+
 @reduction(
     node=lambda dim: "MeanBackward0" if dim is None else "MeanBackward1",
     input=_mean_rule,
-    jvp={"input": lambda t, dim, keepdim, dtype: mean(t, dim, keepdim, dtype=dtype)},
+    jvp={"input": _mean_tangent},
     promote="none",
     samples=_means,
     errors=_of_integers,
@@ -147,10 +155,11 @@ def mean(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
             "mean(): could not infer output dtype. "
             f"{what} dtype must be either a floating point or complex dtype. Got: {name_of(input)}"
         )
-    count = size_along(dim, input.shape)
-    if not narrow(input):
-        return _total(input, dim, keepdim, None) / count
-    return (_total(cast(input, np.float32), dim, keepdim, None) / np.float32(count)).astype(input.dtype)
+    if narrow(input):
+        return (
+            _summed(cast(input, np.float32), dim, keepdim, None) / np.float32(size_along(dim, input.shape))
+        ).astype(input.dtype)
+    return _summed(input, dim, keepdim, None) / size_along(dim, input.shape)
 
 
 def _factors() -> Iterator[Sample]:
@@ -291,7 +300,7 @@ def logsumexp(input: Array, dim: Any, keepdim: bool = False) -> Array:
     axis = axes(dim, input.ndim)
     if input.size == 0:
         return np.log(np.sum(np.exp(input), axis, keepdims=keepdim))
-    largest = np.max(np.real(input), axis, keepdims=True)
-    largest = np.where(np.isfinite(largest), largest, 0)
-    summed = np.log(np.sum(np.exp(input - largest), axis, keepdims=keepdim))
-    return summed + np.reshape(largest, summed.shape)
+    top = largest(np.real(input), axis, True)
+    top = np.where(np.isfinite(top), top, 0)
+    summed = np.log(total(np.exp(input - top), axis, keepdim))
+    return summed + np.reshape(top, summed.shape)

@@ -10,6 +10,7 @@ import numpy as np
 from retrograd.ops import samples
 from retrograd.ops.declare import Array, Sample, sample
 from retrograd.ops.families import pointwise
+from retrograd.ops.helpers import name_of
 from retrograd.ops.pointwise import no_rule, zeros_as
 
 _steps = samples.kinked(samples.real)
@@ -66,15 +67,9 @@ def round(input: Array, *, decimals: int = 0) -> Array:
     if not decimals:
         return np.rint(input) if input.dtype.kind == "f" else input
     if input.dtype.kind != "f":
-        raise NotImplementedError(f"\"round_cpu\" not implemented for '{_scalar_name(input)}'")
+        raise NotImplementedError(f"\"round_cpu\" not implemented for '{name_of(input)}'")
     scale = 10.0 ** (decimals if decimals > 0 else -decimals)
     return np.rint(input * scale) / scale if decimals > 0 else np.rint(input / scale) * scale
-
-
-def _scalar_name(x: Any) -> str:
-    from retrograd.ops.helpers import name_of
-
-    return name_of(x)
 
 
 @pointwise(

@@ -11,7 +11,7 @@ from retrograd.ops.declare import Sample, sample
 
 
 def ramp(low: float, high: float, *shape: int) -> Any:
-    """Return an array of this shape with values evenly spread over an interval, in an order that is not sorted."""
+    """Return an array of this shape with values spread evenly over an interval, not sorted."""
     size = int(np.prod(shape))
     values = np.linspace(low, high, max(size, 1))[:size]
     step = next((s for s in (5, 7, 3) if size % s), 1)

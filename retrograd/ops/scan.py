@@ -1,4 +1,4 @@
-"""Running sums, products and extremes along a dimension."""
+"""Running sums and products along a dimension."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd.ops import batching, samples
 from retrograd.ops.axes import narrow
-from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
+from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.helpers import cast, numpy_dtype, wrap_dim
 from retrograd.ops.pointwise import zeros_as
@@ -18,7 +18,7 @@ from retrograd.ops.reduce import adjoint, same_type
 _INT64 = np.dtype(np.int64)
 
 
-def _behind(op: Any, size: int, args: Any, dims: Any) -> Any:
+def behind(op: Any, size: int, args: Any, dims: Any) -> Any:
     """Batch an op along `dim`: the batch goes to the front, the dimension moves behind it."""
     ready = [
         a if p.is_static else batching.spread(a, d, size)
@@ -37,17 +37,17 @@ def _behind(op: Any, size: int, args: Any, dims: Any) -> Any:
     return batching.call(op, ready)
 
 
-def _along() -> Iterator[Sample]:
+def along() -> Iterator[Sample]:
     yield from samples.along_one()
     yield sample(np.zeros((2, 0)), 1)
 
 
-def _bad_dim() -> Iterator[ErrorSample]:
+def bad_dim() -> Iterator[ErrorSample]:
     yield error(IndexError, "Dimension out of range", np.ones((2, 3)), 2)
 
 
 def _accumulated(ufunc: Any, input: Any, dim: int, dtype: Any) -> Any:
-    """Return ufunc.accumulate along `dim` in the dtype asked for; int64 for integers, narrow floats rounded once."""
+    """Return ufunc.accumulate along `dim`, in int64 for integers; narrow floats are rounded once."""
     dim = wrap_dim(dim, input.ndim)
     to = (
         np.dtype(numpy_dtype(dtype))
@@ -69,9 +69,9 @@ def _reversed_sum(ct: Any, dim: int) -> Any:
     node="CumsumBackward0",
     input=lambda ct, dim, input_dtype: _reversed_sum(same_type(ct, input_dtype), dim),
     jvp="linear",
-    batch=_behind,
-    samples=_along,
-    errors=_bad_dim,
+    batch=behind,
+    samples=along,
+    errors=bad_dim,
     inplace=True,
     numpy={np.cumsum: lambda a, axis=None, dtype=None, out=None: (a, axis, dtype)},
 )
@@ -121,7 +121,7 @@ def _recurrence_tangent(t: Any, factor: Any, result: Any, dim: int, reverse: boo
         "input": lambda t, factor, dim, reverse: recurrence(factor, t, dim, reverse),
     },
     promote="same",
-    batch=_behind,
+    batch=behind,
     samples=_recurrences,
     primitive=True,
     places="",
@@ -129,7 +129,8 @@ def _recurrence_tangent(t: Any, factor: Any, result: Any, dim: int, reverse: boo
 def recurrence(factor: Array, input: Array, dim: int, reverse: bool) -> Array:
     """Solve y[k] = factor[k] * y[k-1] + input[k] along `dim`; from the end, with k+1, when `reverse`.
 
-    The first factor has nothing to multiply. The rules are recurrences again: it is the inverse of a bidiagonal matrix.
+    The first factor has nothing to multiply. It is the inverse of a bidiagonal matrix, so its rules are
+    recurrences again.
     """
     f, y = np.moveaxis(factor, dim, 0), np.array(np.moveaxis(input, dim, 0))
     order = range(len(y) - 2, -1, -1) if reverse else range(1, len(y))
@@ -143,7 +144,7 @@ def recurrence(factor: Array, input: Array, dim: int, reverse: bool) -> Array:
 
 
 def _factors() -> Iterator[Sample]:
-    yield from _along()
+    yield from along()
     yield sample(np.array([[1.5, 0.0, -2.0], [0.0, 2.5, 0.0]]), 1)
 
 
@@ -155,7 +156,7 @@ def _products_before(input: Any, result: Any, dim: int) -> Any:
 
 
 def _cumprod_rule(ct: Any, input: Any, result: Any, dim: int, input_dtype: Any) -> Any:
-    """Return, per element, the product before it times what comes after: exact with zeros among the factors."""
+    """Return, per element, the product before it times what comes after: exact with zeros among them."""
     ct, result = same_type(ct, input_dtype), same_type(result, input_dtype)
     if input.ndim == 0 or 0 in input.shape:
         return ct
@@ -175,9 +176,9 @@ def _cumprod_tangent(t: Any, input: Any, result: Any, dim: int, dtype: Any) -> A
     jvp={"input": _cumprod_tangent},
     promote="none",
     holomorphic=False,
-    batch=_behind,
+    batch=behind,
     samples=_factors,
-    errors=_bad_dim,
+    errors=bad_dim,
     inplace=True,
     numpy={np.cumprod: lambda a, axis=None, dtype=None, out=None: (a, axis, dtype)},
 )
@@ -190,7 +191,7 @@ def cumprod(input: Array, dim: int, *, dtype: Any = None) -> Array:
 
 
 def _logs() -> Iterator[Sample]:
-    yield from _along()
+    yield from along()
     yield sample(samples.ramp(-300.0, 300.0, 2, 3), 1)
 
 
@@ -215,9 +216,9 @@ def _logcumsumexp_tangent(t: Any, input: Any, result: Any, dim: int) -> Any:
     jvp={"input": _logcumsumexp_tangent},
     promote="same",
     kinds="fc",
-    batch=_behind,
+    batch=behind,
     samples=_logs,
-    errors=_bad_dim,
+    errors=bad_dim,
 )
 def logcumsumexp(input: Array, dim: int) -> Array:
     """Compute log of running sums of e**input along a dimension, without overflow."""
@@ -233,81 +234,3 @@ def logcumsumexp(input: Array, dim: int) -> Array:
         second = np.where(np.real(y[k - 1]) >= np.real(x[k]), x[k], y[k - 1])
         y[k] = first + np.log1p(np.exp(second - first))
     return np.moveaxis(y, 0, dim)
-
-
-# ---- extremes ----
-
-
-def _picked() -> Iterator[Sample]:
-    x = samples.ramp(-1.9, 3.1, 2, 3)
-    yield sample(x, np.array([[0, 2, 2], [1, 1, 0]]), 1)
-    yield sample(x, np.array([[0, 1, 1], [1, 1, 1]]), 0)
-
-
-@general(
-    node="PickBackward0",
-    input=lambda ct, indices, dim: gathered_back(ct, indices, dim),
-    jvp="linear",
-    batch=_behind,
-    samples=_picked,
-    primitive=True,
-    places="",
-)
-def pick(input: Array, indices: Plain, dim: int) -> Array:
-    """Return input[indices] along `dim`, one index per element, with as many indices as there are elements."""
-    return np.take_along_axis(input, indices, dim) if input.ndim else input
-
-
-@general(
-    node="GatheredBackBackward0",
-    values=lambda ct, indices, dim: pick(ct, indices, dim),
-    jvp="linear",
-    batch=_behind,
-    samples=_picked,
-    primitive=True,
-    places="",
-)
-def gathered_back(values: Array, indices: Plain, dim: int) -> Array:
-    """Add each element where its index along `dim` says: the transpose of `pick`."""
-    if values.ndim == 0:
-        return values
-    made = np.zeros(values.shape, values.dtype)
-    places = list(np.indices(values.shape, sparse=True))
-    places[dim] = indices
-    np.add.at(made, tuple(places), values)
-    return made
-
-
-_running: dict[str, Any] = {
-    "input": lambda ct, result, dim: gathered_back(ct, result[1], dim),
-    "jvp": {"input": lambda t, result, dim: pick(t, result[1], dim)},
-    "outputs": ("values", "indices"),
-    "differentiable_outputs": (0,),
-    "promote": "same",
-    "kinds": "buif",
-    "batch": _behind,
-    "samples": _along,
-    "errors": _bad_dim,
-}
-
-
-def _running_extreme(ufunc: Any, input: Any, dim: int) -> tuple[Any, Any]:
-    dim = wrap_dim(dim, input.ndim)
-    if input.ndim == 0:
-        return input.copy(), np.zeros((), np.int64)
-    values = ufunc.accumulate(input, dim)
-    places = np.arange(input.shape[dim]).reshape(-1, *(1,) * (input.ndim - dim - 1))
-    here = (values == input) | (np.isnan(input) if input.dtype.kind == "f" else False)
-    return values, np.maximum.accumulate(np.where(here, places, 0), dim)
-
-
-@general(node="CummaxBackward0", **_running)
-def cummax(input: Array, dim: int) -> tuple[Array, Array]:
-    """Compute the largest so far along a dimension, and where it is: the last place of equal ones."""
-    return _running_extreme(np.maximum, input, dim)
-
-
-@general(node="CumminBackward0", **_running)
-def cummin(input: Array, dim: int) -> tuple[Array, Array]:
-    """Compute the smallest so far along a dimension, and where it is: the last place of equal ones."""
-    return _running_extreme(np.minimum, input, dim)

@@ -18,7 +18,8 @@ def grid(index: Any, dim: int, shape: Sequence[int]) -> tuple[Any, ...]:
     """Return NumPy's index for `index` along a dimension and every element's own place along the others."""
     rank = index.ndim
     return tuple(
-        index if d == dim else np.arange(n).reshape((n,) + (1,) * (rank - d - 1)) for d, n in enumerate(index.shape)
+        index if d == dim else np.arange(n).reshape((n,) + (1,) * (rank - d - 1))
+        for d, n in enumerate(index.shape)
     )
 
 
@@ -60,7 +61,13 @@ def _gathers() -> Iterator[Sample]:
 
 def _gather_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
-    yield error(RuntimeError, "Index tensor must have the same number of dimensions as input tensor", x, 0, np.array([0]))
+    yield error(
+        RuntimeError,
+        "Index tensor must have the same number of dimensions as input tensor",
+        x,
+        0,
+        np.array([0]),
+    )
     yield error(RuntimeError, "index 5 is out of bounds for dimension 0 with size 2", x, 0, np.array([[5]]))
     yield error(RuntimeError, "Size does not match at dimension 1 expected index [3, 4] to be no larger than self [2, 3] "
                 "apart from dimension 0", x, 0, np.zeros((3, 4), np.int64))  # fmt: skip
@@ -86,7 +93,8 @@ def gather(input: Array, dim: int, index: Plain, *, sparse_grad: bool = False) -
     for k, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)):
         if k != d and n > m:
             raise RuntimeError(
-                f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger than self "
+                f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger "
+                "than self "
                 f"{list(input.shape)} apart from dimension {d}"
             )
     return input[grid(index, d, input.shape)]
@@ -95,7 +103,8 @@ def gather(input: Array, dim: int, index: Plain, *, sparse_grad: bool = False) -
 def _batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
     """Batch an op on tensors that all have as many dimensions, of which the first static one is a dimension."""
     ready = [
-        a if p.is_static else batching.spread(a, d, size) for p, a, d in zip(op.parameters, args, dims, strict=True)
+        a if p.is_static else batching.spread(a, d, size)
+        for p, a, d in zip(op.parameters, args, dims, strict=True)
     ]
     if any(not p.is_static and np.ndim(a) == 1 for p, a in zip(op.parameters, ready, strict=True)):
         return batching.loop(op, size, args, dims)  # 0-dim elements stand for vectors here
@@ -124,7 +133,11 @@ def _put_alongs() -> Iterator[Sample]:
 def put_along(input: Array, shape: tuple[int, ...], dim: int, index: Plain) -> Array:
     """Add elements at positions along `dim` into zeros of `shape`: the transpose of `gather`."""
     if not shape or index.ndim == 0:
-        return np.asarray(np.sum(input, dtype=input.dtype)).reshape(shape) if not shape else add_flat(shape, index, input)
+        return (
+            np.asarray(np.sum(input, dtype=input.dtype)).reshape(shape)
+            if not shape
+            else add_flat(shape, index, input)
+        )
     return add_flat(shape, _positions(index, dim % len(shape), shape), input)
 
 
@@ -137,7 +150,7 @@ def unfront(ct: Any, shape: Sequence[int]) -> Any:
     """Return the cotangent of `src` from that of the part that was read."""
     if tuple(ct.shape) == tuple(shape):
         return ct
-    from retrograd.ops.order import place  # noqa: PLC0415 - rare: a src larger than its index
+    from retrograd.ops.order import place
 
     return place(ct, tuple(shape), tuple(slice(n) for n in ct.shape))
 
@@ -154,7 +167,8 @@ def check_scatter(input: Any, d: int, index: Any, src: Any) -> None:
         n > m for n, m in zip(index.shape, src.shape, strict=True)
     ):
         raise RuntimeError(
-            f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension "
+            f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from "
+            "dimension "
             f"{d} and to be no larger size than src {list(src.shape)}"
         )
 
@@ -168,7 +182,14 @@ def _scatters() -> Iterator[Sample]:
 
 def _scatter_errors() -> Iterator[ErrorSample]:
     x, i = np.zeros((2, 3)), np.zeros((1, 3), np.int64)
-    yield error(RuntimeError, "scatter(): Expected self.dtype to be equal to src.dtype", x, 0, i, np.zeros((2, 3), np.float32))
+    yield error(
+        RuntimeError,
+        "scatter(): Expected self.dtype to be equal to src.dtype",
+        x,
+        0,
+        i,
+        np.zeros((2, 3), np.float32),
+    )
     yield error(RuntimeError, "index 5 is out of bounds for dimension 0 with size 2", x, 0, i + 5, x)
 
 
@@ -244,7 +265,7 @@ def _takes() -> Iterator[Sample]:
 
 def _check_take(input: Any, index: Any) -> None:
     if index.dtype != np.int64:
-        from retrograd.ops.helpers import name_of  # noqa: PLC0415 - failing path
+        from retrograd.ops.helpers import name_of
 
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {name_of(index)}")
     size = input.size
@@ -261,8 +282,14 @@ def _check_take(input: Any, index: Any) -> None:
     promote="none",
     batch=batching.loop,  # positions count the elements of one tensor
     samples=_takes,
-    errors=lambda: [error(IndexError, "out of range: tried to access index 6 on a tensor of 6 elements.",
-                          np.zeros((2, 3)), np.array([6]))],  # fmt: skip
+    errors=lambda: [
+        error(
+            IndexError,
+            "out of range: tried to access index 6 on a tensor of 6 elements.",
+            np.zeros((2, 3)),
+            np.array([6]),
+        )
+    ],  # fmt: skip
     primitive=True,
 )
 def take(input: Array, index: Plain) -> Array:
@@ -303,7 +330,7 @@ def put_flat(input: Array, shape: tuple[int, ...], index: Plain) -> Array:
 def put(input: Array, index: Plain, source: Array, accumulate: bool = False) -> Array:
     """Replace (or, with `accumulate`, add to) the elements at positions in C order."""
     if source.dtype != input.dtype:
-        from retrograd import dtypes  # noqa: PLC0415 - failing path
+        from retrograd import dtypes
 
         raise RuntimeError(
             "put_(): self and source expected to have the same dtype, but got self.dtype = "
@@ -325,4 +352,3 @@ def put(input: Array, index: Plain, source: Array, accumulate: bool = False) -> 
 
 def _no(ct: Any, index: Any) -> Any:
     return take(ct, index) * 0
-

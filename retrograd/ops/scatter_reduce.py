@@ -31,7 +31,15 @@ def _samples() -> Iterator[Sample]:
 
 def _errors() -> Iterator[ErrorSample]:
     x, i = np.zeros((2, 3)), np.zeros((1, 3), np.int64)
-    yield error(RuntimeError, "reduce argument must be either sum, prod, mean, amax or amin, got foo", x, 0, i, x, "foo")
+    yield error(
+        RuntimeError,
+        "reduce argument must be either sum, prod, mean, amax or amin, got foo",
+        x,
+        0,
+        i,
+        x,
+        "foo",
+    )
 
 
 def _lowest(dtype: Any, reduce: str) -> Any:
@@ -50,7 +58,9 @@ def _count(shape: Any, dim: int, index: Any, include_self: bool, dtype: Any) -> 
     return np.maximum(found, 1).astype(getattr(dtype, "np", dtype))
 
 
-def _src_factors(input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any) -> list[Any]:
+def _src_factors(
+    input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any
+) -> list[Any]:
     """Return pairs (w, f): the cotangent of `src` is the sum of w * gather(f * ct)."""
     src = front(src, index)
     if reduce == "sum":
@@ -64,7 +74,9 @@ def _src_factors(input: Any, dim: int, index: Any, src: Any, reduce: str, includ
     zeros = gather(put_along(_numbers(zero, src), input.shape, dim, index), dim, index)
     lone = _numbers(zero, src) * zeros == 1
     filled = np.where(lone, 1, src)
-    whole = scatter_reduce(input, dim, index, cast(filled, numpy_dtype(src.dtype)), "prod", include_self=include_self)
+    whole = scatter_reduce(
+        input, dim, index, cast(filled, numpy_dtype(src.dtype)), "prod", include_self=include_self
+    )
     alone = _numbers(lone, src)
     return [(alone, whole), ((1 - alone) / np.where(zero, 1, src), result)]
 
@@ -82,7 +94,9 @@ def _shares(input: Any, dim: int, index: Any, src: Any, include_self: bool, resu
     return chosen, 1 / np.where(total == 0, 1, total)
 
 
-def _input_ct(ct: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any) -> Any:
+def _input_ct(
+    ct: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any
+) -> Any:
     if reduce == "mean":
         ct = ct / _count(input.shape, dim, index, include_self, input.dtype)
     elif reduce == "prod":
@@ -94,7 +108,9 @@ def _input_ct(ct: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, 
     return ct if include_self else scatter_value(ct, dim, index, 0)
 
 
-def _src_ct(ct: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any) -> Any:
+def _src_ct(
+    ct: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any
+) -> Any:
     found: Any = None
     for w, f in _src_factors(input, dim, index, src, reduce, include_self, result):
         part = gather(ct if f is None else f * ct, dim, index)
@@ -103,7 +119,9 @@ def _src_ct(ct: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, in
     return unfront(found, src.shape)
 
 
-def _src_tangent(t: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any) -> Any:
+def _src_tangent(
+    t: Any, input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool, result: Any
+) -> Any:
     found: Any = None
     t = front(t, index)
     for w, f in _src_factors(input, dim, index, src, reduce, include_self, result):
@@ -152,8 +170,12 @@ def scatter_reduce(
     places = (index.reshape(-1),) if flat else grid(index, d, made.shape)
     if not include_self:
         target[places] = _lowest(made.dtype, reduce) if neutral is None else neutral
-    combine.at(target, places, front(src, index).reshape(index.reshape(-1).shape) if flat else front(src, index))
+    combine.at(
+        target, places, front(src, index).reshape(index.reshape(-1).shape) if flat else front(src, index)
+    )
     if reduce == "mean":
-        count = _count(made.shape or (1,), d, index.reshape(-1) if flat else index, include_self, made.dtype).reshape(made.shape)
+        count = _count(
+            made.shape or (1,), d, index.reshape(-1) if flat else index, include_self, made.dtype
+        ).reshape(made.shape)
         made = made // count if made.dtype.kind in "iu" else made / count
     return made

@@ -16,7 +16,11 @@ _PLAIN = dict(batch=batching.loop, promote="none", primitive=True)  # results wh
 
 
 @general(
-    samples=lambda: [sample(np.array([[0.0, 1.0], [2.0, 0.0]])), sample(np.array(1.0)), sample(np.zeros((0, 2)))],
+    samples=lambda: [
+        sample(np.array([[0.0, 1.0], [2.0, 0.0]])),
+        sample(np.array(1.0)),
+        sample(np.zeros((0, 2))),
+    ],
     places="",
     **_PLAIN,
 )
@@ -63,7 +67,14 @@ def _intervals() -> Iterator[Sample]:
 
 @general(
     samples=_intervals,
-    errors=lambda: [error(RuntimeError, "boundaries tensor must be 1 dimension, but got dim(2)", np.zeros(2), np.zeros((2, 2)))],
+    errors=lambda: [
+        error(
+            RuntimeError,
+            "boundaries tensor must be 1 dimension, but got dim(2)",
+            np.zeros(2),
+            np.zeros((2, 2)),
+        )
+    ],
     places="torch",
     **_PLAIN,
 )
@@ -84,7 +95,9 @@ def _searches() -> Iterator[Sample]:
 
 def _search_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
-    yield error(RuntimeError, "boundaries tensor should be 1 dimension or the first N-1 dimensions", x, np.zeros(3))
+    yield error(
+        RuntimeError, "boundaries tensor should be 1 dimension or the first N-1 dimensions", x, np.zeros(3)
+    )
     yield error(RuntimeError, "side can only be 'left' or 'right' but got foo", x, x, side="foo")
     yield error(RuntimeError, "side and right can't be set to opposites", x, x, side="left", right=True)
 
@@ -103,18 +116,24 @@ def searchsorted(
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right "
+            "was True"
+        )
     edges = sorted_sequence if sorter is None else np.take_along_axis(sorted_sequence, sorter, -1)
     shape = np.shape(input)
     if edges.ndim != 1 and not shape and np.size(input) == 1:
         raise RuntimeError(
-            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, "
+            "but we got "
             f"boundaries tensor dim({edges.ndim}) and input value's dim({len(shape)}) numel(1)"
         )
     if edges.ndim != 1 and edges.shape[:-1] != shape[:-1]:
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-            f"tensor and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and input "
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+            "boundaries "
+            f"tensor and input value tensor must match, but we got boundaries tensor {list(edges.shape)} "
+            "and input "
             f"value tensor {list(shape)}"
         )
     where = "right" if right or side == "right" else "left"
@@ -132,7 +151,9 @@ def _members() -> Iterator[Sample]:
 
 
 @general(samples=_members, places="torch", **_PLAIN)
-def isin(elements: Operand, test_elements: Operand, *, assume_unique: bool = False, invert: bool = False) -> Array:
+def isin(
+    elements: Operand, test_elements: Operand, *, assume_unique: bool = False, invert: bool = False
+) -> Array:
     """Return for each element whether it is one of `test_elements`."""
     for x in (elements, test_elements):
         if getattr(x, "dtype", np.dtype(bool)).kind == "c":

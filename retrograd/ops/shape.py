@@ -95,7 +95,8 @@ def infer(shape: Sequence[int], size: int) -> tuple[int, ...]:
         return (*shape[:gap], size // known, *shape[gap + 1 :])
     if gap is not None and known == 0 and size == 0:
         raise RuntimeError(
-            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
+            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified "
+            "dimension size -1 "
             "can be any value and is ambiguous"
         )
     if gap is not None or known != size:
@@ -146,7 +147,8 @@ def view(input: Array, size: tuple[int, ...]) -> Array:
     except ValueError:
         input.reshape(infer(size, input.size), copy=None)
     raise RuntimeError(
-        "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+        "view size is not compatible with input tensor's size and stride (at least one dimension spans "
+        "across two "
         "contiguous subspaces). Use .reshape(...) instead."
         f"\n[got shape {input.shape} to view as {tuple(size)}]"
     )
@@ -212,8 +214,18 @@ def squeeze(input: Array, dim: int | tuple[int, ...] | None = None) -> Array:
     """Drop the dimensions of size 1: all, or those named that have it."""
     shape = input.shape
     if dim is None:
-        return reshaped(input, [n for n in shape if n != 1]) if input.__class__ is not ndarray else input.squeeze()
-    dims = (wrap_dim(dim, len(shape)),) if isinstance(dim, int) else wrap_dims(tuple(dim), len(shape)) if dim else ()
+        return (
+            reshaped(input, [n for n in shape if n != 1])
+            if input.__class__ is not ndarray
+            else input.squeeze()
+        )
+    dims = (
+        (wrap_dim(dim, len(shape)),)
+        if isinstance(dim, int)
+        else wrap_dims(tuple(dim), len(shape))
+        if dim
+        else ()
+    )
     axes = tuple(d for d in dims if d < len(shape) and shape[d] == 1)
     if not axes:
         return input[...]
@@ -264,7 +276,9 @@ def _expand_errors() -> Iterator[ErrorSample]:
     errors=_expand_errors,
     view=True,
     places="",
-    numpy={np.broadcast_to: lambda array, shape: (array, (shape,) if isinstance(shape, int) else tuple(shape))},
+    numpy={
+        np.broadcast_to: lambda array, shape: (array, (shape,) if isinstance(shape, int) else tuple(shape))
+    },
 )
 def expand(input: Array, size: tuple[int, ...]) -> Array:
     """Repeat dimensions of size 1, and new ones in front, without a copy; -1 keeps a size."""
@@ -302,12 +316,14 @@ def _expanded(have: tuple[int, ...], size: Sequence[int]) -> tuple[int, ...]:
         if n == -1:
             if i < extra:
                 raise RuntimeError(
-                    f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
+                    "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing "
+                    f"dimension {i}"
                 )
             n = old
         elif old != n and (old != 1 or n < 0):
             raise RuntimeError(
-                f"The expanded size of the tensor ({n}) must match the existing size ({old}) at non-singleton "
+                f"The expanded size of the tensor ({n}) must match the existing size ({old}) at "
+                "non-singleton "
                 f"dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: {list(have)}"
             )
         shape.append(n)

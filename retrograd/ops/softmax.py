@@ -10,7 +10,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general
-from retrograd.ops.helpers import cast, numpy_dtype, wrap_dim
+from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import axis_of, largest, sigmoid, total
 
@@ -37,22 +37,26 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     return op.definition(x, batching.shifted(args[1], x.ndim - 1), *args[2:])
 
 
-def _typed(op: str, input: Any, dtype: Any) -> Any:
-    if dtype is not None:
-        input = cast(input, numpy_dtype(dtype))
-    if input.dtype.kind not in "fcV":
-        name = {"b": "Bool", "i": f"Int{input.itemsize * 8}"}.get(input.dtype.kind, "Byte")
-        name = {"Int64": "Long", "Int32": "Int", "Int16": "Short", "Int8": "Char"}.get(name, name)
-        raise NotImplementedError(f"\"{op}_lastdim_kernel_impl\" not implemented for '{name}'")
-    return input
+def _typed(op: str, input: Any, dtype: Any) -> tuple[Any, Any]:
+    """Return what to compute with, and the dtype to answer in."""
+    to = input.dtype if dtype is None else numpy_dtype(dtype)
+    if to.kind in "biu":
+        raise NotImplementedError(f"\"{op}_lastdim_kernel_impl\" not implemented for '{name_of(input)}'")
+    return _wide(cast(input, to)), to
+
+
+def _wide(x: Any) -> Any:
+    """Return a 16-bit array as float32."""
+    return cast(x, np.dtype(np.float32)) if numpy_dtype(x.dtype).itemsize == 2 else x
 
 
 _WHOLE: dict[str, Any] = {
-    "promote": "same", "kinds": "buif", "batch": _batch, "samples": _samples, "errors": _errors,
+    "promote": "none", "batch": _batch, "samples": _samples, "errors": _errors,
 }  # fmt: skip
 
 
 def _softmax_ct(ct: Any, result: Any, dim: int, input_dtype: Any) -> Any:
+    ct, result = _wide(ct), _wide(result)
     weighted = ct * result
     return cast(weighted - result * total(weighted, axis_of(dim, result.ndim), True), input_dtype)
 
@@ -68,31 +72,34 @@ def _softmax_ct(ct: Any, result: Any, dim: int, input_dtype: Any) -> Any:
 )
 def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """Compute e**x / sum(e**x) along `dim`; the maximum is subtracted first, so that nothing overflows."""
-    x = _typed("softmax", input, dtype)
+    x, to = _typed("softmax", input, dtype)
     axis = axis_of(dim, x.ndim)
     if 0 in x.shape:
-        return x
+        return cast(x, to)
     powers = np.exp(x - largest(x, axis, True))
-    return powers / total(powers, axis, True)
+    return cast(powers / total(powers, axis, True), to)
+
+
+def _log_softmax_ct(ct: Any, result: Any, dim: int, input_dtype: Any) -> Any:
+    ct, result = _wide(ct), _wide(result)
+    return cast(ct - np.exp(result) * total(ct, axis_of(dim, result.ndim), True), input_dtype)
 
 
 @general(
     node="LogSoftmaxBackward0",
-    input=lambda ct, result, dim, input_dtype: cast(
-        ct - np.exp(result) * total(ct, axis_of(dim, result.ndim), True), input_dtype
-    ),
+    input=_log_softmax_ct,
     jvp={"input": lambda t, result, dim: t - total(t * np.exp(result), axis_of(dim, result.ndim), True)},
     places="torch Tensor special",
     **_WHOLE,
 )
 def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """Compute x - log(sum(e**x)) along `dim`, for large x too."""
-    x = _typed("log_softmax", input, dtype)
+    x, to = _typed("log_softmax", input, dtype)
     axis = axis_of(dim, x.ndim)
     if 0 in x.shape:
-        return x
+        return cast(x, to)
     shifted = x - largest(x, axis, True)
-    return shifted - np.log(total(np.exp(shifted), axis, True))
+    return cast(shifted - np.log(total(np.exp(shifted), axis, True)), to)
 
 
 # ---- the gated linear unit ----

@@ -103,7 +103,9 @@ _PARTITION = 256  # elements from which finding the k largest before sorting the
     primitive=True,
     **_TIED,
 )
-def topk(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Array, Array]:
+def topk(
+    input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> tuple[Array, Array]:
     """Take the k largest (or smallest) elements along a dimension, in order."""
     d = wrap_dim(dim, input.ndim)
     size = input.shape[d] if input.ndim else 1
@@ -195,7 +197,9 @@ def _histograms() -> Iterator[Sample]:
 
 def _histogram_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "torch.histc: max must be larger than min", np.zeros(3), 3, 1, 0)
-    yield error(RuntimeError, "torch.histogram(): bins must be > 0, but got 0 for dimension 0", np.zeros(3), 0)
+    yield error(
+        RuntimeError, "torch.histogram(): bins must be > 0, but got 0 for dimension 0", np.zeros(3), 0
+    )
 
 
 @general(batch=batching.loop, samples=_histograms, errors=_histogram_errors, promote="none", primitive=True)
@@ -204,7 +208,7 @@ def histc(input: Plain, bins: int = 100, min: float = 0, max: float = 0) -> Arra
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if input.dtype.kind not in "fV":
-        from retrograd.ops.helpers import name_of  # noqa: PLC0415 - failing path
+        from retrograd.ops.helpers import name_of
 
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{name_of(input)}'")
     if min > max:

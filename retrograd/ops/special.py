@@ -1,4 +1,4 @@
-"""Special functions, element by element: the error function and its kin, gamma, Bessel, entropies.
+"""Special functions, element by element: the error function and its kin, entropies.
 
 The numbers come from special_functions; here are their derivatives.
 """
@@ -6,16 +6,14 @@ The numbers come from special_functions; here are their derivatives.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from retrograd.ops import samples
 from retrograd.ops import special_functions as functions
-from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sample
+from retrograd.ops.declare import Array, Operand
 from retrograd.ops.families import pointwise
-from retrograd.ops.pointwise import no_rule
 
 _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 _ROOT_HALF_PI = math.sqrt(math.pi / 2)
@@ -122,134 +120,6 @@ def log_ndtr(input: Array) -> Array:
 def ndtri(input: Array) -> Array:
     """Compute the inverse of ndtr."""
     return functions.ndtri(input)
-
-
-# ---- gamma ----
-
-
-@pointwise(
-    node="LgammaBackward0",
-    input=lambda ct, input: ct * digamma(input),
-    promote="float",
-    samples=samples.positive,
-    kinds="f",
-    primitive=True,
-)
-def lgamma(input: Array) -> Array:
-    """Compute log |gamma(input)|."""
-    return functions.lgamma(input)
-
-
-@pointwise(
-    node="DigammaBackward0",
-    input=lambda ct, input: ct * polygamma(input, 1),
-    promote="float",
-    samples=samples.positive,
-    kinds="f",
-    places=_both,
-    primitive=True,
-)
-def digamma(input: Array) -> Array:
-    """Compute the derivative of lgamma."""
-    return functions.digamma(input)
-
-
-def _orders() -> Iterator[Sample]:
-    x = samples.ramp(0.4, 3.0, 2, 3)
-    for n in (0, 1, 2, 4):
-        yield sample(x, n)
-
-
-def _negative_order() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "polygamma(n, x) does not support negative n.", np.ones(2), -1)
-
-
-@pointwise(
-    node="PolygammaBackward0",
-    input=lambda ct, input, n: ct * polygamma(input, n + 1),
-    promote="float",
-    samples=_orders,
-    errors=_negative_order,
-    kinds="f",
-    places="",
-    primitive=True,
-)
-def polygamma(input: Array, n: int) -> Array:
-    """Compute the n-th derivative of digamma; torch.polygamma takes `n` first."""
-    if n < 0:
-        raise RuntimeError("polygamma(n, x) does not support negative n.")
-    return functions.polygamma(n, input)
-
-
-@pointwise(
-    node="NotImplemented",
-    input=lambda ct: no_rule("zeta"),
-    other=lambda ct: no_rule("zeta"),
-    promote="float",
-    samples=lambda: iter([sample(np.array([1.5, 2.0, 4.0]), np.array([1.0, 0.5, 3.0]), grad=False)]),
-    kinds="f",
-    places="special",
-    inplace=False,
-    primitive=True,
-)
-def zeta(input: Operand, other: Operand) -> Array:
-    """Compute Hurwitz's zeta function: the sum of (other + k)**-input over k = 0, 1, 2, ..."""
-    return functions.zeta(np.asarray(input), np.asarray(other))
-
-
-# ---- modified Bessel functions ----
-
-
-def _i1_slope(input: Any, result: Any, zeroth: Any) -> Any:
-    """Return I0 - I1 / x, which tends to 1/2 at 0."""
-    at_zero = input == 0
-    return np.where(at_zero, 0.5, zeroth - result / np.where(at_zero, 1, input))
-
-
-_bessel: dict[str, Any] = {
-    "promote": "float", "samples": samples.real, "kinds": "f", "inplace": False, "primitive": True,
-}  # fmt: skip
-
-
-@pointwise(
-    node="I0Backward0", input=lambda ct, input: ct * i1(input), places=_both, **(_bessel | {"inplace": True})
-)
-def i0(input: Array) -> Array:
-    """Compute the modified Bessel function of the first kind of order 0."""
-    return functions.i0(input)
-
-
-@pointwise(
-    node="SpecialI0EBackward0",
-    input=lambda ct, input, result: ct * (i1e(input) - np.sign(input) * result),
-    places="special",
-    **_bessel,
-)
-def i0e(input: Array) -> Array:
-    """Compute exp(-|input|) * i0(input)."""
-    return functions.i0e(input)
-
-
-@pointwise(
-    node="SpecialI1Backward0",
-    input=lambda ct, input, result: ct * _i1_slope(input, result, i0(input)),
-    places="special",
-    **_bessel,
-)
-def i1(input: Array) -> Array:
-    """Compute the modified Bessel function of the first kind of order 1."""
-    return functions.i1(input)
-
-
-@pointwise(
-    node="SpecialI1EBackward0",
-    input=lambda ct, input, result: ct * (_i1_slope(input, result, i0e(input)) - np.sign(input) * result),
-    places="special",
-    **_bessel,
-)
-def i1e(input: Array) -> Array:
-    """Compute exp(-|input|) * i1(input)."""
-    return functions.i1e(input)
 
 
 # ---- entropies and products with logarithms ----

@@ -1,13 +1,13 @@
-"""The error function and its relatives, gamma and Bessel functions on arrays, accurate to a few units in the last place.
+"""The error function and its kin on arrays, accurate to a few units in the last place.
 
-All but erf compute in float64 and round once to float32. Chebyshev series (special_tables) carry the error function and
-the Bessel functions; asymptotic series behind a recurrence carry the gamma functions.
+All but erf compute in float64 and round once to float32. Chebyshev series (special_tables) carry them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 _ROOT_HALF = math.sqrt(0.5)
 _BLOCK = 8192
 """Elements per block: 64 KiB in float64."""
+_FEW = 400
+"""Up to so many elements are sooner done one by one."""
 _BOUND = 0.75
 """Below this erf is summed as a series in x**2, above as 1 - erfc."""
 _CENTRE = 2.5
@@ -37,7 +39,7 @@ def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_blocks(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of an array that goes through it block by block, so that what is between stays in the cache."""
+    """Return a function that goes through an array block by block, so that all between stays in the cache."""
 
     def wrapped(x: Any) -> Any:
         if x.size <= _BLOCK:
@@ -51,20 +53,23 @@ def in_blocks(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def series(coefficients: Sequence[float], t: Any) -> Any:
-    """Return the Chebyshev series at t in [-1, 1], by Clenshaw's recurrence; single precision stops at 1e-9."""
-    if t.dtype == np.float32:
-        largest = max(abs(c) for c in coefficients)
-        coefficients = [c for c in coefficients if abs(c) > 1e-9 * largest]
-    t = np.asarray(t)
-    twice = t + t
-    first, second, spare = np.zeros_like(t), np.zeros_like(t), np.empty_like(t)
-    for c in coefficients[:0:-1]:
-        np.multiply(twice, first, out=spare)
-        spare -= second
-        spare += c
-        first, second, spare = spare, first, second
-    return t * first - second + coefficients[0]
+@cache
+def _powers(coefficients: tuple[float, ...], single: bool) -> list[float]:
+    """Return the polynomial of a Chebyshev series, highest power first; cut off at 1e-9 if `single`."""
+    if single:
+        bound = 1e-9 * max(abs(c) for c in coefficients)
+        coefficients = tuple(c for c in coefficients if abs(c) > bound)
+    return [float(c) for c in np.polynomial.chebyshev.cheb2poly(coefficients)[::-1]]
+
+
+def series(coefficients: tuple[float, ...], t: Any) -> Any:
+    """Return the Chebyshev series at t in [-1, 1], by Horner's rule: its terms fall fast enough."""
+    first, *others = _powers(coefficients, t.dtype == np.float32)
+    found = np.full_like(t, first)
+    for c in others:
+        found *= t
+        found += c
+    return found
 
 
 def _scaled(x: Any) -> Any:
@@ -88,9 +93,14 @@ def _erf_near(x: Any) -> Any:
     return x * series(tables.ERF, t)
 
 
+_ERF = np.frompyfunc(math.erf, 1, 1)
+
+
 @in_blocks
 def erf(x: Any) -> Any:
     """Compute 2/sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
+    if x.size < _FEW:
+        return np.asarray(_ERF(x)).astype(x.dtype)
     size = np.absolute(x)
     far = np.minimum(np.maximum(size, _BOUND), 8)  # erf(6) is 1 in double precision
     found = np.where(size <= _BOUND, _erf_near(x), np.copysign(1 - _bell(far) * _scaled(far), x))
@@ -189,116 +199,3 @@ def log_ndtr(x: Any) -> Any:
     below = np.log(erfcx(-low * _ROOT_HALF) / 2) - low * low / 2
     below = np.where(np.isinf(low), -np.inf, below)
     return np.where(x < -1, below, np.log1p(-ndtr(-np.maximum(x, -1))))
-
-
-# ---- gamma ----
-
-
-def _lgamma(x: float) -> float:
-    try:
-        return math.lgamma(x)
-    except (ValueError, OverflowError):  # a pole; too large
-        return math.inf
-
-
-_LGAMMA = np.frompyfunc(_lgamma, 1, 1)
-
-
-@in_double
-def lgamma(x: Any) -> Any:
-    """Compute log |gamma(x)|; infinite at 0, -1, -2, ..."""
-    return np.asarray(_LGAMMA(x)).astype(np.float64)
-
-
-def _raised(x: Any, to: float) -> tuple[Any, Any]:
-    """Return x + n >= `to` with the smallest such n, and the sum of 1 / (x + k) over k < n."""
-    passed = np.zeros_like(x)
-    for _ in range(math.ceil(to)):
-        low = x < to
-        passed = passed + np.where(low, 1 / np.where(low, x, 1), 0)
-        x = x + low
-    return x, passed
-
-
-@in_double
-def digamma(x: Any) -> Any:
-    """Compute the derivative of log gamma: by recurrence up to 10, then Stirling's series; reflected below 0."""
-    whole = x == np.floor(x)
-    negative = x < 0
-    y, passed = _raised(np.where(negative, 1 - x, np.where(x == 0, 1, x)), 10)
-    inverse = 1 / (y * y)
-    tail = np.zeros_like(y)
-    for k in range(7, 0, -1):
-        tail = (tail + tables.BERNOULLI[k - 1] / (2 * k)) * inverse
-    found = np.log(y) - 0.5 / y - tail - passed
-    cot = 1 / np.tan(math.pi * (x - np.round(np.where(np.isfinite(x), x, 0))))
-    found = np.where(negative, np.where(whole, np.nan, found - math.pi * cot), found)
-    return np.where(x == 0, np.copysign(np.inf, -x), found)
-
-
-@in_double
-def zeta(s: Any, q: Any) -> Any:
-    """Compute the sum of (q + k)**-s over k >= 0: ten terms and more, then the Euler-Maclaurin formula."""
-    s, q = np.broadcast_arrays(s, q)
-    valid = (s > 1) & ((q > 0) | ((q != np.floor(q)) & (s == np.floor(s))))
-    a = np.where(valid, q, 1.0)
-    power = np.where(valid, s, 2.0)
-    total = np.zeros_like(a)
-    lowest = float(np.min(a, initial=1.0))
-    for _ in range(10 + max(0, math.ceil(-lowest))):
-        total = total + a**-power
-        a = a + 1
-    total = total + a ** (1 - power) / (power - 1) + a**-power / 2
-    rising, shrink = power / a ** (power + 1), 1.0
-    for k, b in enumerate(tables.BERNOULLI[:10], 1):
-        shrink = shrink * (2 * k) * (2 * k - 1)
-        total = total + b / shrink * rising
-        rising = rising * (power + 2 * k - 1) * (power + 2 * k) / (a * a)
-    pole = (s == 1) | ((q <= 0) & (q == np.floor(q)) & (s > 1))
-    return np.where(pole, np.inf, np.where(valid, total, np.nan))
-
-
-def polygamma(n: int, x: Any) -> Any:
-    """Compute the n-th derivative of digamma: (-1)**(n+1) n! zeta(n+1, x)."""
-    if n == 0:
-        return digamma(x)
-    sign = 1 if n % 2 else -1
-    return (sign * math.factorial(n) * zeta(np.asarray(n + 1.0), x.astype(np.float64))).astype(x.dtype)
-
-
-# ---- modified Bessel functions ----
-
-
-def _bessel(near: Sequence[float], far: Sequence[float], size: Any) -> Any:
-    """Return the two series of a scaled Bessel function, each where it holds."""
-    inside = series(near, np.minimum(size, 8) / 4 - 1)
-    large = np.maximum(size, 8)
-    return inside, series(far, 16 / large - 1) / np.sqrt(large)
-
-
-@in_double
-def i0e(x: Any) -> Any:
-    """Compute exp(-|x|) I0(x)."""
-    size = np.absolute(x)
-    inside, outside = _bessel(tables.I0E, tables.I0E_FAR, size)
-    return np.where(size <= 8, inside, outside)
-
-
-@in_double
-def i0(x: Any) -> Any:
-    """Compute the modified Bessel function of order 0."""
-    return np.where(np.isinf(x), np.inf, np.exp(np.absolute(x)) * i0e(x))
-
-
-@in_double
-def i1e(x: Any) -> Any:
-    """Compute exp(-|x|) I1(x)."""
-    size = np.absolute(x)
-    inside, outside = _bessel(tables.I1E, tables.I1E_FAR, size)
-    return np.where(size <= 8, inside * x, np.copysign(outside, x))
-
-
-@in_double
-def i1(x: Any) -> Any:
-    """Compute the modified Bessel function of order 1."""
-    return np.where(np.isinf(x), x, np.exp(np.absolute(x)) * i1e(x))

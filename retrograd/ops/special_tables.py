@@ -1,7 +1,7 @@
 """Chebyshev coefficients of the special functions, and Bernoulli numbers.
 
-Source: sampled at 48 to 64 Chebyshev nodes with 40 digits; terms below 1e-17 of the largest are left out. For single
-precision fewer terms do: see `series` in special_functions.
+Source: sampled at 48 to 64 Chebyshev nodes with 40 digits; terms below 1e-17 of the largest are left out. For
+single precision fewer terms do: see `series` in special_functions.
 """
 
 from __future__ import annotations

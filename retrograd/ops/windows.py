@@ -116,7 +116,9 @@ def _embeds() -> Iterator[Sample]:
         batching.spread(args[0], dims[0], size), args[1], *[d if d < 0 else d + 1 for d in args[2:]]
     ),
     samples=_embeds,
-    errors=lambda: [error(RuntimeError, "diagonal dimensions cannot be identical 0, 0", np.zeros(3), 0, 0, 0)],
+    errors=lambda: [
+        error(RuntimeError, "diagonal dimensions cannot be identical 0, 0", np.zeros(3), 0, 0, 0)
+    ],
 )
 def diag_embed(input: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Array:
     """Put the last dimension on the diagonal of two new dimensions, zeros elsewhere."""
@@ -177,8 +179,10 @@ def unfold(input: Array, dimension: int, size: int, step: int) -> Array:
 
 def restrided(array: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
     """Return a view from the array's first element on, with strides in bytes."""
-    if array.flags.c_contiguous and array.flags.writeable and array.size:
-        return ndarray(shape, array.dtype, array, 0, strides)
+    root = owner(array)
+    if root.flags.forc and root.flags.writeable and array.size:
+        offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        return ndarray(shape, array.dtype, root, offset, strides)
     return np.lib.stride_tricks.as_strided(array, shape, strides)
 
 
@@ -192,7 +196,11 @@ def _put_windows() -> Iterator[Sample]:
     input=lambda ct, dimension, size, step: unfold(ct, dimension, size, step),
     promote="none",
     batch=lambda op, size, args, dims: put_windows(
-        batching.spread(args[0], dims[0], size), (size, *args[1]), args[2] % len(args[1]) + 1, args[3], args[4]
+        batching.spread(args[0], dims[0], size),
+        (size, *args[1]),
+        args[2] % len(args[1]) + 1,
+        args[3],
+        args[4],
     ),
     samples=_put_windows,
     primitive=True,
@@ -251,11 +259,15 @@ def as_strided(input: Array, size: Any, stride: Any, storage_offset: int, own: A
         raise RuntimeError("mismatch in length of strides and shape")
     if storage_offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {storage_offset}")
-    reach = 0 if 0 in size else storage_offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1
+    reach = (
+        0 if 0 in size else storage_offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1
+    )
     if reach > root.size:
         raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {storage_offset}, and itemsize "
-            f"{input.itemsize} requiring a storage size of {reach * input.itemsize} are out of bounds for storage of "
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {storage_offset}, and "
+            "itemsize "
+            f"{input.itemsize} requiring a storage size of {reach * input.itemsize} are out of bounds for "
+            "storage of "
             f"size {root.size * input.itemsize}"
         )
     step = input.itemsize

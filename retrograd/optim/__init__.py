@@ -9,6 +9,7 @@ from retrograd.optim.adam import Adam
 from retrograd.optim.adamax import Adamax
 from retrograd.optim.adamw import AdamW
 from retrograd.optim.asgd import ASGD
+from retrograd.optim.lbfgs import LBFGS
 from retrograd.optim.nadam import NAdam
 from retrograd.optim.optimizer import Optimizer
 from retrograd.optim.radam import RAdam
@@ -17,6 +18,6 @@ from retrograd.optim.rprop import Rprop
 from retrograd.optim.sgd import SGD
 
 __all__ = [
-    "ASGD", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop",
+    "ASGD", "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop",
     "Rprop", "lr_scheduler",
 ]  # fmt: skip

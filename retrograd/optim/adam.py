@@ -9,6 +9,7 @@ import numpy as np
 from retrograd.optim.checks import check_betas, check_lr
 from retrograd.optim.flat import FlatOptimizer
 from retrograd.optim.optimizer import ParamsT
+from retrograd.tensor import Tensor
 
 
 class _Numbers(NamedTuple):
@@ -48,7 +49,9 @@ class Adam(FlatOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        check_lr(lr, foreach, fused, capturable)
+        if isinstance(lr, Tensor) and foreach and not capturable:
+            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+        check_lr(lr, foreach, fused)
         if not eps >= 0.0:
             raise ValueError(f"Invalid epsilon value: {eps}")
         check_betas(betas)

@@ -7,17 +7,14 @@ from typing import Any
 from retrograd.tensor import Tensor
 
 
-def check_lr(lr: Any, foreach: Any = None, fused: Any = None, capturable: bool = False) -> None:
+def check_lr(lr: Any, foreach: Any = None, fused: Any = None) -> None:
     """Raise unless `lr` is a number or one-element Tensor >= 0, and the options agree.
 
-    `foreach`, `fused` and `capturable` say how torch is to run the step; here there is one way, so that they are
+    `foreach` and `fused` say how torch is to run the step; here there is one way, so that they are
     accepted and change nothing.
     """
-    if isinstance(lr, Tensor):
-        if foreach and not capturable:
-            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
-        if lr._array.size != 1:
-            raise ValueError("Tensor lr must be 1-element")
+    if isinstance(lr, Tensor) and lr._array.size != 1:
+        raise ValueError("Tensor lr must be 1-element")
     if not lr >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr}")
     if fused and foreach:

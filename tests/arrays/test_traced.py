@@ -9,6 +9,7 @@ import pytest
 
 from retrograd.arrays import ValueDependentError, evaluate, trace, verify
 from retrograd.ops import declare
+from retrograd.tensor import wrap
 
 
 def replays(function, *arrays):
@@ -309,6 +310,22 @@ def test_traces_do_not_mix():
     trace(lambda x: kept.append(x) or x, grid(3))
     with pytest.raises(TypeError, match="another trace"):
         trace(lambda x: x + kept[0], grid(3))
+
+
+def test_arrays_of_other_kinds_are_refused():
+    tensor = wrap(grid(3))
+    with pytest.raises(
+        TypeError, match=r"a Tensor cannot be used together with a traced array, at .*test_traced.py"
+    ):
+        trace(lambda x: np.add(x, tensor), grid(3))
+
+
+def test_an_array_that_the_function_brings_along_is_one_constant():
+    held = grid(3)
+    program = replays(lambda x: (x + held) * held, grid(3))
+    assert len(program.constants) == 1
+    both = trace(lambda x: x + held, held)  # given as an argument as well, it is the input
+    assert both.constants == ()
 
 
 def test_errors_are_numpys_own():

@@ -22,7 +22,7 @@ from ops.convert import (
     repeated,
     rng_for,
     tensors,
-)  # fmt: skip
+)
 
 from retrograd.autograd.engine import grad as gradients
 from retrograd.ops.declare import ErrorSample, Op, Sample

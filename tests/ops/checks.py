@@ -29,7 +29,7 @@ from ops.convert import (
     random_like,
     rng_for,
     tensors,
-)  # fmt: skip
+)
 
 import retrograd
 from retrograd.arrays import ValueDependentError, evaluate, trace, verify

@@ -18,7 +18,7 @@ from ops.convert import (
     public,
     random_like,
     rng_for,
-)  # fmt: skip
+)
 
 import retrograd
 from retrograd import dtypes
@@ -47,12 +47,13 @@ TOLERANCES = {
     "float16": (2e-3, 2e-3), "bfloat16": (1.6e-2, 1.6e-2),
 }  # fmt: skip
 GRADIENT_TOLERANCES = TOLERANCES | {"float16": (1e-2, 1e-2), "bfloat16": (5e-2, 5e-2)}
-ROUNDED_IN_TORCH = {
+INEXACT_IN_TORCH = {
     "celu": (("float64",), "it keeps alpha in float32 in its backward"),
     "hardsigmoid": (("float64",), "it keeps 1/6 in float32 in its backward"),
+    "ldexp": (tuple(TOLERANCES), "its backward computes 2**other in integers, where negative powers are 0"),
     "logcumsumexp": (("float16", "bfloat16"), "its backward takes differences of large numbers in 16 bits"),
 }
-"""Ops of which torch's gradients have fewer digits than these dtypes hold; the others are compared."""
+"""Ops whose gradients torch gives with fewer digits than these dtypes hold; the others are compared."""
 
 NOT_FINITE_IN_TORCH = {
     "gelu": "it overflows at the largest numbers, and multiplies infinity by zero",
@@ -67,8 +68,21 @@ UNDEFINED_AT_THE_EDGES = {
 }
 """Ops that are not compared with torch at the edges."""
 
-NO_COUNTERPART: dict[str, str] = {}
-"""Public ops that torch does not have under a public name, and why."""
+NO_COUNTERPART = {
+    "attention": "beneath scaled_dot_product_attention, for one way to mask",
+    "avg_pool": "beneath avg_pool1d, avg_pool2d, avg_pool3d",
+    "col2im": "beneath fold",
+    "contract": "beneath einsum, tensordot, bilinear",
+    "im2col": "beneath unfold",
+    "max_pool": "beneath max_pool1d, max_pool2d, max_pool3d",
+    "max_positions": "beneath max_pool with return_indices",
+    "normalize_channels": "beneath batch_norm and instance_norm",
+    "prelu_kernel": "beneath prelu, with the weight in place",
+    "resample": "beneath interpolate",
+    "rrelu_with_noise": "beneath rrelu, with the random slopes given",
+    "take_at": "beneath pad and interpolate",
+}
+"""Ops with a public place that torch does not have under that name, and where they are used."""
 
 
 def counterpart(op: Op, torch: Any) -> Any:
@@ -86,14 +100,14 @@ def counterpart(op: Op, torch: Any) -> Any:
 _PATHS = {"torch": "", "nn": "nn.functional"}
 
 
-def is_part(op: Op) -> bool:
-    """Whether an op is a part of other functions: internal, or beneath torch.nn.functional."""
-    return op.places in ((), ("nn",))
+def may_refuse(op: Op) -> bool:
+    """Whether torch's function of an op's name may take other arguments: torch.nn.functional's wrap ours."""
+    return op.places == ("nn",)
 
 
 def without_counterpart(torch: Any) -> list[str]:
-    """Return the public ops that torch lacks."""
-    return [op.name for op in TABLE.values() if not is_part(op) and counterpart(op, torch) is None]
+    """Return the ops with a public place that torch lacks."""
+    return [op.name for op in TABLE.values() if op.places and counterpart(op, torch) is None]
 
 
 def check_against_torch(
@@ -116,7 +130,7 @@ def check_against_torch(
     except Exception as error:  # noqa: BLE001 - torch gave an answer
         fail(op, form, f"{dtype.name}: raised {type(error).__name__}: {error}; torch gave an answer")
     _compare_results(op, form, dtype, theirs, ours)
-    if theirs.recorded and dtype.name not in ROUNDED_IN_TORCH.get(op.name, ((), ""))[0]:
+    if theirs.recorded and dtype.name not in INEXACT_IN_TORCH.get(op.name, ((), ""))[0]:
         _compare_gradients(op, form, dtype, theirs, ours)
     return True
 

@@ -92,12 +92,12 @@ def multi_head_attention_forward(
     if mask is not None and mask.ndim == 2:
         mask = mask.unsqueeze(0)
     if bias_k is not None:
-        k, v = OPS["cat"]([k, bias_k.repeat(1, batch, 1)]), OPS["cat"]([v, bias_v.repeat(1, batch, 1)])
+        k, v = np.concatenate([k, bias_k.repeat(1, batch, 1)]), np.concatenate([v, bias_v.repeat(1, batch, 1)])
         mask, padding = _widened(mask, 1), _widened(padding, 1)
     q, k, v = (x.reshape(x.shape[0], batch * num_heads, head).transpose(0, 1) for x in (q, k, v))
     k, v = static_k if static_k is not None else k, static_v if static_v is not None else v
     if add_zero_attn:
-        k, v = (OPS["cat"]([x, x.new_zeros((batch * num_heads, 1, head))], 1) for x in (k, v))
+        k, v = (np.concatenate([x, x.new_zeros((batch * num_heads, 1, head))], 1) for x in (k, v))
         mask, padding = _widened(mask, 1), _widened(padding, 1)
     if padding is not None:
         columns = k.shape[1]

@@ -127,6 +127,8 @@ def multi_margin_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
     return OPS["multi_margin_loss"](input, target, p, margin, weight, reduction=reduction)
@@ -137,7 +139,13 @@ def multilabel_margin_loss(
 ) -> Any:
     """Take how far other classes come within 1 of the right ones, which each row lists before its first -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if target.shape != input.shape or input.ndim > 2:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    if input.ndim > 2 or input.ndim and input.shape[-1] == 0:
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+        )
+    if target.shape != input.shape:
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
     single = input.ndim < 2
     x = input.reshape(1, -1) if single else input
@@ -291,4 +299,4 @@ def _bag_maxima(rows: Any, starts: Any, ends: Any, kept: Any) -> Any:
     for a, b in zip(starts, ends, strict=True):
         at = np.flatnonzero(kept[a:b]) + a
         bags.append(rows[wrap(at)].max(0)[0] if len(at) else rows.new_zeros(rows.shape[1:]))
-    return OPS["stack"](bags) if bags else rows.new_zeros((0, *rows.shape[1:]))
+    return np.stack(bags) if bags else rows.new_zeros((0, *rows.shape[1:]))

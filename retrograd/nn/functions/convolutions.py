@@ -30,14 +30,15 @@ def _batched(input: Any, rank: int, function: str) -> tuple[Any, bool]:
 
 def _check(input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> None:
     """Raise unless a convolution of these makes sense."""
-    rank = len(stride)
-    if weight.ndim != rank + 2:
-        raise RuntimeError(
-            f"Expected {input.ndim}-dimensional input for {weight.ndim}-dimensional weight {list(weight.shape)}, but got "
-            f"{input.ndim}-dimensional input of size {list(input.shape)} instead"
-        )
+    _check_types(input, weight, bias)
+    _check_rank(input, weight)
     _check_numbers(stride, padding, dilation, groups)
     shape, have = weight.shape, input.shape
+    if shape[0] < groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+            f"{list(shape)} instead"
+        )
     if have[1] != shape[1] * groups:
         raise RuntimeError(
             f"Given groups={groups}, weight of size {list(shape)}, expected input{list(have)} to have "
@@ -53,13 +54,20 @@ def _check(input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, di
             f"Given weight of size {list(shape)}, expected bias to be 1-dimensional with {shape[0]} elements, but got bias "
             f"of size {list(bias.shape)} instead"
         )
-    _check_types(input, weight, bias)
     padded = [n + 2 * p for n, p in zip(have[2:], padding, strict=True)]
     kernel = [d * (k - 1) + 1 for k, d in zip(shape[2:], dilation, strict=True)]
     if any(n < k for n, k in zip(padded, kernel, strict=True)):
         raise RuntimeError(
             f"Calculated padded input size per channel: ({' x '.join(map(str, padded))}). Kernel size: "
             f"({' x '.join(map(str, kernel))}). Kernel size can't be greater than actual input size"
+        )
+
+
+def _check_rank(input: Any, weight: Any) -> None:
+    if weight.ndim != input.ndim:
+        raise RuntimeError(
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{list(weight.shape)}, but got "
+            f"{input.ndim}-dimensional input of size {list(input.shape)} instead"
         )
 
 
@@ -75,7 +83,7 @@ def _check_numbers(stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) 
 
 
 def _check_types(input: Any, weight: Any, bias: Any) -> None:
-    for what, x in (("weight", weight), ("bias", bias)):
+    for what, x in (("bias", bias), ("weight", weight)):
         if x is not None and x.dtype is not input.dtype:
             raise RuntimeError(
                 f"Input type ({input.dtype.c_name}) and {what} type ({x.dtype.c_name}) should be the same"
@@ -111,6 +119,7 @@ def _conv(rank: int) -> Callable[..., Any]:
         steps = ones if stride == 1 else sizes(stride, rank, function, "stride")
         spread = ones if dilation == 1 else sizes(dilation, rank, function, "dilation")
         input, has_batch = _batched(input, rank, function)
+        _check_rank(input, weight)
         if padding == 0:
             around = zeros
         elif isinstance(padding, str):
@@ -166,11 +175,7 @@ def _check_transposed(
     _check_numbers(stride, padding, dilation, groups)
     if any(e < 0 for e in extra):
         raise RuntimeError("negative output_padding is not supported")
-    if weight.ndim != len(stride) + 2:
-        raise RuntimeError(
-            f"Expected {input.ndim}-dimensional input for {weight.ndim}-dimensional weight {list(weight.shape)}, but got "
-            f"{input.ndim}-dimensional input of size {list(input.shape)} instead"
-        )
+    _check_rank(input, weight)
     if input.shape[1] != weight.shape[0]:
         raise RuntimeError(
             f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(input.shape)} to have "

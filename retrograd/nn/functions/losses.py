@@ -6,8 +6,12 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 
+
+from retrograd import dtypes
 from retrograd.nn.functions.ops import OPS, legacy_reduction, reduce_loss
+from retrograd.tensor import wrap
 
 _mse, _bce, _bce_logits = OPS["mse_loss"], OPS["binary_cross_entropy"], OPS["binary_cross_entropy_with_logits"]
 
@@ -197,7 +201,7 @@ def gaussian_nll_loss(
         elif var.ndim != input.ndim or any(a not in (1, b) for a, b in zip(var.shape, input.shape, strict=True)):
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+        raise ValueError(f"{reduction} is not valid")
     free = var.detach().clone().clamp_(min=eps)  # bounded, with the gradient of what it bounds
     var = var + (free - var.detach())
     loss = 0.5 * (var.log() + (input - target) ** 2 / var)
@@ -215,8 +219,8 @@ def hinge_embedding_loss(
     """Take distances of pairs that belong together (target 1), and what others (-1) are inside the margin."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     zero = input.new_zeros(())
-    apart = OPS["where"](target != 1, (margin - input).clamp_min(0), zero)
-    together = OPS["where"](target != -1, input, zero)
+    apart = np.where(target != 1, (margin - input).clamp_min(0), zero)
+    together = np.where(target != -1, input, zero)
     return reduce_loss(apart + together, reduction)
 
 
@@ -241,9 +245,20 @@ def margin_ranking_loss(
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between vectors along `dim`; norms are at least `eps`."""
-    x1, x2 = (x if x.dtype.is_floating_point else x.to(OPS["result_type"](x, 1.0)) for x in (x1, x2))
-    first, second = (x / OPS["vector_norm"](x, 2, dim, True).clamp_min(eps) for x in (x1, x2))
+    if not dtypes.promote_types(x1.dtype, x2.dtype).is_floating_point:
+        raise RuntimeError(
+            f"expected common dtype to be floating point, yet common dtype is {dtypes.promote_types(x1.dtype, x2.dtype).scalar_name}"
+        )
+    shape = np.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
+    x1, x2 = x1.expand(shape), x2.expand(shape)
+    first, second = (x / _free_of(OPS["vector_norm"](x, 2, dim, True), eps) for x in (x1, x2))
     return (first * second).sum(dim)
+
+
+def _free_of(norm: Any, eps: float) -> Any:
+    """Return norms that are at least `eps`; the bound is a constant, as the gradient of what it bounds passes."""
+    array = norm._array
+    return norm if (array >= eps).all() else norm + wrap(np.maximum(eps - array, 0).astype(array.dtype))
 
 
 def cosine_embedding_loss(
@@ -270,7 +285,7 @@ def cosine_embedding_loss(
     squares = ((input1 * input1).sum(dim) + tiny) * ((input2 * input2).sum(dim) + tiny)
     cos = product / squares.sqrt()
     zero = cos.new_zeros(())
-    loss = OPS["where"](target == 1, 1 - cos, zero) + OPS["where"](target == -1, (cos - margin).clamp_min(0), zero)
+    loss = np.where(target == 1, 1 - cos, zero) + np.where(target == -1, (cos - margin).clamp_min(0), zero)
     return reduce_loss(loss, reduction)
 
 

@@ -29,8 +29,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     if eps is None:
         eps = dtypes.finfo(input.dtype.to_real()).eps
     wide = input.float() if input.dtype in (dtypes.float16, dtypes.bfloat16) else input
-    square = (wide * wide.conj()).real if wide.dtype.is_complex else wide * wide
-    scaled = wide * (square.mean(tuple(range(-len(shape), 0)), True) + eps).rsqrt()
+    scaled = wide * ((wide * wide).mean(tuple(range(-len(shape), 0)), True) + eps).rsqrt()
     if weight is not None:
         scaled = scaled * weight
     return scaled if wide is input else scaled.to(input.dtype)
@@ -38,6 +37,8 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 
 def _check_batch(input: Any, values: Any) -> None:
     """Raise unless each vector has one element per channel."""
+    if input.ndim < 2:
+        return
     channels = input.shape[1]
     for name, v in values.items():
         if v is not None and v.shape[0] != channels:
@@ -110,12 +111,8 @@ def instance_norm(
     if math.prod(shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {shape}")
     flat = input.reshape(1, shape[0] * shape[1], *shape[2:])
-    made = _normalize_channels(flat, None, None, None, None, eps).reshape(shape)
-    each = (-1, *(1,) * (len(shape) - 2))
-    if weight is not None:
-        made = made * weight.reshape(each)
-    if bias is not None:
-        made = made + bias.reshape(each)
+    each = [None if v is None else v.repeat(shape[0]) for v in (weight, bias)]
+    made = _normalize_channels(flat, *each, None, None, eps).reshape(shape)
     if running_mean is not None or running_var is not None:
         _follow_instances(input._array, running_mean, running_var, momentum)
     return made

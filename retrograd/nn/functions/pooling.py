@@ -172,19 +172,23 @@ def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None
 
 def _wanted(output_size: Any, input: Any, rank: int, name: str) -> Sizes:
     """Return the sizes to pool to: None keeps a dimension's own."""
+    if rank > 1 and input.ndim <= rank:
+        raise ValueError(f"Input dimension should be at least {rank + 1}")
     if input.ndim not in (rank + 1, rank + 2):
-        raise RuntimeError(
-            f"{name}: Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}"
-        )
+        raise RuntimeError(f"{name}: Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
     if output_size is None or isinstance(output_size, int):
         output_size = (output_size,) * rank
     if len(output_size) == 1:
         output_size = tuple(output_size) * rank
     if len(output_size) != rank:
-        raise RuntimeError(f"{name}: output_size must have {rank} elements; got {list(output_size)}")
+        raise RuntimeError(
+            f"{name}() argument 'output_size' should contain one int (got {len(output_size)})"
+            if rank == 1
+            else f"{name}: output_size must be {rank}"
+        )
     found = tuple(n if s is None else int(s) for s, n in zip(output_size, input.shape[-rank:], strict=True))
     if min(found) < 0:
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {list(found)}")
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {{{', '.join(map(str, found))}}}")
     if 0 in input.shape[-rank:]:
         raise RuntimeError(
             f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
@@ -232,6 +236,7 @@ def _adaptive_max(rank: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     def with_indices(input: Any, output_size: Any, return_indices: bool = False) -> Any:
         wanted = _wanted(output_size, input, rank, name)
+        input = OPS["remembered"](input)
         shape = tuple(input.shape)
         where = _bin_maxima(input._array, [bins(n, c) for n, c in zip(shape[-rank:], wanted, strict=True)])
         flat = input.reshape(*shape[:-rank], math.prod(shape[-rank:]))

@@ -42,15 +42,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         )
     _check_pad(input, amounts, mode, rank)
     name = {"reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}[mode]
-    made, cut = _cropped(input, amounts)
-    return OPS["take_at"](made, indices_of(made.shape, cut, mode), f"{name}Pad{rank}DBackward0")
-
-
-def _cropped(input: Any, amounts: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
-    """Cut off what negative amounts say; return the rest and the amounts that are left."""
-    if min(amounts, default=0) >= 0:
-        return input, amounts
-    return OPS["constant_pad_nd"](input, tuple(min(a, 0) for a in amounts), 0), tuple(max(a, 0) for a in amounts)
+    return OPS["take_at"](input, indices_of(input.shape, amounts, mode), f"{name}Pad{rank}DBackward0")
 
 
 def _check_pad(input: Any, amounts: tuple[int, ...], mode: str, rank: int) -> None:
@@ -286,7 +278,8 @@ def _reflected(x: Any, low: float, high: float) -> Any:
     away = (x - low).abs()
     turns = (away / span).detach().floor()
     rest = away - turns * span
-    return OPS["where"](turns % 2 == 0, rest + low, span - rest + low)
+    is_even = wrap(turns._array % 2 == 0)
+    return np.where(is_even, rest + low, span - rest + low)
 
 
 def _coordinate(x: Any, n: int, padding_mode: str, align_corners: bool) -> Any:

@@ -98,11 +98,7 @@ def _undo(scheduler: Any) -> None:
 
 
 def _begin(scheduler: Any) -> None:
-    """Set a schedule's first rates again."""
-    if hasattr(scheduler, "_schedulers"):
-        for part in scheduler._schedulers:
-            _begin(part)
-        return
+    """Set a schedule's first rates again; one that is itself composed takes a step, as in torch."""
     scheduler._is_initial = True
     scheduler._step_count = 0
     scheduler.step()

@@ -1,0 +1,121 @@
+"""Hooks on what is saved for backward: packed when a node saves it, unpacked when a rule needs it.
+
+While hooks are set, dispatch takes the readable path, and what a node saves of tensors becomes `Packed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from retrograd.autograd.modes import local, set_saved_hooks
+from retrograd.tensor import Tensor, wrap
+
+_MUTATES = (
+    "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be modified "
+    "by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform "
+    "in-place operations on the input to a pack hook."
+)
+
+
+class Packed:
+    """What a pack hook made of a saved tensor, and the hook that undoes it."""
+
+    __slots__ = ("_unpack", "value")
+
+    def __init__(self, tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> None:
+        self._unpack = unpack
+        hooks = local.saved_hooks
+        set_saved_hooks(())
+        try:
+            version = tensor._version
+            self.value = pack(tensor)
+            if tensor._version != version:
+                raise RuntimeError(_MUTATES)
+        finally:
+            set_saved_hooks(hooks)
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """Return the memory of what the unpack hook gives back."""
+        return self.tensor()._array
+
+    def tensor(self) -> Tensor:
+        """Return what the unpack hook gives back.
+
+        Raises:
+            TypeError: it is no tensor.
+        """
+        found = self._unpack(self.value)
+        if not isinstance(found, Tensor):
+            raise TypeError(
+                "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                f"{type(found).__name__}"
+            )
+        return found
+
+
+def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
+    """Replace what a node saved of tensors by what the thread's innermost hooks make of it."""
+    pack, unpack = local.saved_hooks[-1]
+    for name in names:
+        slot = f"saved_{name}"
+        value = getattr(node, slot, None)
+        if isinstance(value, np.ndarray):
+            setattr(node, slot, Packed(_handle(value, edges.get(name)), pack, unpack))
+        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray):
+            packed = [Packed(_handle(v, None), pack, unpack) for v in value]
+            setattr(node, slot, type(value)(packed))
+
+
+def _handle(array: Any, edge: Any) -> Tensor:
+    tensor = wrap(array)
+    tensor._node = edge
+    return tensor
+
+
+class saved_tensors_hooks:  # noqa: N801 - torch's public name
+    """Run `pack_hook(tensor)` on each tensor saved within, and `unpack_hook(packed)` where it is needed.
+
+    Example:
+        >>> import retrograd as torch
+        >>> with torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy(), torch.from_numpy):
+        ...     x = torch.ones(2)
+        ...     y = x * torch.ones(2, requires_grad=True)
+    """
+
+    def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+        self.pack_hook = pack_hook
+        self.unpack_hook = unpack_hook
+
+    def __enter__(self) -> None:
+        if local.saved_hooks_refused is not None:
+            raise RuntimeError(local.saved_hooks_refused)
+        set_saved_hooks((*local.saved_hooks, (self.pack_hook, self.unpack_hook)))
+
+    def __exit__(self, *exc: object) -> None:
+        set_saved_hooks(local.saved_hooks[:-1])
+
+
+class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - torch's public name
+    """Keep what is saved in CPU memory: here it is always there, so this saves copies as torch does."""
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
+        super().__init__(lambda t: t.detach().clone(), lambda t: t)
+
+
+class disable_saved_tensors_hooks:  # noqa: N801 - torch's public name
+    """Refuse saved-tensor hooks within, with the given message."""
+
+    def __init__(self, error_message: str) -> None:
+        self.error_message = error_message
+
+    def __enter__(self) -> None:
+        if local.saved_hooks:
+            raise RuntimeError(self.error_message)
+        self._before = local.saved_hooks_refused
+        local.saved_hooks_refused = self.error_message
+
+    def __exit__(self, *exc: object) -> None:
+        local.saved_hooks_refused = self._before

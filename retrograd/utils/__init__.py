@@ -1,0 +1,1 @@
+"""Helpers around tensors, under their public names: data, and what other parts add."""
