@@ -30,6 +30,7 @@ _expand: Callable[..., Tensor] = TABLE["expand"].function
 ndarray = np.ndarray
 _index_put = TABLE["index_put"]
 _copy = TABLE["copy"]
+_zero = TABLE["zero"]
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -84,7 +85,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         put_into(view._array, [array_of(i) for i in indices], values, dims, False)
         view._version_cell().bump()
         return
-    inplace(_index_put, (view, as_tensors(view, indices, dims), given, dims, False))
+    inplace(_index_put, (view, as_tensors(indices), given, dims, False))
 
 
 def _write_plainly(array: Any, kind: Any, index: Any, value: Any) -> bool:
@@ -178,17 +179,22 @@ def _write_view(view: Tensor, given: Any, plain: bool) -> None:
     inplace(_copy, (view, wrap(given) if given.__class__ is ndarray else given))
 
 
+def zero_(input: Tensor) -> Tensor:
+    """Write zeros into the tensor."""
+    return inplace(_zero, (input,))
+
+
 def index_put_(self: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """Write (or, with `accumulate`, add) values at positions along the first dimensions."""
     view, found, dims = _put_arguments(self, indices, values)
-    inplace(_index_put, (view, as_tensors(view, found, dims), values, dims, accumulate))
+    inplace(_index_put, (view, as_tensors(found), values, dims, accumulate))
     return self
 
 
 def index_put(input: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """Return a copy with values written (or added) at positions along the first dimensions."""
     view, found, dims = _put_arguments(input, indices, values)
-    return _index_put.function(view, as_tensors(view, found, dims), values, dims, accumulate)
+    return _index_put.function(view, as_tensors(found), values, dims, accumulate)
 
 
 def _put_arguments(x: Tensor, indices: Any, values: Any) -> Any:

@@ -49,7 +49,7 @@ def diff(
     for _ in range(min(n, x.shape[dim])):
         later, earlier = _piece(x, dim, 1, None), _piece(x, dim, None, -1)
         x = _op("logical_xor")(later, earlier) if x.dtype is dtypes.bool_ else later - earlier
-    x = x.clone() if x is input else x
+    x = _op("clone")(x) if x is input else x
     return x if out is None else out.copy_(x)  # type: ignore[no-any-return]
 
 
@@ -73,9 +73,8 @@ def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> Any:
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """Integrate samples along a dimension by the trapezoidal rule; they are at `x`, or `dx` (1) apart."""
     if y.shape[dim] == 0:
-        return _op("sum")(
-            y, dim, dtype=dtypes.default.float if y.dtype.category < dtypes.FLOATING else y.dtype
-        )  # type: ignore[no-any-return]
+        y = y.to(dtypes.default.float) if y.dtype.category < dtypes.FLOATING else y  # type: ignore[attr-defined]
+        return _op("sum")(y, dim)  # type: ignore[no-any-return]
     return _op("sum")(_areas("trapezoid", y, x, dx, dim), dim)  # type: ignore[no-any-return]
 
 
@@ -123,7 +122,7 @@ def _ranks(q: Any, values: Any, x: Any, ignore_nan: bool) -> Any:
     # A row with a NaN has it at its end, and shows it; a row of nothing but NaN likewise.
     lost = count == 0 if ignore_nan else nan.any(-1, keepdims=True)
     top = (count - 1 if ignore_nan else count * 0 + last).astype(x.dtype)
-    row = q.reshape(-1) if isinstance(q, Tensor) else wrap(values.reshape(1))
+    row: Any = _op("reshape")(q, (-1,)) if isinstance(q, Tensor) else wrap(values.reshape(1))
     return _op("where")(row * wrap(top), wrap(~lost), float(last))
 
 

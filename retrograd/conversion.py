@@ -18,7 +18,7 @@ _to_copy: Callable[..., Tensor] = TABLE["to_copy"].function
 
 
 def contiguous(input: Tensor, memory_format: Any = devices.contiguous_format) -> Tensor:
-    """Return the tensor itself if its elements lie in memory in this order, otherwise a copy of which that is true."""
+    """Return the tensor itself if its elements lie in memory in this order, otherwise a copy that does."""
     if memory_format is devices.contiguous_format:
         if input._array.flags.c_contiguous:
             return input
@@ -30,7 +30,7 @@ def contiguous(input: Tensor, memory_format: Any = devices.contiguous_format) ->
 
 
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Return the tensor in a dtype, on a device, or like another tensor: itself if it is so and `copy` is not asked for.
+    """Return the tensor in a dtype, on a device, or like another: itself if it is so, unless `copy`.
 
     Raises:
         AssertionError, NotImplementedError: the device is not the CPU.
@@ -83,13 +83,12 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bool,
 def _converted(input: Tensor, dtype: Any, copy: bool = False, memory_format: Any = None) -> Tensor:
     have = input._array.dtype
     wanted = have if dtype is None else dtype.np
-    if not copy and wanted == have:
-        if (
-            memory_format is None
-            or memory_format is devices.preserve_format
-            or is_contiguous(input, memory_format)
-        ):
-            return input
+    if (
+        not copy
+        and wanted == have
+        and (memory_format in (None, devices.preserve_format) or is_contiguous(input, memory_format))
+    ):
+        return input
     if have.kind == "c" and wanted.kind not in "cb":
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
     return _to_copy(input, wanted, memory_format)
@@ -148,7 +147,7 @@ def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     Raises:
         RuntimeError: the tensor requires grad.
     """
-    from retrograd.reshaping import ints
+    from retrograd.reshaping import ints  # noqa: PLC0415 - it takes functions from here
 
     if input.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
@@ -185,7 +184,8 @@ def _shallow(input: Tensor) -> Tensor:
 
 _CASTS = {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
-    "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8,
+    "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8,
+    "byte": dtypes.uint8,
     "bool": dtypes.bool_, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
 }  # fmt: skip
 
@@ -194,6 +194,7 @@ METHODS: dict[str, Any] = {
     "_cast": lambda self, dtype: _converted(self, dtypes.OF_NUMPY[dtype]),
     **{name: _caster(name, dtype) for name, dtype in _CASTS.items()},
     "contiguous": contiguous, "cpu": cpu, "cuda": cuda, "pin_memory": _shallow, "resize_": resize_,
-    "resize_as_": resize_as_, "set_": set_, "share_memory_": _shallow, "to": to, "type": type_, "type_as": type_as,
+    "resize_as_": resize_as_, "set_": set_, "share_memory_": _shallow, "to": to, "type": type_,
+    "type_as": type_as,
     **inspection.METHODS,
 }  # fmt: skip

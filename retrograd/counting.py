@@ -19,12 +19,13 @@ def _number(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.item()
     if isinstance(value, complex):
-        raise RuntimeError("value cannot be converted to type double without overflow")
+        raise RuntimeError("value cannot be converted to type double without overflow")  # noqa: TRY004 - as in torch
     return value
 
 
 def arange(
-    start: Any = None, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    start: Any = None, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None,
+    layout: Any = None,
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return start, start + step, ... up to but not including end.
@@ -47,7 +48,7 @@ def arange(
     if kind.kind in "iu" and not whole:
         start, end, step = int(start), int(end), int(step)
         if step == 0:
-            raise RuntimeError("step must be nonzero")
+            raise ValueError("step must be nonzero")
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
     if whole or kind.kind in "iu":
         array = np.arange(count) * int(step) + int(start) if (start, step) != (0, 1) else np.arange(count)
@@ -76,7 +77,8 @@ def range_(
 
 
 def linspace(
-    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return `steps` numbers, evenly spaced from start to end, both included.
@@ -132,7 +134,8 @@ def _fused(start: float, end: float, steps: int, kind: Any) -> Any:
 
 
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None,
+    layout: Any = None,
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return `steps` powers of `base`, with exponents evenly spaced from start to end."""
@@ -143,7 +146,8 @@ def logspace(
 
 
 def eye(
-    n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the matrix with ones on its diagonal."""

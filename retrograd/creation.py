@@ -214,7 +214,8 @@ def full(
 
 
 def empty_strided(
-    size: Any, stride: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    size: Any, stride: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor with these strides and anything in it."""
@@ -225,6 +226,26 @@ def empty_strided(
     return finish(np.ndarray(shape, kind, memory, 0, tuple(s * kind.itemsize for s in stride)), requires_grad)
 
 
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
+    """Return a tensor whose dimensions lie in memory in the order `physical_layout`, with anything in it."""
+    shape = sizes_of("empty_permuted", (size,))
+    if sorted(physical_layout) != list(range(len(shape))):
+        if len(physical_layout) != len(shape):
+            raise RuntimeError(
+                "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+                f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(physical_layout)}"
+            )
+        if len(set(physical_layout)) != len(shape):
+            raise RuntimeError("Duplicate dim not allowed")
+        raise RuntimeError(
+            f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got "
+            f"{max(physical_layout)})"
+        )
+    made = empty([shape[d] for d in physical_layout], **options)
+    made._array = np.transpose(made._array, np.argsort(physical_layout))
+    return made
+
+
 # ---- like another tensor ----
 
 
@@ -232,7 +253,8 @@ def _like(name: str, make: Callable[..., Any]) -> Callable[..., Tensor]:
     """Return NAME_like: a tensor of another one's shape, dtype and order in memory."""
 
     def function(
-        input: Tensor, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+        input: Tensor, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None,
+        requires_grad: bool = False,
         pin_memory: bool = False, memory_format: Any = None,
     ) -> Tensor:  # fmt: skip
         if device is not None:
@@ -249,7 +271,7 @@ def _like(name: str, make: Callable[..., Any]) -> Callable[..., Tensor]:
 
 def _full_like(source: Any, fill_value: Any, kind: Any, order: str) -> Any:
     value = fill_value._array if isinstance(fill_value, Tensor) else fill_value
-    return np.full_like(source, as_number(value, kind), kind, order)
+    return np.full_like(source, as_number(value, kind), kind, order)  # type: ignore[call-overload]
 
 
 _zeros_like = _like("zeros_like", np.zeros_like)
@@ -282,13 +304,17 @@ def _new_anything(self: Tensor, *args: Any) -> Tensor:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "as_tensor": as_tensor, "asarray": asarray, "empty": empty, "empty_like": _empty_like, "empty_strided": empty_strided,
-    "from_dlpack": from_dlpack, "from_numpy": from_numpy, "frombuffer": frombuffer, "full": full, "full_like": full_like,
+    "as_tensor": as_tensor, "asarray": asarray, "empty": empty, "empty_like": _empty_like,
+    "empty_permuted": empty_permuted, "empty_strided": empty_strided,
+    "from_dlpack": from_dlpack, "from_numpy": from_numpy, "frombuffer": frombuffer, "full": full,
+    "full_like": full_like,
     "ones": ones, "ones_like": _ones_like, "scalar_tensor": scalar_tensor, "tensor": tensor, "zeros": zeros,
     "zeros_like": _zeros_like, **counting.FUNCTIONS, **sampling.FUNCTIONS,
 }  # fmt: skip
 METHODS: dict[str, Callable[..., Any]] = {
-    "new": _new_anything, "new_empty": _new("new_empty", empty), "new_empty_strided": _new("new_empty_strided", empty_strided),
-    "new_full": _new("new_full", full), "new_ones": _new("new_ones", ones), "new_tensor": _new("new_tensor", tensor),
+    "new": _new_anything, "new_empty": _new("new_empty", empty),
+    "new_empty_strided": _new("new_empty_strided", empty_strided),
+    "new_full": _new("new_full", full), "new_ones": _new("new_ones", ones),
+    "new_tensor": _new("new_tensor", tensor),
     "new_zeros": _new("new_zeros", zeros), **sampling.METHODS,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from types import EllipsisType
 from typing import Any
 
 from retrograd import selection
-from retrograd.assignment import index_put, index_put_, setitem
+from retrograd.assignment import index_put, index_put_, setitem, zero_
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.modes import local, modes
 from retrograd.ops.declare import TABLE
@@ -74,13 +74,13 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         return _alias(self) if view is self else view
     if len(dims) == 1:
         return _index_one(view, indices[0], dims[0])
-    return _index_many(view, as_tensors(view, indices, dims), dims)
+    return _index_many(view, as_tensors(indices), dims)
 
 
 def _basic(x: Tensor, items: tuple[Any, ...]) -> Tensor | None:
-    """Return the elements at an index of whole numbers, slices, None and `...` only; None if it is anything else.
+    """Return the elements at an index of whole numbers, slices, None and `...`; None for any other index.
 
-    Where nothing is recorded, NumPy applies it in one go; otherwise each item is a view of its own, as in torch.
+    Where nothing is recorded, NumPy applies it in one go; otherwise each item is a view of its own.
     """
     dots = False
     for item in items:
@@ -149,7 +149,12 @@ def delitem(self: Tensor, index: Any) -> None:
     raise TypeError("Tensor does not support deleting items")
 
 
-FUNCTIONS: dict[str, Any] = {"index_put": index_put, "index_put_": index_put_, **selection.FUNCTIONS}
+FUNCTIONS: dict[str, Any] = {
+    "index_put": index_put,
+    "index_put_": index_put_,
+    "zero_": zero_,
+    **selection.FUNCTIONS,
+}
 METHODS: dict[str, Any] = {
     "__getitem__": getitem, "__setitem__": setitem, "__delitem__": delitem, "index_put_": index_put_,
     **selection.METHODS,

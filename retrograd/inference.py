@@ -95,7 +95,7 @@ def _from_numbers(data: Any, dtype: Any) -> Any:
 
 
 def _holds_numpy(data: Any) -> bool:
-    """Return whether nested lists end in NumPy scalars or tensors, whose dtypes count; looks at few of them."""
+    """Return whether nested lists end in NumPy scalars or tensors, whose dtypes count; asks the last one."""
     while isinstance(data, _LISTS) and data:
         last = data[-1]
         if isinstance(last, (np.generic, Tensor, ndarray)):

@@ -144,6 +144,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 METHODS: dict[str, Any] = {
     "data_ptr": data_ptr, "dim": dim, "element_size": element_size, "get_device": get_device,
     "is_conj": lambda self: False, "is_contiguous": is_contiguous, "is_neg": lambda self: False,
-    "is_pinned": lambda self, device=None: False, "is_shared": lambda self: False, "ndimension": dim, "nelement": numel,
-    "size": size, "storage": storage, "storage_offset": storage_offset, "stride": stride, "untyped_storage": untyped_storage,
+    "is_pinned": lambda self, device=None: False, "is_shared": lambda self: False, "ndimension": dim,
+    "nelement": numel,
+    "size": size, "storage": storage, "storage_offset": storage_offset, "stride": stride,
+    "untyped_storage": untyped_storage,
 }  # fmt: skip

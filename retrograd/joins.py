@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.modes import local, modes
+from retrograd.devices import Size
 from retrograd.ops.declare import TABLE
 from retrograd.ops.masks import common_shape
 from retrograd.tensor import Tensor, wrap
@@ -194,8 +195,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 
 def broadcast_shapes(*shapes: Any) -> Any:
     """Return the shape that tensors of these shapes broadcast to."""
-    from retrograd.devices import Size
-
     result: list[int] = []
     for place, shape in enumerate(shapes):
         sizes = (shape,) if isinstance(shape, int) else tuple(shape)
@@ -255,8 +254,10 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "atleast_1d": atleast_1d, "atleast_2d": atleast_2d, "atleast_3d": atleast_3d, "block_diag": block_diag,
-    "broadcast_shapes": broadcast_shapes, "broadcast_tensors": broadcast_tensors, "cartesian_prod": cartesian_prod,
+    "broadcast_shapes": broadcast_shapes, "broadcast_tensors": broadcast_tensors,
+    "cartesian_prod": cartesian_prod,
     "cat": cat, "column_stack": column_stack, "combinations": combinations, "concat": cat, "concatenate": cat,
-    "dstack": dstack, "hstack": hstack, "meshgrid": meshgrid, "row_stack": vstack, "stack": stack, "vstack": vstack,
+    "dstack": dstack, "hstack": hstack, "meshgrid": meshgrid, "row_stack": vstack, "stack": stack,
+    "vstack": vstack,
 }  # fmt: skip
 """torch's functions; none of them is a method."""

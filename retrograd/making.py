@@ -1,4 +1,4 @@
-"""What every creation function does: sizes and dtypes brought into one form, and an array made into a tensor."""
+"""What creation functions share: sizes and dtypes brought into one form, an array made into a tensor."""
 
 from __future__ import annotations
 

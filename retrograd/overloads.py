@@ -200,12 +200,12 @@ def where(condition: Tensor, input: Any = _NOT_GIVEN, other: Any = _NOT_GIVEN, *
 
 def real(input: Tensor) -> Tensor:
     """Return the real part, as a view; the input itself if it is real."""
-    return _op("real")(input) if input.dtype.is_complex else input  # type: ignore[no-any-return]
+    return _op("real")(input) if input.dtype.is_complex else input
 
 
 def conj(input: Tensor) -> Tensor:
     """Return the complex conjugate; the input itself if it is real."""
-    return _op("conj")(input) if input.dtype.is_complex else input  # type: ignore[no-any-return]
+    return _op("conj")(input) if input.dtype.is_complex else input
 
 
 def _of_parts(name: str) -> Callable[..., Any]:

@@ -12,10 +12,13 @@ import numpy as np
 
 from retrograd import joins
 from retrograd.autograd.dispatch import as_view
+from retrograd.autograd.graph import Output
 from retrograd.autograd.modes import modes
+from retrograd.autograd.record import named_node_class
+from retrograd.devices import contiguous_format
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import wrap_dim
-from retrograd.tensor import Tensor, wrap
+from retrograd.tensor import Tensor, history, wrap
 
 _index_select: Callable[..., Tensor] = TABLE["index_select"].function
 _clone: Callable[..., Tensor] = TABLE["clone"].function
@@ -45,15 +48,25 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 
 
 def _many(op: Any, tensor: Tensor, *args: Any) -> Any:
-    """Run a view op with several results; without the ceremony of the general path where nothing is recorded."""
-    if tensor._node is None and not modes.special and (tensor._cell is None or not tensor._cell.rebased):
-        found = []
-        for array in op.definition(tensor._array, *args):
-            made = wrap(array)
-            as_view(made, tensor, True)
-            found.append(made)
-        return tuple(found)
-    return op.function(tensor, *args)
+    """Run a view op with several results: what dispatch does, without what such ops never need."""
+    if modes.special or not isinstance(tensor, Tensor):
+        return op.function(tensor, *args)
+    found = []
+    for array in op.definition(tensor._array, *args):
+        made = wrap(array)
+        as_view(made, tensor, True)
+        found.append(made)
+    edge = history(tensor)
+    if edge is not None:
+        node = named_node_class(op, op.node)()
+        node.stamp()
+        node.edges = (edge,)
+        node.saved_input_shape, node.saved_input_dtype = tensor._array.shape, tensor._array.dtype
+        for parameter, value in zip(op.parameters[1:], args, strict=True):
+            setattr(node, f"saved_{parameter.name}", value)
+        for i, made in enumerate(found):
+            made._node = Output(node, i, len(found))
+    return tuple(found)
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -170,7 +183,7 @@ def repeat_interleave(
             raise RuntimeError("Repeats must be non-negative")
         wide = _expand(_unsqueeze(input, d + 1), (*shape[: d + 1], repeats, *shape[d + 1 :]))
         return _view(
-            _clone(wide, memory_format=_contiguous()), (*shape[:d], shape[d] * repeats, *shape[d + 1 :])
+            _clone(wide, memory_format=contiguous_format), (*shape[:d], shape[d] * repeats, *shape[d + 1 :])
         )
     counts = _counts(repeats)
     if counts.size not in (1, shape[d]):
@@ -195,12 +208,6 @@ def _counts(repeats: Tensor) -> Any:
     return counts.reshape(-1)
 
 
-def _contiguous() -> Any:
-    from retrograd.devices import contiguous_format
-
-    return contiguous_format
-
-
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """Return the coordinates of positions in C order in a tensor of `shape`."""
     sizes = (shape,) if isinstance(shape, int) else tuple(map(operator.index, shape))
@@ -212,7 +219,8 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "chunk": chunk, "dsplit": _directed("dsplit", 3, 2), "hsplit": _directed("hsplit", 1, 1), "narrow": narrow,
+    "chunk": chunk, "dsplit": _directed("dsplit", 3, 2), "hsplit": _directed("hsplit", 1, 1),
+    "narrow": narrow,
     "repeat_interleave": repeat_interleave, "split": split, "tensor_split": tensor_split, "unbind": unbind,
     "vsplit": _directed("vsplit", 2, 0), "unravel_index": unravel_index, **joins.FUNCTIONS,
 }  # fmt: skip

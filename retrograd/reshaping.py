@@ -1,6 +1,6 @@
 """Shape functions as users call them: sizes in a row or as one tuple, and what follows from the views.
 
-The ops themselves are declared in `ops/shape.py` and its neighbours; here arguments are brought into their one form.
+The ops are declared in `ops/shape.py` and its neighbours; here arguments are brought into their one form.
 """
 
 from __future__ import annotations
@@ -223,10 +223,10 @@ def reversed_dims(input: Tensor) -> Tensor:
         warnings.warn(
             "Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases."
             if rank == 0
-            else "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
-            "throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
-            "`x.permute(*torch."
-            "arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+            else "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated "
+            "and it will throw an error in a future release. Consider `x.mT` to transpose batches of "
+            "matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a "
+            "tensor.",
             UserWarning,
             stacklevel=2,
         )
@@ -250,7 +250,8 @@ def hermitian(input: Tensor, name: str) -> Tensor:
             f"tensor.{name} is only supported on matrices or batches of matrices. Got 1-D tensor."
         )
     if rank == 0:
-        warnings.warn(f"Tensor.{name} is deprecated on 0-D tensors. This function is the identity in these cases.",
+        warnings.warn(f"Tensor.{name} is deprecated on 0-D tensors. This function is the identity in these "
+                      "cases.",
                       UserWarning, stacklevel=3)  # fmt: skip
     turned = _transpose(input, -2, -1) if rank else _alias(input)
     return turned.conj() if name in ("H", "mH") and input.dtype.is_complex else turned

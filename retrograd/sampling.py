@@ -20,7 +20,8 @@ def _drawn(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tenso
     """Return rand or randn."""
 
     def function(
-        *size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+        *size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
+        device: Any = None,
         requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **named: Any,
     ) -> Tensor:  # fmt: skip
         if device is not None:
@@ -46,10 +47,12 @@ randn = _drawn(
 
 
 def randint(
-    *args: Any, low: int = 0, high: int | None = None, size: Any = None, generator: Any = None, out: Any = None,
-    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    *args: Any, low: int = 0, high: int | None = None, size: Any = None, generator: Any = None,
+    out: Any = None,
+    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Return a tensor of integers drawn from [low, high): randint(high, size) or randint(low, high, size)."""
+    """Draw integers from [low, high), of a size; `low` may be left out."""
     devices.check(device)
     given = list(args)
     if size is None and given and isinstance(given[-1], (tuple, list)):
@@ -75,7 +78,8 @@ def randint(
 
 
 def randperm(
-    n: int, *, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    n: int, *, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
+    device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return 0 ... n - 1 in random order."""
@@ -85,7 +89,8 @@ def randperm(
 
 def _like(name: str, draw: Callable[..., Any]) -> Callable[..., Tensor]:
     def function(
-        input: Tensor, *args: Any, generator: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+        input: Tensor, *args: Any, generator: Any = None, dtype: Any = None, layout: Any = None,
+        device: Any = None,
         requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any,
     ) -> Tensor:  # fmt: skip
         devices.check(device)
@@ -104,7 +109,8 @@ def _draw_integers(generator: Any, shape: Any, dtype: Any, low: Any = None, high
 
 
 def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: Any = None,
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None,
+    dtype: Any = None,
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return numbers drawn from normal distributions: one for all elements, or one per element of tensors."""
@@ -132,6 +138,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
     """Return ones with the probabilities in `input` (or all with probability `p`), else zeros."""
     source = input._array
     array = random.bernoulli(generator, source.shape, input.dtype, source if p is None else _probability(p))
+    if out is None and history(input) is not None:
+        return TABLE["drawn"].function(input, array)  # type: ignore[no-any-return]
     return finish(array, False, out)
 
 
@@ -190,7 +198,8 @@ def _bernoulli(generator: Any, shape: Any, dtype: Any, p: Any = 0.5) -> Any:
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "bernoulli": bernoulli, "multinomial": multinomial, "normal": normal, "rand": rand,
     "rand_like": _like("rand_like", random.uniform), "randint": randint,
-    "randint_like": _like("randint_like", _draw_integers), "randn": randn, "randn_like": _like("randn_like", random.normal),
+    "randint_like": _like("randint_like", _draw_integers), "randn": randn,
+    "randn_like": _like("randn_like", random.normal),
     "randperm": randperm,
 }  # fmt: skip
 METHODS: dict[str, Callable[..., Any]] = {
@@ -198,7 +207,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "bernoulli_": _filler("bernoulli_", _bernoulli, "Fill with ones with probability `p`, else zeros."),
     "cauchy_": _filler("cauchy_", random.cauchy, "Fill from the Cauchy distribution."),
     "exponential_": _filler("exponential_", random.exponential, "Fill from the exponential distribution."),
-    "geometric_": _filler("geometric_", random.geometric, "Fill with the number of trials up to the first success."),
+    "geometric_": _filler("geometric_", random.geometric, "Fill with numbers of trials up to a success."),
     "log_normal_": _filler("log_normal_", random.log_normal, "Fill from the log-normal distribution."),
     "normal_": _filler("normal_", random.normal, "Fill from the normal distribution."),
     "random_": _filler("random_", _random, "Fill with integers."),

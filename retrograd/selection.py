@@ -82,7 +82,7 @@ def scatter(
     reduce: str | None = None,
     out: Any = None,
 ) -> Tensor:
-    """Replace (or combine by `reduce`) elements at positions along `dim` by those of a tensor, or by a number."""
+    """Replace (or combine by `reduce`) elements at positions along `dim` by those of a tensor or a number."""
     name, args = _scatter_arguments(input, dim, index, src, value, reduce)
     if name == "scatter_reduce":
         return _op(name)(*args[:5])
@@ -129,7 +129,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
 def index_reduce(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """Combine slices of `source` into those of `input` at a vector of positions, by prod, mean, amax or amin."""
+    """Combine slices of `source` with those of `input` at positions, by prod, mean, amax or amin."""
     return _op("scatter_reduce")(
         input, *_slices(input, dim, index, source, reduce), include_self=include_self
     )
@@ -185,7 +185,7 @@ def _slice_of(x: Tensor, dim: int = 0, start: Any = None, end: Any = None, step:
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:
-    """Return the indices of the elements that are not zero, a row each; as a tuple, a tensor per dimension."""
+    """Return the indices of the elements that are not zero: a row each, or a tensor per dimension."""
     if not as_tuple:
         return _nonzero(input, out=out)
     if input._array.ndim == 0:
@@ -205,19 +205,19 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """Return the different elements in order; and, if asked for, where each element went and how often each occurs."""
+    """Return the different elements in order; if asked for, where each went and how often each occurs."""
     return _asked(_op("unique")(input, dim), return_inverse, return_counts)
 
 
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """Return the elements with repetitions next to each other removed; and what else is asked for, as `unique`."""
+    """Return the elements without repetitions next to each other; and what else is asked for, as `unique`."""
     return _asked(_op("unique_consecutive")(input, dim), return_inverse, return_counts)
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any = None) -> Tensor:
-    """Return the indices of `size` elements that are not zero, a row each; rows of `fill_value` where there are fewer."""
+    """Return the indices of `size` elements that are not zero, a row each; filled up with `fill_value`."""
     found = _nonzero(input)._array[:size]
     made = np.full((size, input._array.ndim), fill_value, np.int64)
     made[: len(found)] = found
@@ -230,10 +230,17 @@ def _asked(found: Any, inverse: bool, counts: bool) -> Any:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "argsort": argsort, "argwhere": argwhere, "index_reduce": index_reduce, "msort": msort, "nonzero": nonzero, "nonzero_static": nonzero_static, "scatter": scatter, "sort": sort,
+    "argsort": argsort, "argwhere": argwhere, "index_reduce": index_reduce, "msort": msort,
+    "nonzero": nonzero, "nonzero_static": nonzero_static, "scatter": scatter, "sort": sort,
     "take_along_dim": take_along_dim, "unique": unique, "unique_consecutive": unique_consecutive,
-    "select_scatter": _scattered("select_scatter", _op("select"), "Return a copy with `src` at one position of a dimension."),
-    "slice_scatter": _scattered("slice_scatter", _slice_of, "Return a copy with `src` in a slice of a dimension."),
-    "diagonal_scatter": _scattered("diagonal_scatter", _op("diagonal"), "Return a copy with `src` on a diagonal."),
+    "select_scatter": _scattered(
+        "select_scatter", _op("select"), "Return a copy with `src` at one position of a dimension."
+    ),
+    "slice_scatter": _scattered(
+        "slice_scatter", _slice_of, "Return a copy with `src` in a slice of a dimension."
+    ),
+    "diagonal_scatter": _scattered(
+        "diagonal_scatter", _op("diagonal"), "Return a copy with `src` on a diagonal."
+    ),
 }  # fmt: skip
 METHODS: dict[str, Callable[..., Any]] = {"index_reduce_": index_reduce_, "scatter_": scatter_}

@@ -87,9 +87,12 @@ def _copying(name: str, of: Callable[..., Any]) -> Callable[..., Any]:
 
 _VIEWS: dict[str, Callable[..., Any]] = {
     "alias": TABLE["alias"].function, "as_strided": as_strided, "detach": Tensor.detach,
-    "expand": lambda input, size, *, implicit=False: broadcast_to(input, size), "narrow": pieces.narrow, "permute": permute,
-    "select": TABLE["select"].function, "split": pieces.split, "split_with_sizes": TABLE["split_with_sizes"].function,
-    "squeeze": _squeeze, "t": TABLE["t"].function, "transpose": _transpose, "unbind": TABLE["unbind"].function,
+    "expand": broadcast_to, "narrow": pieces.narrow,
+    "permute": permute,
+    "select": TABLE["select"].function, "split": pieces.split,
+    "split_with_sizes": TABLE["split_with_sizes"].function,
+    "squeeze": _squeeze, "t": TABLE["t"].function, "transpose": _transpose,
+    "unbind": TABLE["unbind"].function,
     "unfold": TABLE["unfold"].function, "unsqueeze": _unsqueeze, "view": view,
 }  # fmt: skip
 
@@ -98,17 +101,20 @@ def as_strided_scatter(
     input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: Any = None
 ) -> Tensor:
     """Return a copy with `src` written into the view `as_strided(size, stride, storage_offset)`."""
-    made = TABLE["clone"].function(input)
-    as_strided(made, size, stride, storage_offset).copy_(src)
+    made: Tensor = TABLE["clone"].function(input)
+    as_strided(made, size, stride, storage_offset).copy_(src)  # type: ignore[attr-defined]
     return made
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"{name}_copy": _copying(name, of) for name, of in _VIEWS.items()},
     "as_strided_scatter": as_strided_scatter, "unsafe_chunk": pieces.chunk, "unsafe_split": pieces.split,
-    "adjoint": adjoint, "as_strided": as_strided, "broadcast_to": broadcast_to, "diag": diag, "diagflat": diagflat,
-    "flatten": flatten, "flip": flip, "fliplr": fliplr, "flipud": flipud, "moveaxis": movedim, "movedim": movedim,
-    "permute": permute, "ravel": ravel, "reshape": reshape, "swapaxes": swapaxes, "tile": tile, "unflatten": unflatten,
+    "adjoint": adjoint, "as_strided": as_strided, "broadcast_to": broadcast_to, "diag": diag,
+    "diagflat": diagflat,
+    "flatten": flatten, "flip": flip, "fliplr": fliplr, "flipud": flipud, "moveaxis": movedim,
+    "movedim": movedim,
+    "permute": permute, "ravel": ravel, "reshape": reshape, "swapaxes": swapaxes, "tile": tile,
+    "unflatten": unflatten,
     **pieces.FUNCTIONS, **conversion.FUNCTIONS,
 }  # fmt: skip
 METHODS: dict[str, Any] = {
@@ -117,10 +123,12 @@ METHODS: dict[str, Any] = {
     "expand": flexible(_expand, "expand", "size"), "flip": flexible(_flip, "flip", "dims"),
     "broadcast_to": flexible(_expand, "broadcast_to", "size"), "expand_as": expand_as,
     "permute": flexible(_permute, "permute", "dims"), "repeat": flexible(_repeat, "repeat", "repeats"),
-    "reshape": reshape_method, "reshape_as": reshape_as, "tile": tile_method, "view": view, "view_as": view_as,
-    "T": property(reversed_dims), "mT": property(lambda self: hermitian(self, "mT"), doc="The last two dimensions exchanged."),
+    "reshape": reshape_method, "reshape_as": reshape_as, "tile": tile_method, "view": view,
+    "view_as": view_as,
+    "T": property(reversed_dims),
+    "mT": property(lambda self: hermitian(self, "mT"), doc="The last two dimensions in turn."),
     "H": property(lambda self: hermitian(self, "H"), doc="The conjugate transpose of a matrix."),
-    "mH": property(lambda self: hermitian(self, "mH"), doc="The conjugate, the last two dimensions exchanged."),
+    "mH": property(lambda self: hermitian(self, "mH"), doc="The conjugate, the last two in turn."),
     "as_strided_": _itself(as_strided, "as_strided_"), "squeeze_": _itself(_squeeze, "squeeze_"),
     "swapaxes_": _itself(_transpose, "swapaxes_"), "swapdims_": _itself(_transpose, "swapdims_"),
     "t_": _itself(TABLE["t"].function, "t_"), "transpose_": _itself(_transpose, "transpose_"),

@@ -1,4 +1,4 @@
-"""What an index means: split, as torch does it, into views taken one after the other and tensors of positions."""
+"""What an index means: split, as in torch, into views taken one after the other and tensors of positions."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def check_mask(array: Any, mask: Any, dim: int) -> None:
             )
 
 
-def as_tensors(view: Tensor, indices: list[Any], dims: tuple[int, ...]) -> list[Any]:
-    """Return several indices as positions: a mask becomes one list of positions per dimension."""
+def as_tensors(indices: list[Any]) -> list[Any]:
+    """Return positions as tensors, whatever they are given as."""
     return [i if isinstance(i, Tensor) else wrap(i) for i in indices]
 
 

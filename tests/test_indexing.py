@@ -1,4 +1,4 @@
-"""x[index] and x[index] = value: values, views, gradients and texts, against NumPy's facts and against torch."""
+"""x[index] and x[index] = value: values, views, gradients and texts, against NumPy and torch."""
 
 from __future__ import annotations
 
@@ -127,9 +127,8 @@ def test_writing_counts_as_one_version():
         (0, [1, 2, 3], TypeError, "can't assign a list to a torch.FloatTensor"),
         (0, 1j, RuntimeError, "value cannot be converted to type float without overflow"),
         (5, 1.0, IndexError, "index 5 is out of bounds for dimension 0 with size 2"),
-        ([0, 1], rg.ones(2, 4), RuntimeError, "shape mismatch: value tensor of shape [2, 4] cannot be broadcast to "
-                                              "indexing result of shape [2, 3]"),
-        ([0, 1], rg.ones(3, dtype=rg.float64), RuntimeError, "Index put requires the source and destination dtypes match"),
+        ([0, 1], rg.ones(2, 4), RuntimeError, "value tensor of shape [2, 4] cannot be broadcast"),
+        ([0, 1], rg.ones(3, dtype=rg.float64), RuntimeError, "source and destination dtypes match"),
     ],
 )  # fmt: skip
 def test_a_wrong_write_says_so_and_changes_nothing(index, value, kind, text):
@@ -221,10 +220,12 @@ def test_writes_through_chains_of_views_agree_with_torch(torch_or_skip, seed):
     """Take random views of views, write into the last, and compare the base."""
     rnd = random.Random(seed)
     moves = [
-        lambda t: t[0], lambda t: t[:, 0] if t.dim() > 1 else t[:1], lambda t: t[1:], lambda t: t.transpose(0, -1),
+        lambda t: t[0], lambda t: t[:, 0] if t.dim() > 1 else t[:1], lambda t: t[1:],
+        lambda t: t.transpose(0, -1),
         lambda t: t.permute(*range(t.dim())[::-1]), lambda t: t.unsqueeze(0), lambda t: t.squeeze(),
         lambda t: t.diagonal() if t.dim() > 1 else t, lambda t: t.view(-1) if t.is_contiguous() else t,
-        lambda t: t.unfold(0, 1, 1), lambda t: t.narrow(0, 0, 1), lambda t: t.select(-1, 0), lambda t: t.mT if t.dim() > 1 else t,
+        lambda t: t.unfold(0, 1, 1), lambda t: t.narrow(0, 0, 1), lambda t: t.select(-1, 0),
+        lambda t: t.mT if t.dim() > 1 else t,
         lambda t: t.flatten(), lambda t: t.reshape(-1, 1), lambda t: t.movedim(0, -1), lambda t: t.detach(),
     ]  # fmt: skip
     for _ in range(60):

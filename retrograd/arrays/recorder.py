@@ -93,8 +93,8 @@ class Recorder:
 def trace(function: Callable[..., Any], *examples: Any) -> Program:
     """Run a function on traced arrays in place of example arrays, and return what it did as a program.
 
-    Arrays that the function brings along are constants of the program. They are held, not copied, so they must
-    stay as they are.
+    Arrays that the function brings along are constants of the program. They are held, not copied: nobody may
+    write to them afterwards.
 
     Args:
         function: takes and returns arrays, or tuples and lists of them.

@@ -38,12 +38,13 @@ class GradientEdge(NamedTuple):
 
 
 class Run:
-    """A backward in progress: the nodes that it reaches."""
+    """A backward in progress: the nodes that it reaches, and whether it captures instead of accumulating."""
 
-    __slots__ = ("waiting",)
+    __slots__ = ("__weakref__", "captures", "waiting")
 
-    def __init__(self, waiting: dict[Node, int]) -> None:
+    def __init__(self, waiting: dict[Node, int], captures: bool) -> None:
         self.waiting = waiting
+        self.captures = captures
 
 
 class _Running(threading.local):
@@ -67,7 +68,7 @@ def run(
         captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
     """
     waiting = _count_edges([node for node, _ in roots])
-    running.stack.append(Run(waiting))
+    running.stack.append(Run(waiting, captured is not None))
     try:
         _run(roots, waiting, keep, recorded, captured)
     finally:

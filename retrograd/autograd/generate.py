@@ -59,18 +59,18 @@ def in_place_function(op: Op) -> Callable[..., Any]:
 
 
 def _lazy(op: Op, name: str, source: Callable[[], str]) -> FunctionType:
-    """Return a function that gets its code at its first call."""
-    namespace = dict(_SHARED)
+    """Return a function that gets its code, and the names that its code uses, at its first call."""
+    namespace: dict[str, Any] = {}
 
     def specialise() -> None:
+        namespace.update(_SHARED, **_namespace(op))
         written = _compile(source(), f"<retrograd {name}>", namespace, "dispatch")
         made.__code__ = written.__code__
         made.__defaults__ = written.__defaults__
         made.__kwdefaults__ = written.__kwdefaults__
 
     made = FunctionType(_stub.__code__, namespace, name)
-    made.__qualname__ = name
-    namespace.update(_namespace(op), specialise=specialise, made=made)
+    namespace.update(specialise=specialise, made=made)
     return made
 
 

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.graph import AccumulateGrad, Output, Version, Witness, raise_freed, raise_modified, unbroadcast
+from retrograd.autograd.graph import (
+    AccumulateGrad,
+    Output,
+    Version,
+    Witness,
+    raise_freed,
+    raise_modified,
+    unbroadcast,
+)
 from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import Metas, saved_names
 from retrograd.autograd.saved_hooks import Packed
@@ -127,9 +135,9 @@ def unpack(node: Any, name: str, recorded: bool) -> Any:
     op: Op = node.op
     value = getattr(node, f"saved_{name}")
     if isinstance(value, Packed):
-        return value.tensor() if recorded else value.array()
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Packed):
-        return type(value)(v.tensor() if recorded else v.array() for v in value)
+        value = value.array()
+    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Packed):
+        value = type(value)(v.array() for v in value)
     if name == "result":
         return _unpack_result(node, value, recorded)
     kind = next((p.kind for p in op.parameters if p.name == name), "static")

@@ -6,7 +6,9 @@ from typing import Any
 
 from retrograd import dtypes
 from retrograd.autograd.graph import Node, Version, Witness, raise_freed, raise_modified
+from retrograd.autograd.modes import local, modes
 from retrograd.autograd.pull import made_by
+from retrograd.autograd.saved_hooks import Packed
 from retrograd.tensor import Tensor, blank, history
 
 
@@ -16,7 +18,7 @@ class SavedTensor:
     A tensor that is a result of the saving node itself is kept without its history, which is that node.
     """
 
-    __slots__ = ("_array", "_cell", "_class", "_edge", "_is_result", "_leaf", "_version")
+    __slots__ = ("_array", "_cell", "_class", "_edge", "_is_result", "_leaf", "_packed", "_version")
 
     def __init__(self, tensor: Tensor, *, is_result: bool) -> None:
         self._array: Any = tensor._array
@@ -26,6 +28,10 @@ class SavedTensor:
         self._cell: Version = tensor._version_cell()
         self._version = self._cell.count
         self._leaf = tensor if not is_result and tensor.is_leaf else None
+        self._packed: Packed | None = None
+        if modes.special and local.saved_hooks:
+            self._packed = Packed(tensor, *local.saved_hooks[-1])
+            self._array = self._leaf = None
 
     def unpack(self, node: Node, edge: Any = None) -> Tensor:
         """Return the tensor as it was.
@@ -33,9 +39,10 @@ class SavedTensor:
         Raises:
             RuntimeError: it was freed by an earlier backward, or has been written to since.
         """
-        if self._array is None:
+        array = self._array if self._packed is None else self._packed.array()
+        if array is None:
             raise_freed(node)
-        if self._cell.count != self._version:
+        if self._packed is None and self._cell.count != self._version:
             what = made_by(self._leaf) if self._leaf is not None else ""
             raise_modified(
                 node,
@@ -47,11 +54,12 @@ class SavedTensor:
             )
         if self._leaf is not None:
             return self._leaf
-        tensor: Tensor = blank(self._class, self._array)
+        tensor: Tensor = blank(self._class, array)
         tensor._node = edge if self._is_result else self._edge
-        tensor._cell = self._cell
+        if self._packed is None:
+            tensor._cell = self._cell
         return tensor
 
     def free(self) -> None:
         """Drop the memory."""
-        self._array = self._edge = self._leaf = None
+        self._array = self._edge = self._leaf = self._packed = None

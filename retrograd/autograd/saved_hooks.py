@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.autograd.graph import UNSHARED, new_version
 from retrograd.autograd.modes import local, set_saved_hooks
 from retrograd.tensor import Tensor, wrap
 
@@ -25,7 +26,9 @@ class Packed:
 
     __slots__ = ("_unpack", "value")
 
-    def __init__(self, tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> None:
+    def __init__(
+        self, tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]
+    ) -> None:
         self._unpack = unpack
         hooks = local.saved_hooks
         set_saved_hooks(())
@@ -57,16 +60,27 @@ class Packed:
 
 
 def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
-    """Replace what a node saved of tensors by what the thread's innermost hooks make of it."""
+    """Replace what a node saved of tensors by what the thread's innermost hooks make of it.
+
+    The node then holds neither the tensors nor their versions: what the hooks give back is taken as it is.
+    """
     pack, unpack = local.saved_hooks[-1]
     for name in names:
         slot = f"saved_{name}"
         value = getattr(node, slot, None)
+        several = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], np.ndarray)
         if isinstance(value, np.ndarray):
             setattr(node, slot, Packed(_handle(value, edges.get(name)), pack, unpack))
-        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray):
-            packed = [Packed(_handle(v, None), pack, unpack) for v in value]
-            setattr(node, slot, type(value)(packed))
+        elif several:
+            setattr(node, slot, type(value)(Packed(_handle(v, None), pack, unpack) for v in value))
+        else:
+            continue
+        owner, version = (new_version(), 0) if name == "result" else (UNSHARED, 0)
+        count = len(value) if several else 0
+        setattr(
+            node, f"{slot}_cell" if name == "result" else f"{slot}_of", [owner] * count if several else owner
+        )
+        setattr(node, f"{slot}_version", [version] * count if several else version)
 
 
 def _handle(array: Any, edge: Any) -> Tensor:

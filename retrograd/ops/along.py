@@ -18,7 +18,7 @@ _ALL = slice(None)
 
 
 def _shared_index(place: int) -> Any:
-    """Return a batching rule for an index (argument `place`) that all elements share; otherwise one by one."""
+    """Return a batching rule for an index (argument `place`) that all elements share; else one by one."""
 
     def batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
         if dims[place] is not None:
@@ -97,9 +97,11 @@ def _adds() -> Iterator[Sample]:
 
 def _add_errors() -> Iterator[ErrorSample]:
     x, i = np.zeros((2, 3)), np.array([0, 1])
-    yield error(RuntimeError, "index_add_(): Number of indices (2) should be equal to source.size(dim): (3), for dim: 0",
+    yield error(RuntimeError,
+        "index_add_(): Number of indices (2) should be equal to source.size(dim): (3), for dim: 0",
                 x, 0, i, np.zeros(3))  # fmt: skip
-    yield error(RuntimeError, "index_add_(): self (Double) and source (Float) must have the same scalar type", x, 0, i,
+    yield error(RuntimeError,
+        "index_add_(): self (Double) and source (Float) must have the same scalar type", x, 0, i,
                 np.zeros((2, 3), np.float32))  # fmt: skip
 
 

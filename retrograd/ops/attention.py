@@ -10,7 +10,7 @@ import numpy as np
 
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Plain, Sample, sample
-from retrograd.ops.families import general
+from retrograd.ops.families import general, linear
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import flip, largest, total
 
@@ -47,6 +47,21 @@ def _samples() -> Iterator[Sample]:
     yield sample(q, k, v, None, 0.5)
     yield sample(q, k, v, np.where(np.arange(15).reshape(3, 5) % 4 == 0, -math.inf, 0.0), 0.5, grad=False)
     yield sample(q, k, v, grid(3, 5), 0.5)
+
+
+@linear(
+    node="ScaledDotProductFlashAttentionForCpuBackward0",
+    input=lambda ct, value: ct @ flip(value),
+    value=lambda ct, input: flip(input) @ ct,
+    exact=False,
+    kinds="f",
+    batch=batching.loop,
+    samples=lambda: [sample(grid(2, 3, 4), grid(2, 4, 5, shift=1)), sample(grid(2, 3, 4), grid(4, 5, shift=1))],
+    places="nn",
+)
+def weigh(input: Array, value: Array) -> Array:
+    """Add up values by weights, the last step of attention: (..., n, m), (..., m, v) -> (..., n, v)."""
+    return input @ value
 
 
 @general(

@@ -12,7 +12,6 @@ from retrograd.ops import batching, families
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import keep_dims, wrap_dim, wrap_dims
 
-
 # NumPy's stubs do not know these arguments by position, which is the fast way to give them.
 _ADD: Any = np.add.reduce
 _MAXIMUM: Any = np.maximum.reduce

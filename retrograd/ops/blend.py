@@ -15,8 +15,8 @@ _ADDCDIV_INTEGERS = (
     "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
     "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + "
     "value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * "
-    "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the current implementation: (input "
-    "+ value * tensor1 / tensor2)."
+    "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the current implementation: "
+    "(input + value * tensor1 / tensor2)."
 )
 
 
@@ -57,6 +57,7 @@ def _triples() -> Iterator[Sample]:
     tensor1=lambda ct, tensor2, value: ct * tensor2 if value == 1 else ct * (tensor2 * value),
     tensor2=lambda ct, tensor1, value: ct * tensor1 if value == 1 else ct * (tensor1 * value),
     samples=_triples,
+    kinds="uifc",
 )
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """Compute input + value * tensor1 * tensor2."""

@@ -11,6 +11,7 @@ from retrograd.ops import samples
 from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import pointwise
 from retrograd.ops.helpers import name_of
+from retrograd.ops.pointwise import as_arrays
 
 
 def _choices() -> Iterator[Sample]:
@@ -174,7 +175,7 @@ def refuse_complex(x: Any, name: str) -> None:
     samples=samples.pairs,
     errors=_complex_operands,
     inplace=False,
-    numpy=np.maximum,
+    numpy={np.maximum: as_arrays},
 )
 def maximum(input: Array, other: Array) -> Array:
     """Take the larger; NaN if either is. Equal operands share the gradient evenly."""
@@ -189,7 +190,7 @@ def maximum(input: Array, other: Array) -> Array:
     samples=samples.pairs,
     errors=_complex_operands,
     inplace=False,
-    numpy=np.minimum,
+    numpy={np.minimum: as_arrays},
 )
 def minimum(input: Array, other: Array) -> Array:
     """Take the smaller; NaN if either is. Equal operands share the gradient evenly."""
@@ -204,7 +205,7 @@ def minimum(input: Array, other: Array) -> Array:
     samples=samples.pairs,
     inplace=False,
     kinds="buif",
-    numpy=np.fmax,
+    numpy={np.fmax: as_arrays},
 )
 def fmax(input: Array, other: Array) -> Array:
     """Take the larger; of a number and NaN the number."""
@@ -218,7 +219,7 @@ def fmax(input: Array, other: Array) -> Array:
     samples=samples.pairs,
     inplace=False,
     kinds="buif",
-    numpy=np.fmin,
+    numpy={np.fmin: as_arrays},
 )
 def fmin(input: Array, other: Array) -> Array:
     """Take the smaller; of a number and NaN the number."""

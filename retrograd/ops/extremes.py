@@ -180,7 +180,7 @@ def _numpy_extreme(a: Any, axis: Any = None, out: Any = None, keepdims: bool = F
     kinds="buif",
     samples=_several,
     errors=_empty,
-    numpy={np.max: _numpy_extreme},
+    numpy={np.max: _numpy_extreme, np.amax: _numpy_extreme},
 )
 def amax(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
     """Compute the largest over `dim` (all dimensions when empty); equal ones share the gradient evenly."""
@@ -195,7 +195,7 @@ def amax(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
     kinds="buif",
     samples=_several,
     errors=_empty,
-    numpy={np.min: _numpy_extreme},
+    numpy={np.min: _numpy_extreme, np.amin: _numpy_extreme},
 )
 def amin(input: Array, dim: Any = (), keepdim: bool = False) -> Array:
     """Compute the smallest over `dim` (all dimensions when empty); equal ones share the gradient evenly."""
@@ -256,7 +256,9 @@ def _numpy_arg(a: Any, axis: Any = None, out: Any = None, *, keepdims: bool = Fa
 
 
 def _found(find: Any, name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
-    if input.dtype.kind in "bc":
+    if input.dtype.kind == "b":
+        raise RuntimeError(f"{name}(): does not support bool input")
+    if input.dtype.kind == "c":
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{name_of(input)}'")
     refuse_empty(name, dim, input.shape)
     axis = None if dim is None else wrap_dim(dim, input.ndim)

@@ -14,7 +14,6 @@ from retrograd.ops import gamma_functions as functions
 from retrograd.ops import samples
 from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sample
 from retrograd.ops.families import pointwise
-from retrograd.ops.pointwise import no_rule
 
 _both = "torch Tensor special"
 
@@ -85,10 +84,14 @@ def polygamma(input: Array, n: int) -> Array:
     return functions.polygamma(n, input)
 
 
+def _no_zeta_rule(ct: Any) -> Any:
+    raise NotImplementedError("the derivative for 'zeta' is not implemented.")
+
+
 @pointwise(
     node="NotImplemented",
-    input=lambda ct: no_rule("zeta"),
-    other=lambda ct: no_rule("zeta"),
+    input=_no_zeta_rule,
+    other=_no_zeta_rule,
     promote="float",
     samples=lambda: iter([sample(np.array([1.5, 2.0, 4.0]), np.array([1.0, 0.5, 3.0]), grad=False)]),
     kinds="f",
@@ -123,9 +126,7 @@ _bessel: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pointwise(
-    node="I0Backward0", input=_i0_rule, places=_both, **(_bessel | {"inplace": True})
-)
+@pointwise(node="I0Backward0", input=_i0_rule, places=_both, **(_bessel | {"inplace": True}))
 def i0(input: Array) -> Array:
     """Compute the modified Bessel function of the first kind of order 0."""
     return functions.i0(input)
@@ -162,3 +163,26 @@ def i1(input: Array) -> Array:
 def i1e(input: Array) -> Array:
     """Compute exp(-|input|) * i1(input)."""
     return functions.i1e(input)
+
+
+@pointwise(
+    places="special", name="modified_bessel_i0", **(_bessel | {"samples": samples.kinked(samples.real)})
+)
+def _modified_bessel_i0(input: Array) -> Array:
+    """Compute i0(input), by its other name; this one has no gradient."""
+    return functions.i0(input)
+
+
+@pointwise(
+    places="special", name="modified_bessel_i1", **(_bessel | {"samples": samples.kinked(samples.real)})
+)
+def _modified_bessel_i1(input: Array) -> Array:
+    """Compute i1(input), by its other name; this one has no gradient."""
+    return functions.i1(input)
+
+
+@pointwise(places="special", **(_bessel | {"samples": samples.kinked(samples.real), "primitive": False}))
+def spherical_bessel_j0(input: Array) -> Array:
+    """Compute sin(x) / x, 1 at 0; it has no gradient."""
+    x = np.where(input == 0, 1, input)
+    return np.where(np.isinf(input), 0, np.where(input == 0, 1, np.sin(x) / x))

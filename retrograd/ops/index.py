@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd import dtypes
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Arrays, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
@@ -17,7 +18,7 @@ _ALL = slice(None)
 
 
 def out_of_bounds(index: Any, size: int, dim: int) -> str | None:
-    """Return what is wrong with positions along a dimension of `size`, negative ones allowed; None if all is well."""
+    """Return what is wrong with positions, negative ones allowed, along a dimension; None if nothing is."""
     if index.size == 0 or index.dtype.kind == "b":
         return None
     low, high = int(index.min()), int(index.max())
@@ -32,7 +33,7 @@ _UNSIGNED = {np.dtype(np.int64): np.dtype(np.uint64), np.dtype(np.int32): np.dty
 
 
 def outside(index: Any, size: int) -> bool:
-    """Return whether some position is negative or beyond `size`: one pass, for negatives are large when unsigned."""
+    """Return whether a position is negative or beyond `size`: as unsigned, negatives are large."""
     if not index.size:
         return False
     unsigned = _UNSIGNED.get(index.dtype)
@@ -94,7 +95,7 @@ def _ones() -> Iterator[Sample]:
     places="",
 )
 def index(input: Array, index: Plain, dim: int) -> Array:
-    """Take the elements at positions along a dimension, or where a mask over dimensions from there on is true."""
+    """Take the elements at positions along a dimension, or where a mask over dimensions from it is true."""
     try:
         if index.dtype.kind == "b":
             return input[(*(_ALL,) * dim, index)]
@@ -175,8 +176,6 @@ def embedding(
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     if indices.dtype.kind != "i" or indices.dtype.itemsize < 4:
-        from retrograd import dtypes
-
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
             "Int; but got "
@@ -305,7 +304,8 @@ def _puts() -> Iterator[Sample]:
 
 def _put_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
-    yield error(RuntimeError, "shape mismatch: value tensor of shape [4] cannot be broadcast to indexing result of "
+    yield error(RuntimeError,
+        "shape mismatch: value tensor of shape [4] cannot be broadcast to indexing result of "
                 "shape [2, 3]", x, [np.array([0, 1])], np.zeros(4), (0,), False)  # fmt: skip
 
 

@@ -160,7 +160,8 @@ def _cat_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
     yield error(ValueError, "torch.cat(): expected a non-empty list of Tensors", [])
     yield error(RuntimeError, "Tensors must have same number of dimensions: got 2 and 1", [x, np.zeros(3)])
-    yield error(RuntimeError, "Sizes of tensors must match except in dimension 0. Expected size 3 but got size 4 for "
+    yield error(RuntimeError,
+        "Sizes of tensors must match except in dimension 0. Expected size 3 but got size 4 for "
                 "tensor number 1 in the list.", [x, np.zeros((2, 4))])  # fmt: skip
     yield error(
         RuntimeError, "zero-dimensional tensor (at position 0) cannot be concatenated", [np.array(1.0)]
@@ -236,7 +237,8 @@ def _stacks() -> Iterator[Sample]:
 
 def _stack_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "stack expects a non-empty TensorList", [])
-    yield error(RuntimeError, "stack expects each tensor to be equal size, but got [2] at entry 0 and [3] at entry 1",
+    yield error(RuntimeError,
+        "stack expects each tensor to be equal size, but got [2] at entry 0 and [3] at entry 1",
                 [np.zeros(2), np.zeros(3)])  # fmt: skip
 
 

@@ -28,7 +28,8 @@ def _fills() -> Iterator[Sample]:
 
 def _fill_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
-    yield error(RuntimeError, "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with 1 dimension(s).",
+    yield error(RuntimeError,
+        "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with 1 dimension(s).",
                 x, _mask(), np.zeros(3))  # fmt: skip
     yield error(
         RuntimeError, "masked_fill_ only supports boolean masks, but got mask with dtype double", x, x, 0.0
@@ -107,7 +108,8 @@ def _selects() -> Iterator[Sample]:
 def _select_errors() -> Iterator[ErrorSample]:
     x = np.zeros((2, 3))
     yield error(RuntimeError, "masked_select: expected BoolTensor for mask", x, x)
-    yield error(RuntimeError, "The size of tensor a (2) must match the size of tensor b (3) at non-singleton dimension 1",
+    yield error(RuntimeError,
+        "The size of tensor a (2) must match the size of tensor b (3) at non-singleton dimension 1",
                 x, np.array([True, False]))  # fmt: skip
 
 

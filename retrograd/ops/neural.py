@@ -31,6 +31,13 @@ def largest(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return np.max(x, axis=axis, keepdims=keepdims)
 
 
+def total_product(x: Any, y: Any, axis: Any) -> Any:
+    """Sum x * y over `axis`, keeping it; over the last one without storing the product."""
+    if axis == -1 and x.__class__ is ndarray and y.__class__ is ndarray and x.shape == y.shape:
+        return np.vecdot(y.conj() if y.dtype.kind == "c" else y, x)[..., None]
+    return total(x * y, axis, True)
+
+
 def flip(x: Any) -> Any:
     """Transpose the last two dimensions."""
     if x.ndim == 2 and x.__class__ is ndarray:

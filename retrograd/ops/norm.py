@@ -13,7 +13,7 @@ from retrograd.ops.declare import Array, Plain, Sample, error, sample
 from retrograd.ops.depend import tied
 from retrograd.ops.families import general
 from retrograd.ops.matmul import grid
-from retrograd.ops.neural import total
+from retrograd.ops.neural import total, total_product
 
 Sizes = tuple[int, ...]
 
@@ -21,16 +21,15 @@ Sizes = tuple[int, ...]
 def _centred(x: Any, axes: Any, count: int, eps: float) -> tuple[Any, Any]:
     """Return x minus its mean over `axes`, and one over its standard deviation."""
     centred = x - total(x, axes, True) / count
-    variance = total(centred * centred, axes, True) / count
+    variance = total_product(centred, centred, axes) / count
     return centred, 1 / np.sqrt(variance + eps)
 
 
 def _through(g: Any, x: Any, axes: Any, count: int, eps: float) -> Any:
     """Return the cotangent of x, given that of (x - mean) / std."""
     centred, scale = _centred(x, axes, count, eps)
-    unit = centred * scale
-    shared = total(g, axes, True) / count + unit * (total(g * unit, axes, True) / count)
-    return (g - shared) * scale
+    along = total_product(g, centred, axes) * (scale * scale / count)
+    return (g - total(g, axes, True) / count - centred * along) * scale
 
 
 # ---- layer norm ----

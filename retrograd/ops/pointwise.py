@@ -27,6 +27,11 @@ def zeros_as(input: Array) -> Array:
     return np.zeros(input.shape, input.dtype)
 
 
+def as_arrays(x: Any, y: Any) -> tuple[Any, Any]:
+    """Return the operands of a NumPy function, Python numbers as arrays: torch's function refuses them."""
+    return tuple(np.asarray(v) if isinstance(v, (int, float)) else v for v in (x, y))  # type: ignore[return-value]
+
+
 def _scaled() -> Iterator[Sample]:
     yield from samples.pairs_and_numbers()
     yield sample(samples.ramp(-1.9, 3.1, 2, 3), np.array([0.5, -1.5, 2.0]), alpha=-0.5)
@@ -175,7 +180,8 @@ def _floored(input: Any, other: Any) -> Any:
 
 
 def no_rule(name: str) -> Any:
-    raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
+    """Refuse to differentiate, as torch does where it has no formula."""
+    raise RuntimeError(f"derivative for aten::{name} is not implemented")
 
 
 @pointwise(
@@ -215,7 +221,7 @@ def remainder(input: Operand, other: Operand) -> Array:
 
 
 @pointwise(
-    node="FmodBackward0",
+    node=lambda other: "FmodBackward0" if isinstance(other, (int, float)) else "FmodBackward1",
     input=lambda ct: ct,
     other=lambda ct, input, other: -ct * div_rounded(input, other, rounding_mode="trunc"),
     samples=_remainders,

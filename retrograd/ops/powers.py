@@ -11,7 +11,7 @@ import numpy as np
 from retrograd.ops import samples
 from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sample
 from retrograd.ops.families import pointwise
-from retrograd.ops.pointwise import zeros_as
+from retrograd.ops.pointwise import as_arrays, zeros_as
 
 
 def _powers() -> Iterator[Sample]:
@@ -190,7 +190,7 @@ def hypot(input: Array, other: Array) -> Array:
 
 
 @pointwise(
-    node="CopysignBackward0",
+    node=lambda other: "CopysignBackward1" if isinstance(other, (int, float)) else "CopysignBackward0",
     input=lambda ct, input, result: np.where(input == 0, 0, ct * (result / input)),
     other=lambda ct: zeros_as(ct),
     promote="float",
@@ -215,7 +215,7 @@ def _scales() -> Iterator[Sample]:
     other=lambda ct, result: ct * (result * math.log(2)),
     promote="float",
     samples=_scales,
-    numpy=np.ldexp,
+    numpy={np.ldexp: as_arrays},
 )
 def ldexp(input: Array, other: Array) -> Array:
     """Compute input * 2**other."""

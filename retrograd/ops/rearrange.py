@@ -93,7 +93,7 @@ def _roll_batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) ->
     numpy={np.roll: lambda a, shift, axis=None: (a, shift, axis)},
 )
 def roll(input: Array, shifts: Any, dims: Any = ()) -> Array:
-    """Shift elements along dimensions (all elements in a row if none are named); what falls off comes in in front."""
+    """Shift elements along dimensions (all in a row if none are named); what falls off comes in again."""
     shifts, dims = _tuple(shifts), _tuple(dims)
     if not shifts:
         raise RuntimeError("`shifts` required")
@@ -168,7 +168,8 @@ def _repeats() -> Iterator[Sample]:
 
 
 def _repeat_errors() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+    yield error(RuntimeError,
+        "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
                 "tensor", np.zeros((2, 3)), (2,))  # fmt: skip
     yield error(
         RuntimeError, "Trying to create tensor with negative dimension -2: [-2, 6]", np.zeros((2, 3)), (-1, 2)
@@ -187,7 +188,9 @@ def _unrepeat(ct: Any, shape: Sequence[int], repeats: Sequence[int]) -> Any:
     batch=lambda op, size, args, dims: _repeat_batch(size, args, dims),
     samples=_repeats,
     errors=_repeat_errors,
-    numpy={np.tile: lambda A, reps: (A, (1,) * (A.ndim - len(_tuple(reps))) + _tuple(reps))},
+    numpy={
+        np.tile: lambda *given: (given[0], (1,) * (given[0].ndim - len(_tuple(given[1]))) + _tuple(given[1]))
+    },
     places="",
 )
 def repeat(input: Array, repeats: tuple[int, ...]) -> Array:
@@ -224,17 +227,17 @@ def _lower(rows: int, columns: int, diagonal: int) -> Any:
 
 
 def _triangle(name: str) -> Any:
-    return dict(
-        batch=lambda op, size, args, dims: batching.call(
+    return {
+        "batch": lambda op, size, args, dims: batching.call(
             op, [batching.spread(args[0], dims[0], size), args[1]]
         ),
-        samples=_triangles,
-        errors=lambda: [
+        "samples": _triangles,
+        "errors": lambda: [
             error(RuntimeError, f"{name}: input tensor must have at least 2 dimensions", np.zeros(3))
         ],
-        promote="none",
-        inplace=True,
-    )
+        "promote": "none",
+        "inplace": True,
+    }
 
 
 @linear(

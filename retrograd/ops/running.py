@@ -10,7 +10,7 @@ import numpy as np
 from retrograd.ops import samples
 from retrograd.ops.declare import Array, Plain, Sample, sample
 from retrograd.ops.families import general
-from retrograd.ops.helpers import wrap_dim
+from retrograd.ops.helpers import cast, wrap_dim
 from retrograd.ops.scan import along, bad_dim, behind
 
 
@@ -59,8 +59,8 @@ def gathered_back(values: Array, indices: Plain, dim: int) -> Array:
 
 
 _running: dict[str, Any] = {
-    "input": lambda ct, result, dim: gathered_back(ct, result[1], dim),
-    "jvp": {"input": lambda t, result, dim: pick(t, result[1], dim)},
+    "input": lambda ct, result, dim: gathered_back(ct, cast(result[1], np.int64), dim),
+    "jvp": {"input": lambda t, result, dim: pick(t, cast(result[1], np.int64), dim)},
     "outputs": ("values", "indices"),
     "differentiable_outputs": (0,),
     "promote": "same",

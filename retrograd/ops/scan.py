@@ -110,6 +110,10 @@ def _recurrence_tangent(t: Any, factor: Any, result: Any, dim: int, reverse: boo
     return recurrence(factor, t * _neighbour(result, dim, reverse), dim, reverse)
 
 
+def _recurrence_input_tangent(t: Any, factor: Any, dim: int, reverse: bool) -> Any:
+    return recurrence(factor, t, dim, reverse)
+
+
 @general(
     node="RecurrenceBackward0",
     factor=lambda ct, factor, result, dim, reverse: (
@@ -118,7 +122,7 @@ def _recurrence_tangent(t: Any, factor: Any, result: Any, dim: int, reverse: boo
     input=lambda ct, factor, dim, reverse: _back(ct, factor, dim, reverse),
     jvp={
         "factor": _recurrence_tangent,
-        "input": lambda t, factor, dim, reverse: recurrence(factor, t, dim, reverse),
+        "input": _recurrence_input_tangent,
     },
     promote="same",
     batch=behind,

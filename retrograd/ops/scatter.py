@@ -10,13 +10,17 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.helpers import wrap_dim
+from retrograd.ops.helpers import name_of, wrap_dim
 from retrograd.ops.index import add_flat, outside
+from retrograd.ops.order import place
 
 
 def grid(index: Any, dim: int, shape: Sequence[int]) -> tuple[Any, ...]:
     """Return NumPy's index for `index` along a dimension and every element's own place along the others."""
     rank = index.ndim
+    if rank == 2:
+        other = np.arange(index.shape[1 - dim])
+        return (index, other) if dim == 0 else (other[:, None], index)
     return tuple(
         index if d == dim else np.arange(n).reshape((n,) + (1,) * (rank - d - 1))
         for d, n in enumerate(index.shape)
@@ -69,7 +73,8 @@ def _gather_errors() -> Iterator[ErrorSample]:
         np.array([0]),
     )
     yield error(RuntimeError, "index 5 is out of bounds for dimension 0 with size 2", x, 0, np.array([[5]]))
-    yield error(RuntimeError, "Size does not match at dimension 1 expected index [3, 4] to be no larger than self [2, 3] "
+    yield error(RuntimeError,
+        "Size does not match at dimension 1 expected index [3, 4] to be no larger than self [2, 3] "
                 "apart from dimension 0", x, 0, np.zeros((3, 4), np.int64))  # fmt: skip
 
 
@@ -83,15 +88,15 @@ def _gather_errors() -> Iterator[ErrorSample]:
     primitive=True,
 )
 def gather(input: Array, dim: int, index: Plain, *, sparse_grad: bool = False) -> Array:
-    """Take, for each element of `index`, the element at that position along `dim` and at its own place elsewhere."""
+    """Take, for each element of `index`, the one at that position along `dim` and at its own place else."""
     d = wrap_dim(dim, input.ndim)
     check_index("gather", input, d, index)
     if not index.size:
         return np.empty(index.shape, input.dtype)
     if input.ndim == 0 or index.ndim == 0:
         return input.reshape(-1)[index]
-    for k, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)):
-        if k != d and n > m:
+    for k, n in enumerate(index.shape):
+        if n > input.shape[k] and k != d:
             raise RuntimeError(
                 f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger "
                 "than self "
@@ -101,7 +106,7 @@ def gather(input: Array, dim: int, index: Plain, *, sparse_grad: bool = False) -
 
 
 def _batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
-    """Batch an op on tensors that all have as many dimensions, of which the first static one is a dimension."""
+    """Batch an op on tensors of one rank and a dimension `dim` of them."""
     ready = [
         a if p.is_static else batching.spread(a, d, size)
         for p, a, d in zip(op.parameters, args, dims, strict=True)
@@ -150,8 +155,6 @@ def unfront(ct: Any, shape: Sequence[int]) -> Any:
     """Return the cotangent of `src` from that of the part that was read."""
     if tuple(ct.shape) == tuple(shape):
         return ct
-    from retrograd.ops.order import place
-
     return place(ct, tuple(shape), tuple(slice(n) for n in ct.shape))
 
 
@@ -265,8 +268,6 @@ def _takes() -> Iterator[Sample]:
 
 def _check_take(input: Any, index: Any) -> None:
     if index.dtype != np.int64:
-        from retrograd.ops.helpers import name_of
-
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {name_of(index)}")
     size = input.size
     if index.size and not (-size <= index.min() and index.max() < size):
@@ -289,7 +290,7 @@ def _check_take(input: Any, index: Any) -> None:
             np.zeros((2, 3)),
             np.array([6]),
         )
-    ],  # fmt: skip
+    ],
     primitive=True,
 )
 def take(input: Array, index: Plain) -> Array:
@@ -330,11 +331,9 @@ def put_flat(input: Array, shape: tuple[int, ...], index: Plain) -> Array:
 def put(input: Array, index: Plain, source: Array, accumulate: bool = False) -> Array:
     """Replace (or, with `accumulate`, add to) the elements at positions in C order."""
     if source.dtype != input.dtype:
-        from retrograd import dtypes
-
         raise RuntimeError(
             "put_(): self and source expected to have the same dtype, but got self.dtype = "
-            f"{dtypes.of_array(input).scalar_name} and source.dtype = {dtypes.of_array(source).scalar_name}"
+            f"{name_of(input)} and source.dtype = {name_of(source)}"
         )
     if source.size != index.size:
         raise IndexError(

@@ -156,7 +156,7 @@ def _src_tangent(
 def scatter_reduce(
     input: Array, dim: int, index: Plain, src: Array, reduce: str, *, include_self: bool = True
 ) -> Array:
-    """Combine elements of `src` at positions along `dim` by sum, prod, mean, amax or amin, with `input` or without."""
+    """Combine elements of `src` that meet at positions along `dim`: their sum, prod, mean, amax or amin."""
     if reduce not in _MEETINGS:
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     d = wrap_dim(dim, input.ndim)

@@ -12,7 +12,11 @@ from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, er
 from retrograd.ops.families import general
 from retrograd.ops.helpers import name_of, wrap_dim
 
-_PLAIN = dict(batch=batching.loop, promote="none", primitive=True)  # results whose size depends on values
+_PLAIN: dict[str, Any] = {
+    "batch": batching.loop,
+    "promote": "none",
+    "primitive": True,
+}  # results whose size depends on values
 
 
 @general(
@@ -112,7 +116,7 @@ def searchsorted(
     side: str | None = None,
     sorter: Plain | None = None,
 ) -> Array:
-    """Return where each element would go into a sorted sequence: before equal ones, or behind them with `right`."""
+    """Return where each element would go into a sorted sequence: before equal ones, or behind if `right`."""
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
@@ -166,12 +170,12 @@ def _repeats() -> Iterator[Sample]:
     yield sample(np.array([[1.0, 2.0], [1.0, 2.0], [0.0, 1.0]]), 0)
 
 
-_UNIQUE = dict(outputs=("output", "inverse_indices", "counts"), places="", **_PLAIN)
+_UNIQUE: dict[str, Any] = {"outputs": ("output", "inverse_indices", "counts"), "places": "", **_PLAIN}
 
 
 @general(samples=_repeats, name="unique", **_UNIQUE)
 def unique(input: Plain, dim: int | None = None) -> tuple[Array, Array, Array]:
-    """Return the different elements (or slices along `dim`) in order, where each went, and how often each occurs."""
+    """Return the different elements (or slices along `dim`) in order, where each went, and their counts."""
     if dim is None:
         values, inverse, counts = np.unique(input, return_inverse=True, return_counts=True, equal_nan=False)
         return values, inverse.reshape(input.shape), counts
@@ -186,7 +190,7 @@ def unique(input: Plain, dim: int | None = None) -> tuple[Array, Array, Array]:
 
 @general(samples=_repeats, name="unique_consecutive", **_UNIQUE)
 def unique_consecutive(input: Plain, dim: int | None = None) -> tuple[Array, Array, Array]:
-    """Return the elements (or slices along `dim`) with repetitions next to each other removed; as `unique`."""
+    """Return the elements (or slices along `dim`) without repetitions next to each other; as `unique`."""
     if dim is None:
         flat = input.reshape(-1)
         first, inverse, counts = _runs(flat)

@@ -1,7 +1,7 @@
 """Views: the same elements under another shape, order or window.
 
-Every definition is one NumPy call that copies nothing. A rule gives the cotangent back in the input's shape: by the
-inverse view where there is one, otherwise by `place`, which puts elements at their index into zeros.
+Every definition is one NumPy call that copies nothing. A rule gives the cotangent back in the input's shape:
+by the inverse view where there is one, otherwise by `place`, which puts elements at their index into zeros.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALL = slice(None)
 
 
 def reshaped(x: Any, shape: Sequence[int]) -> Any:
-    """Return `x` in another shape; on ndarrays by the method, which is five times faster than the function."""
+    """Return `x` in another shape; on ndarrays by the method, five times faster than the function."""
     return x.reshape(shape) if x.__class__ is ndarray else np.reshape(x, tuple(shape))
 
 
@@ -60,7 +60,7 @@ def behind(*names: str) -> Callable[..., Any]:
 
 
 def shifted(dim: Any, rank: int) -> Any:
-    """Return dimensions of a tensor of `rank` dimensions as they are behind a batch dimension; None means all."""
+    """Return dimensions of a tensor of `rank` dimensions as they are behind a batch; None means all."""
     if dim is None:
         return tuple(range(1, rank + 1))
     if isinstance(dim, (tuple, list)):
@@ -263,7 +263,8 @@ def _expands() -> Iterator[Sample]:
 
 
 def _expand_errors() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "must match the existing size (3) at non-singleton dimension 1.  Target sizes: [2, 4]."
+    yield error(RuntimeError,
+        "must match the existing size (3) at non-singleton dimension 1.  Target sizes: [2, 4]."
                 "  Tensor sizes: [3]", np.zeros(3), (2, 4))  # fmt: skip
     yield error(RuntimeError, "isn't allowed in a leading, non-existing dimension 0", np.zeros(3), (-1, 3))
 

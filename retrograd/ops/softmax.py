@@ -12,7 +12,7 @@ from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
 from retrograd.ops.matmul import grid
-from retrograd.ops.neural import axis_of, largest, sigmoid, total
+from retrograd.ops.neural import axis_of, largest, sigmoid, total, total_product
 
 
 def _samples() -> Iterator[Sample]:
@@ -57,8 +57,10 @@ _WHOLE: dict[str, Any] = {
 
 def _softmax_ct(ct: Any, result: Any, dim: int, input_dtype: Any) -> Any:
     ct, result = _wide(ct), _wide(result)
-    weighted = ct * result
-    return cast(weighted - result * total(weighted, axis_of(dim, result.ndim), True), input_dtype)
+    axis = axis_of(dim, result.ndim)
+    if axis == result.ndim - 1:
+        axis = -1
+    return cast(result * (ct - total_product(ct, result, axis)), input_dtype)
 
 
 @general(

@@ -10,7 +10,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.families import general
-from retrograd.ops.helpers import wrap_dim
+from retrograd.ops.helpers import name_of, wrap_dim
 from retrograd.ops.scatter import gather, grid, put_along
 from retrograd.ops.shape import at, behind
 
@@ -20,7 +20,7 @@ def _unsorted() -> Any:
 
 
 def ranked(x: Any, dim: int, descending: bool) -> Any:
-    """Return the positions of the elements in order along a dimension; equal ones keep theirs, nan is largest."""
+    """Return where the elements in order along a dimension are; equal ones keep theirs, nan is largest."""
     if x.dtype.kind == "V":  # bfloat16 compares as float32 does
         x = x.astype(np.float32)
     if not descending:
@@ -32,9 +32,15 @@ def ranked(x: Any, dim: int, descending: bool) -> Any:
 
 
 def _descending_floats(x: Any, dim: int) -> Any:
-    if np.isnan(x).any():  # the negative of nan is still the largest: sort backwards instead
+    if _may_have_nan(x):  # the negative of nan is still the largest: sort backwards instead
         return x.shape[dim] - 1 - np.flip(np.argsort(np.flip(x, dim), dim, kind="stable"), dim)
     return np.argsort(-x, dim, kind="stable")
+
+
+def _may_have_nan(x: Any) -> bool:
+    """Return whether there may be a nan: a sum is nan if a term is, or if infinities cancel."""
+    total = np.add.reduce(x, axis=None)
+    return bool(total != total)  # noqa: PLR0124 - nan
 
 
 def _sorts() -> Iterator[Sample]:
@@ -50,11 +56,7 @@ def _sort_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, " Sort does not support complex dtypes on CPU", np.zeros(3, np.complex64))
 
 
-_TIED = dict(
-    outputs=("values", "indices"),
-    differentiable_outputs=(0,),
-    promote="none",
-)
+_TIED: dict[str, Any] = {"outputs": ("values", "indices"), "differentiable_outputs": (0,), "promote": "none"}
 
 
 @general(
@@ -113,16 +115,16 @@ def topk(
         raise RuntimeError("selected index k out of range")
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
-    if size >= _PARTITION and k * 8 < size and input.dtype.kind in "iufb" and not _has_nan(input):
+    if (
+        size >= _PARTITION
+        and k * 8 < size
+        and input.dtype.kind in "iufb"
+        and not (input.dtype.kind == "f" and _may_have_nan(input))
+    ):
         order = _partitioned(input, k, d, largest)
     else:
-        order = ranked(input, d, largest)[at(d, slice(k))]
-    order = np.ascontiguousarray(order)
+        order = np.ascontiguousarray(ranked(input, d, largest)[at(d, slice(k))])
     return input[grid(order, d, input.shape)], order
-
-
-def _has_nan(x: Any) -> bool:
-    return x.dtype.kind == "f" and bool(np.isnan(x).any())
 
 
 def _partitioned(x: Any, k: int, d: int, largest: bool) -> Any:
@@ -204,12 +206,10 @@ def _histogram_errors() -> Iterator[ErrorSample]:
 
 @general(batch=batching.loop, samples=_histograms, errors=_histogram_errors, promote="none", primitive=True)
 def histc(input: Plain, bins: int = 100, min: float = 0, max: float = 0) -> Array:
-    """Count the elements in `bins` equal intervals from `min` to `max` (both 0: of the elements themselves)."""
+    """Count the elements in `bins` equal intervals from `min` to `max` (both 0: of the elements)."""
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if input.dtype.kind not in "fV":
-        from retrograd.ops.helpers import name_of
-
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{name_of(input)}'")
     if min > max:
         raise RuntimeError("torch.histc: max must be larger than min")

@@ -30,9 +30,11 @@ import retrograd.ops.norms
 import retrograd.ops.order
 import retrograd.ops.pad
 import retrograd.ops.pointwise
+import retrograd.ops.polynomials
 import retrograd.ops.pool
 import retrograd.ops.powers
 import retrograd.ops.products
+import retrograd.ops.random_draws
 import retrograd.ops.rearrange
 import retrograd.ops.reduce
 import retrograd.ops.rounding

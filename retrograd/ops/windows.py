@@ -160,7 +160,7 @@ def _unfold_errors() -> Iterator[ErrorSample]:
     places="Tensor",
 )
 def unfold(input: Array, dimension: int, size: int, step: int) -> Array:
-    """Take windows of `size` elements, `step` apart, along a dimension; the windows' elements are a new last one."""
+    """Take windows of `size` elements, `step` apart, along a dimension; their elements are a new last one."""
     d = wrap_dim(dimension, input.ndim)
     have = input.shape[d] if input.ndim else 1
     if size < 0:
@@ -222,7 +222,7 @@ def put_windows(input: Array, shape: tuple[int, ...], dimension: int, size: int,
 
 
 def geometry(array: Any) -> tuple[tuple[int, ...], int]:
-    """Return the strides, in elements, of an array and the offset of its first element in the memory's owner."""
+    """Return the strides of an array in elements, and the offset of its first element in its owner."""
     root = owner(array)
     offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     return tuple(s // array.itemsize for s in array.strides), offset // array.itemsize
@@ -246,7 +246,7 @@ def _strideds() -> Iterator[Sample]:
     input=lambda ct, input_shape, size, stride, storage_offset, own: put_strided(
         ct, input_shape, size, stride, storage_offset, own
     ),
-    batch=batching.loop,  # strides count elements of one tensor's memory, so a batch of them has no strides in common
+    batch=batching.loop,  # strides count elements of one tensor's memory: a batch has none in common
     samples=_strideds,
     view=True,
     primitive=True,

@@ -65,9 +65,13 @@ def test_hooks_run_without_recording_unless_the_graph_is_wanted():
 
 def test_hook_errors():
     x = torch.ones(3, requires_grad=True)
-    with pytest.raises(RuntimeError, match="cannot register a hook on a tensor that doesn't require gradient"):
+    with pytest.raises(
+        RuntimeError, match="cannot register a hook on a tensor that doesn't require gradient"
+    ):
         torch.ones(3).register_hook(print)
-    with pytest.raises(RuntimeError, match="post accumulate grad hooks cannot be registered on non-leaf tensors"):
+    with pytest.raises(
+        RuntimeError, match="post accumulate grad hooks cannot be registered on non-leaf tensors"
+    ):
         (x * 2).register_post_accumulate_grad_hook(print)
     with pytest.raises(RuntimeError, match="can't retain_grad on Tensor that has requires_grad=False"):
         torch.ones(3).retain_grad()
@@ -83,7 +87,9 @@ def test_hook_errors():
 def test_a_hook_may_run_backward_itself():
     x = torch.ones(2, requires_grad=True)
     w = torch.ones(2, requires_grad=True)
-    x.register_hook(lambda g: torch.autograd.grad((w * w).sum() if torch.is_grad_enabled() else _square(w), w)[0])
+    x.register_hook(
+        lambda g: torch.autograd.grad((w * w).sum() if torch.is_grad_enabled() else _square(w), w)[0]
+    )
     (x * 3).sum().backward()
     assert x.grad.tolist() == [2.0, 2.0]
 

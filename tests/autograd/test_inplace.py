@@ -48,7 +48,9 @@ def test_writing_to_a_view_makes_the_base_require_grad():
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided"])
 def test_writes_through_views_of_any_layout(layout):
     x = torch.arange(12.0).reshape(3, 4).requires_grad_()
-    base = {"contiguous": lambda: x * 1, "transposed": lambda: (x.t() * 1).t() * 1, "strided": lambda: x * 1}[layout]()
+    base = {"contiguous": lambda: x * 1, "transposed": lambda: (x.t() * 1).t() * 1, "strided": lambda: x * 1}[
+        layout
+    ]()
     v = base[:, 1::2] if layout != "transposed" else base.t()[1]
     w = base[1]
     v.mul_(10)
@@ -105,7 +107,9 @@ def test_refused_writes_change_nothing():
     with pytest.raises(RuntimeError, match="A view was created in no_grad mode"):
         v.mul_(2)
     one = torch.ones(1)
-    with pytest.raises(RuntimeError, match=r"output with shape \[1\] doesn't match the broadcast shape \[3\]"):
+    with pytest.raises(
+        RuntimeError, match=r"output with shape \[1\] doesn't match the broadcast shape \[3\]"
+    ):
         one.add_(torch.ones(3))
     with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
         one.expand(3).add_(1)

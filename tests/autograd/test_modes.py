@@ -52,7 +52,13 @@ def test_decorators_with_and_without_parentheses():
     def inference_called():
         return (x * 2).is_inference()
 
-    assert (plain(), called(), switched(), inference(), inference_called()) == (False, False, False, True, True)
+    assert (plain(), called(), switched(), inference(), inference_called()) == (
+        False,
+        False,
+        False,
+        True,
+        True,
+    )
 
 
 def test_set_grad_enabled_acts_at_once():

@@ -1,8 +1,7 @@
-"""The properties that every op has, checked from its declaration: each function takes an op and one of its
-samples.
+"""The properties that every op has, checked from its declaration.
 
-They raise `Failure`; an op with a planted fault can be given to them as well as a declared one
-(test_checks.py).
+Each function takes an op and one of its samples, and raises `Failure`. An op with a planted fault can be
+given to it as well as a declared one (test_checks.py).
 """
 
 from __future__ import annotations

@@ -107,7 +107,8 @@ def multi_head_attention_forward(
     if need_weights:
         scores = (q * math.sqrt(1.0 / head)) @ k.transpose(-2, -1)
         weights_ = OPS["softmax"](scores if mask is None else scores + mask, -1)
-        made = (dropout(weights_, dropout_p) if dropout_p > 0 else weights_) @ v
+        weights_ = dropout(weights_, dropout_p) if dropout_p > 0 else weights_
+        made = weights_ @ v
     else:
         weights_ = None
         four = (batch, num_heads)

@@ -182,7 +182,15 @@ def scaled_dot_product_attention(
         scores = (query * scale) @ key.transpose(-2, -1)
         weights = OPS["softmax"](scores if bias is None else scores + bias, -1)
         return dropout(weights, dropout_p) @ value
+    if bias is None or not _is_blind(bias._array):
+        scores = (query * scale) @ key.transpose(-2, -1)
+        return OPS["weigh"](OPS["softmax"](scores if bias is None else scores + bias, -1), value)
     return OPS["attention"](query, key, value, bias, scale)
+
+
+def _is_blind(bias: Any) -> bool:
+    """Whether some query sees no value at all: its result is then 0, where softmax gives nan."""
+    return bool((bias == -math.inf).all(-1).any()) if bias.ndim else bool(bias == -math.inf)
 
 
 def _bias(query: Any, key: Any, mask: Any, is_causal: bool) -> Any:
