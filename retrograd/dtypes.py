@@ -1,8 +1,8 @@
 """Number types: what each is called, what NumPy stores it as, and how two of them combine.
 
 A dtype's *category* is bool < integer < floating < complex. Promotion looks at the category first: the widest
-category among the operands wins, and only operands of the highest-ranking kind (tensors with dimensions, then 0-dim
-tensors, then Python scalars) choose the width within it.
+category among the operands wins, and only operands of the highest-ranking kind (tensors with dimensions, then
+0-dim tensors, then Python scalars) choose the width within it.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class _Default:
     def set(self, value: dtype) -> None:
         if not isinstance(value, dtype):
             raise TypeError(
-                f"invalid dtype object: only floating-point types are supported as the default type; got {value!r}"
+                f"invalid dtype object: only floating-point types are supported as the default type; got "
+                f"{value!r}"
             )
         if not value.is_floating_point:
             raise TypeError("only floating-point types are supported as the default type")
@@ -161,7 +162,8 @@ _SIGNED_OF_WIDTH = {1: int8, 2: int16, 4: int32, 8: int64}
 def promote_types(first: dtype, second: dtype) -> dtype:
     """Return the smallest dtype that holds both, as torch.promote_types does.
 
-    Source: NumPy's lattice except that integers never widen a floating type and float16 with bfloat16 gives float32.
+    Source: NumPy's lattice except that integers never widen a floating type and float16 with bfloat16 gives
+    float32.
     """
     if first is second:
         return first
@@ -184,7 +186,8 @@ def promote_types(first: dtype, second: dtype) -> dtype:
     if unsigned is uint8:
         return signed if signed.itemsize > 1 else int16
     raise RuntimeError(
-        f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {first.scalar_name} and {second.scalar_name}"
+        f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+        f"{first.scalar_name} and {second.scalar_name}"
     )
 
 

@@ -1,7 +1,7 @@
 """The exceptions of retrograd: each also is the builtin class that programs written for torch catch.
 
-Where torch raises the plain builtin, ours prints under its name: a traceback, or what a notebook shows of it, reads the
-same.
+Where torch raises the plain builtin, ours prints under its name: a traceback, or what a notebook shows of it,
+reads the same.
 
 RuntimeError
 |-- AutogradError           a graph cannot be differentiated as asked

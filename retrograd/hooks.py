@@ -53,7 +53,8 @@ def register(hooks: OrderedDict[int, Any], hook: Any) -> RemovableHandle:
 
 
 def register_hook(self: Any, hook: Callable[[Any], Any]) -> RemovableHandle:
-    """Call `hook(grad)` whenever the gradient of this tensor is computed; what it returns replaces the gradient.
+    """Call `hook(grad)` whenever the gradient of this tensor is computed; what it returns replaces the
+    gradient.
 
     Raises:
         RuntimeError: the tensor does not require grad.

@@ -100,8 +100,10 @@ class PythonProtocol:
     def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
         if not self.is_leaf:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+                "at the "
+                "moment.  If you were attempting to deepcopy a module, this may be because of a "
+                "torch.nn.utils."
                 "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
             )
         found = memo.get(id(self))
@@ -155,7 +157,9 @@ def _unpickle(cls: Any, array: Any, name: str, requires_grad: bool, attributes: 
 
 
 class NumpyProtocol:
-    """What NumPy asks of a value; its own functions called on tensors are answered by our ops (see numpy_api.py)."""
+    """What NumPy asks of a value; its own functions called on tensors are answered by our ops (see
+    numpy_api.py).
+    """
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
 """The public functions: made from the declarations, and put where torch has them.
 
-An op's `places` say where: "torch" (module level), "Tensor" (a method), "nn.functional", "special", "linalg", "fft".
-A pointwise or otherwise `inplace` op also gets NAME_, which writes into its first argument.
+An op's `places` say where: "torch" (module level), "Tensor" (a method), "nn.functional", "special", "linalg",
+"fft". A pointwise or otherwise `inplace` op also gets NAME_, which writes into its first argument.
 """
 
 from __future__ import annotations

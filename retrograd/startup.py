@@ -1,4 +1,5 @@
-"""What is set up once per process, the first of it before NumPy is imported. Each has an environment variable.
+"""What is set up once per process, the first of it before NumPy is imported. Each has an environment
+variable.
 
 RETROGRAD_KEEP_PAGES=0       leave the C allocator as it is
 OPENBLAS_CORETYPE=NAME       OpenBLAS's own variable: set by us only if it is not set and NumPy is not loaded yet
@@ -14,9 +15,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt(3)
 
 
 def choose_blas_kernel() -> str | None:
-    """Have NumPy's OpenBLAS use its AVX-512 kernels on AMD processors that have AVX-512; return what was chosen.
+    """Have NumPy's OpenBLAS use its AVX-512 kernels on AMD processors that have AVX-512; return what was
+    chosen.
 
-    OpenBLAS picks an AVX2 kernel on some of those: 243 GFLOP/s against 468 with the other, where it was measured.
+    OpenBLAS picks an AVX2 kernel on some of those: 243 GFLOP/s against 468 with the other, where it was
+    measured.
     """
     if "numpy" in sys.modules or "OPENBLAS_CORETYPE" in os.environ:
         return None
@@ -34,8 +37,8 @@ def choose_blas_kernel() -> str | None:
 def keep_pages() -> bool:
     """Have glibc keep freed memory instead of returning it to the system; return whether it does.
 
-    Large temporaries otherwise come as fresh pages each time, and touching those costs more than the arithmetic
-    (benchmarks/allocation.py). Up to 2 GiB of freed memory stay with the process.
+    Large temporaries otherwise come as fresh pages each time, and touching those costs more than the
+    arithmetic (benchmarks/allocation.py). Up to 2 GiB of freed memory stay with the process.
     """
     if os.environ.get("RETROGRAD_KEEP_PAGES", "1") == "0" or not sys.platform.startswith("linux"):
         return False

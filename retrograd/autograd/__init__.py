@@ -1,4 +1,6 @@
-"""torch.autograd: backward, grad, the modes, and the graph's own module. Names are imported when first asked for."""
+"""torch.autograd: backward, grad, the modes, and the graph's own module. Names are imported when first asked
+for.
+"""
 
 from __future__ import annotations
 

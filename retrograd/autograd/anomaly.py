@@ -1,6 +1,7 @@
 """Anomaly mode: backward stops at the first NaN that a node makes, and shows where the node was recorded.
 
-Without it every node still knows its line; with it, the whole stack of calls, and backward looks at each value.
+Without it every node still knows its line; with it, the whole stack of calls, and backward looks at each
+value.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def show(node: Node) -> None:
     stack = node.extras.metadata.get("traceback_") if node.extras is not None else None
     if stack is None:
         text = (
-            f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during "
+            f"Error detected in {node.name()}. No forward pass information available. Enable detect "
+            f"anomaly during "
             f"forward pass for more information.\n[recorded at {node.where()}]"
         )
     else:

@@ -1,7 +1,7 @@
 """Running an op: the readable path, which serves every op and every kind of argument.
 
-`general` lets whoever intercepts have the op; otherwise `plain` unwraps, promotes, computes, wraps and records. The
-functions that users call (see generate.py) are straight-line cases of this.
+`general` lets whoever intercepts have the op; otherwise `plain` unwraps, promotes, computes, wraps and
+records. The functions that users call (see generate.py) are straight-line cases of this.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def _unwrap(op: Op, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
 def _unwrap_sequence(op: Op, name: str, position: int, arg: Any) -> tuple[list[Any], list[Any]]:
     if not isinstance(arg, (list, tuple)):
         raise TypeError(
-            f"{op.torch_name}(): argument '{name}' (position {position + 1}) must be tuple of Tensors, not {type(arg).__name__}"
+            f"{op.torch_name}(): argument '{name}' (position {position + 1}) must be tuple of Tensors, not "
+            f"{type(arg).__name__}"
         )
     for i, item in enumerate(arg):
         if not isinstance(item, (Tensor, ndarray)):
@@ -109,7 +110,8 @@ def _unwrap_sequence(op: Op, name: str, position: int, arg: Any) -> tuple[list[A
 
 def _not_a_tensor(op: Op, name: str, position: int, arg: Any) -> TypeError:
     return TypeError(
-        f"{op.torch_name}(): argument '{name}' (position {position + 1}) must be Tensor, not {type(arg).__name__}"
+        f"{op.torch_name}(): argument '{name}' (position {position + 1}) must be Tensor, not "
+        f"{type(arg).__name__}"
     )
 
 
@@ -141,7 +143,9 @@ def _wrap(
 
 
 def mark_inference(tensor: Tensor) -> None:
-    """Make a tensor one of inference mode; its cell says 'rebased', so that dispatch always looks closer at it."""
+    """Make a tensor one of inference mode; its cell says 'rebased', so that dispatch always looks closer at
+    it.
+    """
     tensor._facts().inference = True
     tensor._version_cell().rebased = -1
 
@@ -170,12 +174,14 @@ def write_out(op: Op, args: tuple[Any, ...], result: Tensor, out: Tensor) -> Ten
     tensors = [a for a in args if isinstance(a, Tensor)]
     if local.grad and any(t.requires_grad for t in [*tensors, out]):
         raise RuntimeError(
-            f"{op.torch_name}(): functions with out=... arguments don't support automatic differentiation, but one of "
+            f"{op.torch_name}(): functions with out=... arguments don't support automatic differentiation, "
+            f"but one of "
             "the arguments requires grad."
         )
     if not dtypes.can_cast(result.dtype, out.dtype):
         raise RuntimeError(
-            f"result type {result.dtype.scalar_name} can't be cast to the desired output type {out.dtype.scalar_name}"
+            f"result type {result.dtype.scalar_name} can't be cast to the desired output type "
+            f"{out.dtype.scalar_name}"
         )
     if out._array.shape != result._array.shape:
         out._array = np.empty(result._array.shape, out._array.dtype)

@@ -1,13 +1,13 @@
 """Backward: carry cotangents from the results of a graph to its leaves.
 
-    1. Walk the graph once and count, for every node, the edges that lead to it: its cotangent is complete when as many
-       contributions have arrived.
-    2. Take the youngest complete node, turn its cotangent into cotangents for its inputs (`pullback`), and hand each to
-       its edge: the first is kept, later ones are added.
+    1. Walk the graph once and count, for every node, the edges that lead to it: its cotangent is complete
+       when as many contributions have arrived.
+    2. Take the youngest complete node, turn its cotangent into cotangents for its inputs (`pullback`), and
+       hand each to its edge: the first is kept, later ones are added.
     3. A leaf (AccumulateGrad) adds its complete cotangent to `.grad` at once.
 
-Nothing recurses, so graphs may be of any depth. The state of a run is local to it: several threads may run backward
-at once, and hooks may run it again.
+Nothing recurses, so graphs may be of any depth. The state of a run is local to it: several threads may run
+backward at once, and hooks may run it again.
 """
 
 from __future__ import annotations
@@ -182,8 +182,9 @@ def _count_edges(roots: Sequence[Node]) -> dict[Node, int]:
 
 
 def _needed(waiting: dict[Node, int], captured: Mapping[Node, Any]) -> set[Node]:
-    """Return the nodes through which a captured one is reached. Nodes are younger than their inputs: oldest first."""
+    """Return the nodes through which a captured one is reached."""
     needed = set(captured)
+    # A node is younger than its inputs: oldest first.
     for node in sorted(waiting, key=lambda n: n.seq):
         if node not in needed and any(edge in needed for edge in node.edges):
             needed.add(node)
@@ -208,7 +209,7 @@ def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[N
 
 
 def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
-    """Add a cotangent to a leaf's gradient: in place unless recorded; a first one is kept, or copied if shared."""
+    """Add a cotangent to a leaf's gradient, in place unless recorded; keep a first one, copied if shared."""
     have = node.grad
     if recorded:
         node.grad = ct if have is None else have + ct
@@ -240,8 +241,9 @@ def _probe_accumulate(node: Any, ct: Any) -> int:
 
 
 _MINE = _probe_leaf(None, {0: np.empty(1)}.pop(0))
-"""The references that `accumulate` counts to an array which nobody else holds, measured through the same calls: how many
-the interpreter itself makes differs between Python versions. (tests/autograd/test_engine.py checks what depends on it.)
+"""The references that `accumulate` counts to an array which nobody else holds, measured through the same
+calls: how many the interpreter itself makes differs between Python versions. (tests/autograd/test_engine.py
+checks what depends on it.)
 """
 
 
@@ -273,7 +275,8 @@ def tensor_backward(
         inputs: gather gradients in these tensors only.
 
     Raises:
-        RuntimeError: no history; not a scalar and no gradient given; the graph was freed or a saved value modified.
+        RuntimeError: no history; not a scalar and no gradient given; the graph was freed or a saved value
+            modified.
     """
     if gradient is not None or create_graph or inputs is not None:
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
@@ -356,7 +359,9 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> Any:
-    """Return the gradients of the sum of <grad_output, output> with respect to the inputs; `.grad` is not touched.
+    """Return the gradients of the sum of <grad_output, output> with respect to the inputs.
+
+    `.grad` is not touched.
 
     Args:
         outputs: a tensor or GradientEdge, or a sequence of them.
@@ -384,12 +389,14 @@ def grad(
     """
     if materialize_grads and allow_unused is False:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
         )
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     if not only_inputs:
         warnings.warn(
-            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate "
+            "gradient for "
             "other parts of the graph, please use torch.autograd.backward.",
             FutureWarning,
             stacklevel=2,
@@ -404,7 +411,7 @@ def grad(
     if is_grads_batched:
         found = _batched(results, wanted, cts, keep, create_graph)
     else:
-        roots = _roots(results, cts, create_graph, batched=False)
+        roots = _roots(results, cts, create_graph)
         found = _captures(roots, wanted, keep, create_graph)
     if not allow_unused:
         for i, ct in enumerate(found):
@@ -434,7 +441,7 @@ def _batched(results: Any, wanted: list[Any], cts: list[Any], keep: bool, record
     size = next(len(c) for c in cts if c is not None)
     rows = []
     for i in range(size):
-        roots = _roots(results, [None if c is None else c[i] for c in cts], recorded, batched=True)
+        roots = _roots(results, [None if c is None else c[i] for c in cts], recorded)
         row = _captures(roots, wanted, keep or i < size - 1, recorded)
         rows.append(
             [None if ct is None else _as_tensor(ct, t, False) for ct, t in zip(row, wanted, strict=True)]
@@ -479,9 +486,7 @@ def _node_of(value: Any) -> Any:
     return history(value)
 
 
-def _roots(
-    outputs: Sequence[Any], cts: list[Any], recorded: bool, batched: bool = False
-) -> list[tuple[Node, Any]]:
+def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple[Node, Any]]:
     """Return the (node, cotangent) pairs that a run starts from."""
     if len(outputs) != len(cts):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(cts)} gradients")
@@ -529,15 +534,20 @@ def _checked(output: Any, ct: Any, i: int) -> Tensor:
         )
     if ct.dtype.is_complex != output.dtype.is_complex:
         raise RuntimeError(
-            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in "
-            f"dtype: grad_output[{i}] has a dtype of {ct.dtype} and output[{i}] has a dtype of {output.dtype}."
+            "For complex Tensors, both grad_output and output are required to have the same dtype. "
+            "Mismatch in "
+            f"dtype: grad_output[{i}] has a dtype of {ct.dtype} and output[{i}] has a dtype of "
+            f"{output.dtype}."
         )
     return ct if ct.dtype is output.dtype else ct.to(output.dtype)
 
 
 _CYCLE = (
-    "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
-    "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
-    "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break the "
+    "Using backward() with create_graph=True will create a reference cycle between the parameter and its "
+    "gradient "
+    "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid "
+    "this. If you "
+    "have to use this function, make sure to reset the .grad fields of your parameters to None after use "
+    "to break the "
     "cycle and avoid the leak."
 )

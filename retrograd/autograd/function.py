@@ -34,9 +34,12 @@ from retrograd.autograd.saved import SavedTensor
 from retrograd.tensor import Tensor, history, wrap
 
 _VIEW_MADE_INSIDE = (
-    "Output {number} of {name} is a view and is being modified inplace. This view was created inside a custom Function "
-    "(or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom "
-    "backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can "
+    "Output {number} of {name} is a view and is being modified inplace. This view was created inside a "
+    "custom Function "
+    "(or because an input was returned as-is) and the autograd logic to handle view+inplace would override "
+    "the custom "
+    "backward associated with the custom Function, leading to incorrect gradients. This behavior is "
+    "forbidden. You can "
     "fix this by cloning the output of the custom Function."
 )
 
@@ -49,7 +52,8 @@ class FunctionCtx:
         for i, tensor in enumerate(tensors):
             if tensor is not None and not isinstance(tensor, Tensor):
                 raise TypeError(
-                    f"save_for_backward can only save variables, but argument {i} is of type {type(tensor).__name__}"
+                    f"save_for_backward can only save variables, but argument {i} is of type "
+                    f"{type(tensor).__name__}"
                 )
         self.to_save = tensors
 
@@ -72,7 +76,8 @@ class FunctionCtx:
     def mark_shared_storage(self, *pairs: Any) -> None:
         """Do nothing but warn; kept for old programs."""
         warnings.warn(
-            "mark_shared_storage is deprecated. Tensors with shared storages are automatically tracked. Note that "
+            "mark_shared_storage is deprecated. Tensors with shared storages are automatically tracked. "
+            "Note that "
             "calls to `set_()` are not tracked",
             FutureWarning,
             stacklevel=2,
@@ -146,7 +151,8 @@ class BackwardCFunction(Node, FunctionCtx):
             returned = returned[:expected]
         if len(returned) != expected:
             raise RuntimeError(
-                f"function {name} returned an incorrect number of gradients (expected {expected}, got {len(returned)})"
+                f"function {name} returned an incorrect number of gradients (expected {expected}, got "
+                f"{len(returned)})"
             )
         cts = []
         for i, (ct, meta) in enumerate(zip(returned, self.input_metas, strict=True)):
@@ -155,7 +161,8 @@ class BackwardCFunction(Node, FunctionCtx):
             if meta is None:
                 if ct is not None:
                     raise RuntimeError(
-                        f"function {name} returned a gradient different than None at position {i + 1}, but the "
+                        f"function {name} returned a gradient different than None at position {i + 1}, but "
+                        f"the "
                         "corresponding forward input was not a Variable"
                     )
                 continue
@@ -170,7 +177,8 @@ class BackwardCFunction(Node, FunctionCtx):
                     raise ValueError
             except ValueError:
                 raise RuntimeError(
-                    f"Function {self.name()} returned an invalid gradient at index {i} - got {list(ct.shape)} but "
+                    f"Function {self.name()} returned an invalid gradient at index {i} - got "
+                    f"{list(ct.shape)} but "
                     f"expected shape compatible with {list(shape)}\n[forward was called at {self.where()}]"
                 ) from None
             ct = unbroadcast(ct, shape)
@@ -181,7 +189,8 @@ def _backward_of(function: Any) -> Callable[..., Any]:
     own, vjp = function.backward, function.vjp
     if own is not Function.backward and vjp is not Function.vjp:
         raise RuntimeError(
-            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement "
+            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
+            "implement "
             "one of them."
         )
     return vjp if own is Function.backward and vjp is not Function.vjp else own  # type: ignore[no-any-return]
@@ -212,8 +221,10 @@ class Function(metaclass=FunctionMeta):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(
-            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
-            "invoke them on the class itself. Instantiating an autograd function will raise an error in a future "
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so "
+            f"you should "
+            "invoke them on the class itself. Instantiating an autograd function will raise an error in a "
+            "future "
             "version of PyTorch.",
             DeprecationWarning,
             stacklevel=2,
@@ -221,8 +232,10 @@ class Function(metaclass=FunctionMeta):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
-            "function with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch."
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style "
+            "autograd "
+            "function with static forward method. (Example: "
+            "https://pytorch.org/docs/stable/autograd.html#torch."
             "autograd.Function)"
         )
 
@@ -240,7 +253,8 @@ class Function(metaclass=FunctionMeta):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Return one gradient per argument of forward; None for those that have none."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "You must implement either the backward or vjp method for your custom autograd.Function to use "
+            "it with "
             "backward mode AD."
         )
 
@@ -283,7 +297,8 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
     dirty = [id(t) for t in node.__dict__.get("dirty_tensors", ())]
     if not set(dirty) <= {id(o) for o in outputs}:
         raise RuntimeError(
-            "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
+            "Some elements marked as dirty during the forward method were not returned as output. The "
+            "inputs that are "
             "modified inplace must all be outputs of the Function."
         )
     plain = {id(t) for t in node.__dict__.get("non_differentiable", ())}

@@ -1,8 +1,9 @@
 """Writing an op's straight-line functions from its declaration, at their first call.
 
-What users call is at first a stub. Its first call writes the source of the common case (floating operands of one
-dtype, nobody intercepting), compiles it, and swaps the stub's code for it, so that every reference to the function
-is served. Whatever is uncommon goes to `general`. The source is registered with linecache: a debugger steps into it.
+What users call is at first a stub. Its first call writes the source of the common case (floating operands of
+one dtype, nobody intercepting), compiles it, and swaps the stub's code for it, so that every reference to the
+function is served. Whatever is uncommon goes to `general`. The source is registered with linecache: a
+debugger steps into it.
 """
 
 from __future__ import annotations

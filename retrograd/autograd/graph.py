@@ -1,9 +1,10 @@
 """The graph: nodes, the edges between them, and the leaves where gradients gather.
 
-A node is one recorded call of an op. Its `edges` are the nodes of the op's inputs (None where no gradient goes), and
-`pullback(ct)` turns the cotangent of its result into cotangents for those inputs. Every node has exactly one
-cotangent: where an op has several results, each result hangs on an `Output`, whose pullback is the injection of that
-one result's cotangent into the tuple that the op's node takes.
+A node is one recorded call of an op. Its `edges` are the nodes of the op's inputs (None where no gradient
+goes), and `pullback(ct)` turns the cotangent of its result into cotangents for those inputs. Every node has
+exactly one
+cotangent: where an op has several results, each result hangs on an `Output`, whose pullback is the injection
+of that one result's cotangent into the tuple that the op's node takes.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ clock = itertools.count()
 """Numbers nodes in the order in which they are made: a node is always younger than its inputs."""
 
 FREED = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-    "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+    "already "
+    "been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+    "autograd.grad(). "
+    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to "
+    "access "
     "saved tensors after calling backward."
 )
 
@@ -48,8 +52,9 @@ anomaly = _Anomaly()
 class Version:
     """How often some memory has been written to, shared by a tensor, its views and what is detached from it.
 
-    `viewed` says that the memory has views. `rebased` counts the writes that changed the history of the tensor that owns
-    the memory: a view whose `epoch` is behind has an outdated history of its own. `code` and `lasti` are the user's place of the last write.
+    `viewed` says that the memory has views. `rebased` counts the writes that changed the history of the
+    tensor that owns the memory: a view whose `epoch` is behind has an outdated history of its own. `code` and
+    `lasti` are the user's place of the last write.
     """
 
     __slots__ = ("code", "count", "lasti", "rebased", "viewed")
@@ -67,7 +72,9 @@ class Version:
 
 
 def new_version() -> Version:
-    """Return the cell of memory that nobody has written to. (No __init__: dispatch makes these by the million.)"""
+    """Return the cell of memory that nobody has written to. (No __init__: dispatch makes these by the
+    million.)
+    """
     cell = Version()
     cell.count = 0
     cell.rebased = 0
@@ -105,7 +112,8 @@ class Extras:
 class Node:
     """One recorded call of an op.
 
-    Subclasses are made per op and named as torch names them (`MulBackward0`). They add a slot for each saved value.
+    Subclasses are made per op and named as torch names them (`MulBackward0`). They add a slot for each saved
+    value.
     """
 
     __slots__ = ("__weakref__", "code", "edges", "extras", "freed", "lasti", "metas", "seq")
@@ -161,7 +169,9 @@ class Node:
         return self.extras
 
     def register_hook(self, hook: Any) -> Any:
-        """Call `hook(grad_inputs, grad_outputs)` after this node's pullback; what it returns replaces grad_inputs."""
+        """Call `hook(grad_inputs, grad_outputs)` after this node's pullback; what it returns replaces
+        grad_inputs.
+        """
         from retrograd.hooks import register  # noqa: PLC0415 - hooks.py needs this file
 
         return register(self.more().post, hook)
@@ -225,8 +235,8 @@ class Cotangents(tuple[Any, ...]):
 class AccumulateGrad(Node):
     """A leaf: adds the cotangents that reach it to the tensor's gradient.
 
-    The node does not hold its tensor, the tensor holds the node; so a leaf is freed when the user drops it. While only
-    the graph holds the node, `variable` makes a new handle on the same memory.
+    The node does not hold its tensor, the tensor holds the node; so a leaf is freed when the user drops it.
+    While only the graph holds the node, `variable` makes a new handle on the same memory.
     """
 
     __slots__ = ("_array", "_cell", "_reference", "grad", "grad_dtype", "make", "post")
@@ -261,7 +271,8 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
     """Raise the error of a saved value that was written to, with both places."""
     cell = saved._cell
     hint = (
-        "the backtrace further above shows the operation that failed to compute its gradient. The variable in "
+        "the backtrace further above shows the operation that failed to compute its gradient. The variable "
+        "in "
         "question was changed in there or anywhere later. Good luck!"
         if anomaly.on
         else "enable anomaly detection to find the operation that failed to compute its gradient, with "
@@ -269,9 +280,11 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
     )
     raise ModifiedError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[{dtype.tensor_type} {list(shape)}]{what} is at version {cell.count}; expected version {expected} instead. "
+        f"[{dtype.tensor_type} {list(shape)}]{what} is at version {cell.count}; expected version "
+        f"{expected} instead. "
         f"Hint: {hint}\n"
-        f"[saved by {node.name()} at {node.where()}; last written to at {where.describe(cell.code, cell.lasti)}]"
+        f"[saved by {node.name()} at {node.where()}; last written to at "
+        f"{where.describe(cell.code, cell.lasti)}]"
     )
 
 

@@ -56,7 +56,8 @@ def register_multi_grad_hook(
 
     Args:
         tensors: tensors that require grad.
-        fn: for mode 'all' it is given the list of gradients (None for those that this backward does not reach), after
+        fn: for mode 'all' it is given the list of gradients (None for those that this backward does not
+            reach), after
             the last of them; for mode 'any' the first gradient.
         mode: 'all' or 'any'.
     """

@@ -1,8 +1,9 @@
 """Writing into a tensor: all checks first, then the memory, then the version and the history.
 
 An in-place op computes its result as any op does, recorded, and the result's values and node then become the
-target's. When the target is a view, its base takes a node that says 'the old base with these values at the view's
-place' (torch's CopySlices), and every view of that base derives its history from the base anew when it is next asked.
+target's. When the target is a view, its base takes a node that says 'the old base with these values at the
+view's place' (torch's CopySlices), and every view of that base derives its history from the base anew when it
+is next asked.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ def inplace(op: Op, args: tuple[Any, ...]) -> Tensor:
     """Write the result of an op into its first argument, and return that.
 
     Raises:
-        RuntimeError: the target is a leaf that requires grad, a view that may not be written to, or overlaps itself or
-            another argument; the result has another shape or a higher category of dtype. Nothing is changed then.
+        RuntimeError: the target is a leaf that requires grad, a view that may not be written to, or overlaps
+            itself or
+            another argument; the result has another shape or a higher category of dtype. Nothing is changed
+            then.
     """
     target = args[0]
     if not isinstance(target, Tensor):
@@ -57,7 +60,8 @@ def write(target: Tensor, result: Tensor) -> None:
         )
     if have.dtype != new.dtype and not dtypes.can_cast(result.dtype, target.dtype):
         raise RuntimeError(
-            f"result type {result.dtype.scalar_name} can't be cast to the desired output type {target.dtype.scalar_name}"
+            f"result type {result.dtype.scalar_name} can't be cast to the desired output type "
+            f"{target.dtype.scalar_name}"
         )
     node = result._node
     if node is not None and have.dtype != new.dtype:
@@ -77,7 +81,9 @@ def write(target: Tensor, result: Tensor) -> None:
 
 
 def _patch_saved(node: Any, target: Tensor, result: Any) -> None:
-    """Make what the node saved of the target refer to the target's memory, not to its handle (which holds the node)."""
+    """Make what the node saved of the target refer to the target's memory, not to its handle (which holds the
+    node).
+    """
     node = node.edges[0] if type(node) is Output else node
     op = node.op
     if op is None:
@@ -145,26 +151,34 @@ def refresh(view: Tensor) -> None:
 
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 _NO_GRAD_VIEW = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case "
-    "is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace "
-    "either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want "
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
+    "this use case "
+    "is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and "
+    "the inplace "
+    "either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside "
+    "(if you want "
     "the inplace to be tracked)."
 )
 _MULTI_VIEW = (
-    "Output {number} of {name} is a view and is being modified inplace. This view is the output of a function that "
-    "returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace "
+    "Output {number} of {name} is a view and is being modified inplace. This view is the output of a "
+    "function that "
+    "returns multiple views. Such functions do not allow the output views to be modified inplace. You "
+    "should replace "
     "the inplace operation by an out-of-place one."
 )
 _INFERENCE = (
-    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal "
+    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
+    "normal "
     "tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
 )
 _SELF_OVERLAP = (
-    "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
+    "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+    "location. Please "
     "clone() the tensor before performing the operation."
 )
 _OVERLAP = (
-    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+    "memory "
     "location. Please clone() the tensor before performing the operation."
 )
 

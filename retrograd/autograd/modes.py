@@ -1,9 +1,10 @@
 """What the current thread is doing: recording or not, and who wants to see each op before it runs.
 
-Dispatch asks one question, `modes.special`: the number of reasons, over all threads, not to take the plain path. At
-zero nothing else is looked at. Otherwise the thread's own state decides: `local.intercepts`, a stack whose top is
-given each op instead (tracing, vmap, forward AD ...), `local.inference`, whether results are marked as unusable for
-recording, and `local.grad`, whether to record. `local.careful` says that one of the first two holds.
+Dispatch asks one question, `modes.special`: the number of reasons, over all threads, not to take the plain
+path. At zero nothing else is looked at. Otherwise the thread's own state decides: `local.intercepts`, a stack
+whose top is given each op instead (tracing, vmap, forward AD ...), `local.inference`, whether results are
+marked as unusable for recording, and `local.grad`, whether to record. `local.careful` says that one of the
+first two holds.
 """
 
 from __future__ import annotations
@@ -117,8 +118,10 @@ class _GradMode:
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isclass(function):
             warnings.warn(
-                f"Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
-                f"functions or methods. To preserve the current behavior of class decoration, you can directly "
+                f"Decorating classes is deprecated and will be disabled in future versions. You should "
+                f"only decorate "
+                f"functions or methods. To preserve the current behavior of class decoration, you can "
+                f"directly "
                 f"decorate the `__init__` method and nothing else.",
                 FutureWarning,
                 stacklevel=2,

@@ -19,8 +19,8 @@ PROMOTED = ("tensor", "operand", "optional", "operand?", "tensors")
 def common_dtype(values: Sequence[Any]) -> dtypes.dtype:
     """Return the dtype that arrays and Python scalars have in common.
 
-    Tensors with dimensions outrank 0-dim tensors, and those outrank Python scalars: a lower rank only raises the
-    category (bool < integer < floating < complex), never the width.
+    Tensors with dimensions outrank 0-dim tensors, and those outrank Python scalars: a lower rank only raises
+    the category (bool < integer < floating < complex), never the width.
     """
     ranks: list[dtypes.dtype | None] = [None, None, None]
     for value in values:
@@ -67,7 +67,9 @@ def promote(op: Op, values: list[Any], at: list[int]) -> tuple[dtypes.dtype, np.
 
 
 def cast(value: Any, to: np.dtype[Any]) -> Any:
-    """Return an array in another dtype; a Python scalar becomes a 0-dim array, wrapping as torch's integers do."""
+    """Return an array in another dtype; a Python scalar becomes a 0-dim array, wrapping as torch's integers
+    do.
+    """
     if isinstance(value, ndarray):
         return value if value.dtype == to else value.astype(to)
     if to.kind in "ui" and isinstance(value, int):

@@ -1,7 +1,7 @@
 """Calling the user's hooks during backward, in torch's order.
 
-At a tensor: its hooks, each of which may replace the gradient; then `retain_grad` keeps what came of it; then the
-node's pre-hooks, its pullback, its post-hooks.
+At a tensor: its hooks, each of which may replace the gradient; then `retain_grad` keeps what came of it; then
+the node's pre-hooks, its pullback, its post-hooks.
 """
 
 from __future__ import annotations

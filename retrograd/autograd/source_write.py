@@ -1,4 +1,6 @@
-"""The source of `op_`: writing a result into the first operand where nothing is recorded and no view is involved."""
+"""The source of `op_`: writing a result into the first operand where nothing is recorded and no view is
+involved.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ class Meta:
     """The rare facts of a tensor; most tensors have none.
 
     base: the tensor whose memory this one views, always the root, never a view itself.
-    origin: why in-place writes to this view are refused: 'no_grad', 'multi' (one of several views), 'function'.
+    origin: why in-place writes to this view are refused: 'no_grad', 'multi' (one of several views),
+    'function'.
     epoch: the number of rebasings of the base that this view's history has taken in.
     """
 

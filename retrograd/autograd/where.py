@@ -21,7 +21,9 @@ library = _Library()
 
 
 class _Seen:
-    """The code object that the last recorded call came from: usually the next one's too, and known to be the user's."""
+    """The code object that the last recorded call came from: usually the next one's too, and known to be the
+    user's.
+    """
 
     __slots__ = ("code",)
     code: CodeType | None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import batching
-from retrograd.ops.declare import Array, Plain, Sample, sample
+from retrograd.ops.declare import Array, Sample, sample
 from retrograd.ops.families import general, linear
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import flip, largest, total
@@ -56,7 +56,10 @@ def _samples() -> Iterator[Sample]:
     exact=False,
     kinds="f",
     batch=batching.loop,
-    samples=lambda: [sample(grid(2, 3, 4), grid(2, 4, 5, shift=1)), sample(grid(2, 3, 4), grid(4, 5, shift=1))],
+    samples=lambda: [
+        sample(grid(2, 3, 4), grid(2, 4, 5, shift=1)),
+        sample(grid(2, 3, 4), grid(4, 5, shift=1)),
+    ],
     places="nn",
 )
 def weigh(input: Array, value: Array) -> Array:
@@ -66,7 +69,9 @@ def weigh(input: Array, value: Array) -> Array:
 
 @general(
     node="ScaledDotProductFlashAttentionForCpuBackward0",
-    query=lambda ct, query, key, value, bias, scale: _score_ct(ct, query, key, value, bias, scale)[1] @ key * scale,
+    query=lambda ct, query, key, value, bias, scale: (
+        _score_ct(ct, query, key, value, bias, scale)[1] @ key * scale
+    ),
     key=lambda ct, query, key, value, bias, scale: (
         flip(_score_ct(ct, query, key, value, bias, scale)[1]) @ (query * scale)
     ),

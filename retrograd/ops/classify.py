@@ -49,7 +49,9 @@ def take_class(input: Array, index: Plain, dim: int) -> Array:
     promote="none",
     primitive=True,
     batch=batching.loop,
-    samples=lambda: [sample(s.args[0].take(0, s.args[2]) + 1.0, s.args[1], s.args[2], s.args[0].shape) for s in _picks()],
+    samples=lambda: [
+        sample(s.args[0].take(0, s.args[2]) + 1.0, s.args[1], s.args[2], s.args[0].shape) for s in _picks()
+    ],
     places="",
 )
 def put_class(input: Array, index: Plain, dim: int, shape: tuple[int, ...]) -> Array:
@@ -85,7 +87,7 @@ def _checked(target: Any, classes: int, ignore_index: int) -> bool:
 
 
 def chosen(target: Any, weight: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
-    """Return targets that are all classes, and each one's weight: 0 if it is to be ignored, None if all are 1."""
+    """Return targets that are classes, and each one's weight: 0 if ignored, None if all are 1."""
     if target.__class__ is np.ndarray and _checked(target, classes, ignore_index):
         return target, None if weight is None else weight[target]
     ignored = target == ignore_index
@@ -140,8 +142,19 @@ def _class_errors() -> Iterator[ErrorSample]:
         grid(2, 3),
         np.ones(2, np.float32),
     )
-    yield error(ValueError, "Expected input batch_size (2) to match target batch_size (3).", grid(2, 3), np.ones(3, int))
-    yield error(RuntimeError, "weight tensor should be defined either for all 3 classes", grid(2, 3), np.ones(2, int), np.ones(2))
+    yield error(
+        ValueError,
+        "Expected input batch_size (2) to match target batch_size (3).",
+        grid(2, 3),
+        np.ones(3, int),
+    )
+    yield error(
+        RuntimeError,
+        "weight tensor should be defined either for all 3 classes",
+        grid(2, 3),
+        np.ones(2, int),
+        np.ones(2),
+    )
 
 
 def check_classes(input: Any, target: Any, weight: Any) -> None:
@@ -153,20 +166,21 @@ def check_classes(input: Any, target: Any, weight: Any) -> None:
     if input.ndim > 1:
         if target.ndim == 0 or input.shape[0] != target.shape[0]:
             got = target.shape[0] if target.ndim else 1
-            raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({got}).")
+            raise ValueError(
+                f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({got})."
+            )
         if input.ndim == 2 and target.ndim > 1:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
         wanted = (input.shape[0], *input.shape[2:])
         if tuple(target.shape) != wanted:
             raise RuntimeError(f"Expected target size {list(wanted)}, got {list(target.shape)}")
     elif target.ndim > 0 and tuple(target.shape) != (1,):
-        raise RuntimeError(
-            f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})"
-        )
+        raise RuntimeError(f"size mismatch (got input: {list(input.shape)}, target: {list(target.shape)})")
     classes = input.shape[_class_dim(input)]
     if weight is not None and (weight.ndim != 1 or weight.shape[0] != classes):
         raise RuntimeError(
-            f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
+            f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
+            "tensor of "
             f"shape: {list(weight.shape)}"
         )
 
@@ -179,12 +193,13 @@ def _as_classes(input: Any, target: Any) -> Any:
 
 
 _CLASSES: dict[str, Any] = {
-    "promote": "match", "kinds": "f", "batch": lambda *a: _batch(*a), "samples": _class_samples, "errors": _class_errors, "places": "nn",
+    "promote": "match", "kinds": "f", "batch": lambda *a: _batch(*a), "samples": _class_samples,
+    "errors": _class_errors, "places": "nn",
 }  # fmt: skip
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
-    """Join the batch to the rows, and reduce each example's own; in a loop if classes are weighted or ignored."""
+    """Join the batch to the rows and reduce each one's own; loop if classes are weighted or ignored."""
     input, target, weight, ignore_index, reduction = args
     rows = batching.spread(input, dims[0], size)
     labels = batching.spread(target, dims[1], size)
@@ -224,7 +239,12 @@ def _nll_ct(ct: Any, input: Any, target: Any, weight: Any, ignore_index: int, re
     **_CLASSES,
 )
 def nll_loss(
-    input: Array, target: Plain, weight: Array | None = None, ignore_index: int = -100, *, reduction: str = "mean"
+    input: Array,
+    target: Plain,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    *,
+    reduction: str = "mean",
 ) -> Array:
     """Take minus the score of the right class, weighted by class: (n, c, ...), (n, ...) -> ()."""
     check_classes(input, target, weight)
@@ -240,7 +260,9 @@ def _row_probabilities(input: Any) -> Any:
     return powers, total(powers, dim, True)
 
 
-def _cross_entropy_ct(ct: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+def _cross_entropy_ct(
+    ct: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> Any:
     dim = _class_dim(input)
     at = _as_classes(input, target)
     at, weights = chosen(at, weight, input.shape[dim], ignore_index)
@@ -253,17 +275,26 @@ def _cross_entropy_ct(ct: Any, input: Any, target: Any, weight: Any, ignore_inde
     return powers * (np.expand_dims(each, dim) / sums) - put_class(each, at, dim, tuple(input.shape))
 
 
-def _cross_entropy_tangent(t: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+def _cross_entropy_tangent(
+    t: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> Any:
     dim = _class_dim(input)
     powers, sums = _row_probabilities(input)
-    return nll_loss(t - total(t * powers, dim, True) / sums, target, weight, ignore_index, reduction=reduction)
+    return nll_loss(
+        t - total(t * powers, dim, True) / sums, target, weight, ignore_index, reduction=reduction
+    )
 
 
 @general(node=_node, input=_cross_entropy_ct, jvp={"input": _cross_entropy_tangent}, **_CLASSES)
 def cross_entropy(
-    input: Array, target: Plain, weight: Array | None = None, ignore_index: int = -100, *, reduction: str = "mean"
+    input: Array,
+    target: Plain,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    *,
+    reduction: str = "mean",
 ) -> Array:
-    """Take minus the log_softmax of the right class's score, weighted by class: (n, c, ...), (n, ...) -> ()."""
+    """Take minus the right class's log_softmax, weighted by class: (n, c, ...), (n, ...) -> ()."""
     check_classes(input, target, weight)
     dim = _class_dim(input)
     at = _as_classes(input, target)
@@ -279,14 +310,16 @@ def cross_entropy(
 
 
 def _margin(input: Any, at: Any, p: int, margin: float, weight: Any) -> tuple[Any, Any]:
-    """Return how far each wrong class is inside the margin (0 for the right one), and the weight of each row."""
+    """Return how far each wrong class is inside the margin, and the weight of each row."""
     right = np.expand_dims(take_class(input, at, 1), 1)
     inside = at_least(margin - right + input, 0)
     wrong = np.arange(input.shape[1]) != np.expand_dims(at, 1)
     return inside * wrong, 1 if weight is None else np.expand_dims(weight[at], 1)
 
 
-def _multi_margin_ct(ct: Any, input: Any, target: Any, p: int, margin: float, weight: Any, reduction: str) -> Any:
+def _multi_margin_ct(
+    ct: Any, input: Any, target: Any, p: int, margin: float, weight: Any, reduction: str
+) -> Any:
     x, at = (input, np.reshape(target, (-1,))) if input.ndim == 2 else (input[None], np.reshape(target, (1,)))
     inside, scale = _margin(x, at, p, margin, weight)
     slope = cast(inside > 0, numpy_dtype(inside.dtype)) * scale if p == 1 else 2 * inside * scale
@@ -311,7 +344,11 @@ def _multi_margin_ct(ct: Any, input: Any, target: Any, p: int, margin: float, we
     kinds="f",
     batch=batching.loop,
     samples=lambda: [
-        *(sample(grid(3, 4), np.array([1, 0, 3]), p, 0.7, reduction=r) for p in (1, 2) for r in ("mean", "sum", "none")),
+        *(
+            sample(grid(3, 4), np.array([1, 0, 3]), p, 0.7, reduction=r)
+            for p in (1, 2)
+            for r in ("mean", "sum", "none")
+        ),
         sample(grid(3, 4), np.array([1, 0, 3]), 1, 1.0, np.array([1.0, 0.5, 2.0, 1.5])),
         sample(grid(4), np.array(2)),
     ],
@@ -322,24 +359,33 @@ def _multi_margin_ct(ct: Any, input: Any, target: Any, p: int, margin: float, we
     places="nn",
 )
 def multi_margin_loss(
-    input: Array, target: Plain, p: int = 1, margin: float = 1.0, weight: Array | None = None, *, reduction: str = "mean"
+    input: Array,
+    target: Plain,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Array | None = None,
+    *,
+    reduction: str = "mean",
 ) -> Array:
     """Take the mean over classes of max(0, margin - x[right] + x[class])**p."""
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
-    if input.ndim > 2 or 0 in input.shape[-1:] or input.ndim == 0:
+    if input.ndim > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(input.shape)}"
         )
     rows = 1 if input.ndim < 2 else input.shape[0]
     if target.ndim > 1 or math.prod(target.shape) != rows:
         raise RuntimeError(
-            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
-            f"size). Expected target size [{rows}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples "
+            "(batch "
+            f"size). Expected target size [{rows}], but got {list(target.shape)}. Input has shape "
+            f"{list(input.shape)}."
         )
     if target.dtype.kind != "i":
         raise RuntimeError(f"expected scalar type Long but found {name_of(target)}")
-    classes = input.shape[-1]
+    classes = input.shape[-1] if input.ndim else 1
     if weight is not None and tuple(weight.shape) != (classes,):
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     x = input if input.ndim == 2 else np.reshape(input, (1, math.prod(input.shape)))

@@ -1,11 +1,12 @@
 """Convolutions of any number of dimensions, transposed ones, and their adjoints.
 
-A convolution multiplies the weight, as a matrix, with the *columns* of the input: one column per place of the kernel,
-holding what the kernel sees there. Columns are laid out with the examples of the batch innermost, so that they are
-copied in long stretches whatever the size of the images, and in blocks of places that fit the cache.
+A convolution multiplies the weight, as a matrix, with the *columns* of the input: one column per place of the
+kernel, holding what the kernel sees there. Columns are laid out with the examples of the batch innermost, so
+that they are copied in long stretches whatever the size of the images, and in blocks of places that fit the
+cache.
 
-Three maps are bilinear and each other's adjoints: the convolution, the transposed convolution (input's cotangent), and
-`convolution_weight` (weight's cotangent).
+Three maps are bilinear and each other's adjoints: the convolution, the transposed convolution (input's
+cotangent), and `convolution_weight` (weight's cotangent).
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _is_narrow(rows: int, results: int, places: Sizes, n: int) -> bool:
 
     The three constants are nanoseconds per stretch and per element, from benchmarks/conv.py.
     """
-    return rows * 5.6 / places[-1] < rows * 0.18 + results * 1.1 and rows * math.prod(places) * n <= 4 * _BLOCK
+    return (
+        rows * 5.6 / places[-1] < rows * 0.18 + results * 1.1 and rows * math.prod(places) * n <= 4 * _BLOCK
+    )
 
 
 def _forward_by_example(
@@ -105,21 +108,27 @@ def _forward_by_example(
     """Convolve with the examples outermost."""
     if any(padding):
         around = [(p, p + m) for m, p in zip(x.shape[2:], padding, strict=True)]
-        made = np.zeros((*x.shape[:2], *(m + 2 * p for m, p in zip(x.shape[2:], padding, strict=True))), x.dtype)
+        made = np.zeros(
+            (*x.shape[:2], *(m + 2 * p for m, p in zip(x.shape[2:], padding, strict=True))), x.dtype
+        )
         made[(slice(None), slice(None), *(slice(a, b) for a, b in around))] = x
         x = made
     steps = x.strides
     inner = [s * d for s, d in zip(steps[2:], dilation, strict=True)]
     outer = [s * d for s, d in zip(steps[2:], stride, strict=True)]
     shape, strides = (*x.shape[:2], *kernel, *places), (*steps[:2], *inner, *outer)
-    columns = np.lib.stride_tricks.as_strided(x, shape, strides) if x.base is not None else np.ndarray(
-        shape, x.dtype, x, 0, strides
+    columns = (
+        np.lib.stride_tricks.as_strided(x, shape, strides)
+        if x.base is not None
+        else np.ndarray(shape, x.dtype, x, 0, strides)
     )
     return (matrix @ columns.reshape(x.shape[0], matrix.shape[1], -1)).reshape(x.shape[0], -1, *places)
 
 
-def _backward(ct: Any, weight: Any, sizes: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
-    """Apply the adjoint of `_forward` in its input: (n, o, *places), (o, c / groups, *kernel) -> (n, c, *sizes)."""
+def _backward(
+    ct: Any, weight: Any, sizes: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Any:
+    """Apply the adjoint in the input: (n, o, *places), (o, c / groups, *kernel) -> (n, c, *sizes)."""
     kernel, n = weight.shape[2:], ct.shape[0]
     channels, window = weight.shape[1] * groups, math.prod(kernel)
     places = ct.shape[2:]
@@ -139,8 +148,10 @@ def _backward(ct: Any, weight: Any, sizes: Sizes, stride: Sizes, padding: Sizes,
     return np.moveaxis(inside, -1, 0)
 
 
-def _weight_ct(ct: Any, x: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
-    """Apply the adjoint of `_forward` in its weight: (n, o, *places), (n, c, *sizes) -> (o, c / groups, *kernel)."""
+def _weight_ct(
+    ct: Any, x: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Any:
+    """Apply the adjoint in the weight: (n, o, *places), (n, c, *sizes) -> (o, c / groups, *kernel)."""
     n, channels, places, window = x.shape[0], x.shape[1], ct.shape[2:], math.prod(kernel)
     padded, turned = _padded(x, padding), np.moveaxis(ct, 0, -1)
     made = np.zeros((groups, ct.shape[1] // groups, channels // groups * window), ct.dtype)
@@ -164,14 +175,21 @@ def transposed_sizes(
 
 
 def _rest(shape: Any, places: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
-    """Return the output padding with which the transposed convolution of `places` gives an input of this shape."""
+    """Return the output padding with which transposed `places` get this shape."""
     sizes = tuple(shape[2:])
     least = transposed_sizes(places[2:], kernel, stride, padding, dilation, (0,) * len(kernel))
     return tuple(n - m for n, m in zip(sizes, least, strict=True))
 
 
 def _input_ct(
-    ct: Any, input_shape: Any, weight: Any, stride: Any, padding: Any, dilation: Any, transposed: Any, groups: Any
+    ct: Any,
+    input_shape: Any,
+    weight: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: Any,
+    groups: Any,
 ) -> Any:
     kernel = tuple(weight.shape[2:])
     if transposed:
@@ -183,7 +201,14 @@ def _input_ct(
 
 
 def _kernel_ct(
-    ct: Any, input: Any, weight_shape: Any, stride: Any, padding: Any, dilation: Any, transposed: Any, groups: Any
+    ct: Any,
+    input: Any,
+    weight_shape: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: Any,
+    groups: Any,
 ) -> Any:
     image, places = (ct, input) if transposed else (input, ct)
     return convolution_weight(places, image, tuple(weight_shape[2:]), stride, padding, dilation, groups)
@@ -195,7 +220,9 @@ def _samples() -> Iterator[Sample]:
     yield sample(x, w, grid(3), (1, 1), none, (1, 1), False, none, 1)
     yield sample(x, w, None, (2, 1), (1, 0), (1, 2), False, none, 1)
     yield sample(grid(2, 4, 5), grid(4, 2, 3), grid(4), (2,), (1,), (1,), False, (0,), 2)
-    yield sample(grid(1, 2, 3, 3, 3), grid(2, 2, 2, 2, 2), None, (1,) * 3, (0,) * 3, (1,) * 3, False, (0,) * 3, 1)
+    yield sample(
+        grid(1, 2, 3, 3, 3), grid(2, 2, 2, 2, 2), None, (1,) * 3, (0,) * 3, (1,) * 3, False, (0,) * 3, 1
+    )
     yield sample(grid(2, 3, 3, 2), w, grid(2), (2, 1), (1, 0), (1, 1), True, (1, 0), 1)
     yield sample(grid(2, 4, 3), grid(4, 1, 2), None, (2,), (0,), (2,), True, (1,), 2)
     yield sample(grid(2, 2, 3, 3), grid(3, 2, 1, 1), None, (1, 1), none, (1, 1), False, none, 1)
@@ -222,7 +249,9 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
         "weight": lambda t, input, stride, padding, dilation, transposed, output_padding, groups: convolution(
             input, t, None, stride, padding, dilation, transposed, output_padding, groups
         ),
-        "bias": lambda t, result: np.broadcast_to(np.reshape(t, (t.shape[0], *(1,) * (result.ndim - 2))), result.shape),
+        "bias": lambda t, result: np.broadcast_to(
+            np.reshape(t, (t.shape[0], *(1,) * (result.ndim - 2))), result.shape
+        ),
     },
     promote="match",
     kinds="uifc",
@@ -244,8 +273,8 @@ def convolution(
 ) -> Array:
     """Convolve, or apply the adjoint of a convolution when `transposed`.
 
-    Shape: (n, c, *sizes), (o, c / groups, *kernel) -> (n, o, *places); transposed, (n, c, *places), (c, o / groups,
-        *kernel) -> (n, o, *sizes).
+    Shape: (n, c, *sizes), (o, c / groups, *kernel) -> (n, o, *places); transposed, (n, c, *places), (c, o /
+        groups, *kernel) -> (n, o, *sizes).
     """
     if transposed:
         sizes = transposed_sizes(input.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding)

@@ -1,8 +1,8 @@
 """The loss of connectionist temporal classification.
 
-Source: A. Graves, S. Fernandez, F. Gomez, J. Schmidhuber, Connectionist Temporal Classification (2006), equations 5-15,
-    in logarithms. As in torch, the cotangent is the one for log-probabilities that a log_softmax made: it holds the
-    term exp(log_probs), which the adjoint of log_softmax then takes away.
+Source: A. Graves, S. Fernandez, F. Gomez, J. Schmidhuber, Connectionist Temporal Classification (2006),
+    equations 5-15, in logarithms. As in torch, the cotangent is the one for log-probabilities that a
+    log_softmax made: it holds the term exp(log_probs), which the adjoint of log_softmax then takes away.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOW = -math.inf
 
 
 def _states(targets: Any, blank: int) -> tuple[Any, Any]:
-    """Return each example's labels with blanks around them, and where a blank before a label may be skipped."""
+    """Return the labels with blanks around them, and where a blank may be skipped."""
     n, longest = targets.shape
     labels = np.full((n, 2 * longest + 1), blank, np.int64)
     labels[:, 1::2] = targets
@@ -85,12 +85,19 @@ def _samples() -> list[Sample]:
     x = grid(5, 2, 4)
     x = x - np.log(np.exp(x).sum(-1, keepdims=True))
     targets, lengths = np.array([[1, 2], [3, 3]]), (np.array([5, 4]), np.array([2, 1]))
-    return [sample(x, targets, *lengths, 0, grad=False), sample(x, targets[:, :1], lengths[0], np.array([1, 1]), 0, grad=False)]
+    return [
+        sample(x, targets, *lengths, 0, grad=False),
+        sample(x, targets[:, :1], lengths[0], np.array([1, 1]), 0, grad=False),
+    ]
 
 
-def _tangent(t: Any, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int) -> Any:
+def _tangent(
+    t: Any, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int
+) -> Any:
     n = np.arange(log_probs.shape[1])
-    slope = ctc_slope(np.ones(len(n), log_probs.dtype), log_probs, targets, input_lengths, target_lengths, blank)
+    slope = ctc_slope(
+        np.ones(len(n), log_probs.dtype), log_probs, targets, input_lengths, target_lengths, blank
+    )
     return np.sum(slope * t, axis=(0, 2))
 
 

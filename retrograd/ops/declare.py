@@ -1,4 +1,5 @@
-"""What an op is: one declaration that dispatch, backward, forward mode, batching, tracing and tests are made from.
+"""What an op is: one declaration that dispatch, backward, forward mode, batching, tracing and tests are made
+from.
 
     @pointwise(node="MulBackward0", input=lambda ct, other: ct * other, other=lambda ct, input: ct * input,
                samples=pairs)
@@ -13,8 +14,9 @@ The function is the *definition*: plain NumPy on arrays. Its annotations say wha
     Plain            a tensor that keeps its dtype whatever the others have (a mask, indices); `Plain | None`
     anything else    static: passed on as it is
 
-The lambdas are the *rules*, one per differentiable parameter and named after it: the linear transpose of the op's
-derivative with respect to that parameter. A rule's own parameters name what it needs, and so what is saved for it:
+The lambdas are the *rules*, one per differentiable parameter and named after it: the linear transpose of the
+op's derivative with respect to that parameter. A rule's own parameters name what it needs, and so what is
+saved for it:
 
     ct               the cotangent of the result (a tuple for an op with several results)
     result           the op's result (or all of them, as a tuple)
@@ -22,16 +24,17 @@ derivative with respect to that parameter. A rule's own parameters name what it 
     NAME_shape       the shape of a tensor parameter, without saving the tensor
     NAME_dtype       its NumPy dtype, likewise
 
-Definitions and rules may use operators, indexing with basic indices, `.shape`, `.ndim`, `.dtype`, the NumPy functions that
-some op declares to answer (`numpy=`), `retrograd.ops.helpers`, and other ops, which can be called on any arrays. They
-never write in place and never call methods of arrays. An op whose definition cannot keep to that is `primitive`.
+Definitions and rules may use operators, indexing with basic indices, `.shape`, `.ndim`, `.dtype`, the NumPy
+functions that some op declares to answer (`numpy=`), `retrograd.ops.helpers`, and other ops, which can be
+called on any arrays. They never write in place and never call methods of arrays. An op whose definition
+cannot keep to that is `primitive`.
 
-`kernel=` names the NumPy ufunc that the definition is when static parameters have their defaults: a fast path beside
-the definition, tested against it.
+`kernel=` names the NumPy ufunc that the definition is when static parameters have their defaults: a fast path
+beside the definition, tested against it.
 
-Rules are transposes, not adjoints: no rule conjugates. For complex numbers the engine conjugates the cotangent on the
-way in and the result on the way out, which is right for every holomorphic op; the others declare
-`holomorphic=False` and write their adjoint themselves.
+Rules are transposes, not adjoints: no rule conjugates. For complex numbers the engine conjugates the
+cotangent on the way in and the result on the way out, which is right for every holomorphic op; the others
+declare `holomorphic=False` and write their adjoint themselves.
 """
 
 from __future__ import annotations
@@ -172,7 +175,9 @@ TABLE: dict[str, Op] = {}
 """Every declared op by name."""
 
 NUMPY: dict[Any, tuple[Op, Callable[..., Any] | None]] = {}
-"""Which op answers a NumPy function called on tensors, and how NumPy's arguments become the op's (None: as they are)."""
+"""Which op answers a NumPy function called on tensors, and how NumPy's arguments become the op's (None: as
+they are).
+"""
 
 
 def sample(*args: Any, grad: bool = True, **kwargs: Any) -> Sample:

@@ -1,8 +1,8 @@
 """Keeping a gradient in the graph of what it was chosen by, where its derivative by that is zero.
 
-The cotangent of relu is `ct * (result > 0)`: as a function of the input a step, with derivative 0. The comparison has
-no history, so at second order the gradient would seem not to come from the input at all, and asking for its derivative
-would be an error instead of zeros.
+The cotangent of relu is `ct * (result > 0)`: as a function of the input a step, with derivative 0. The
+comparison has no history, so at second order the gradient would seem not to come from the input at all, and
+asking for its derivative would be an error instead of zeros.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from retrograd.ops.helpers import numpy_dtype
     node="AliasBackward0",
     input=lambda ct: ct,
     other=lambda ct, other_shape, other_dtype: np.zeros(other_shape, numpy_dtype(other_dtype)),
-    jvp={"input": lambda t: t, "other": lambda t, input_shape, input_dtype: np.zeros(input_shape, input_dtype)},
+    jvp={
+        "input": lambda t: t,
+        "other": lambda t, input_shape, input_dtype: np.zeros(input_shape, input_dtype),
+    },
     promote="none",
     batch=lambda op, size, args, dims: batching.spread(args[0], dims[0], size),
     samples=lambda: [sample(np.array([1.5, -2.0]), np.array([[0.5, 0.25]]))],

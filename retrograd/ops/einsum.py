@@ -1,7 +1,7 @@
 """Products over named indices: einsum, and what is written with it.
 
-An operand's *labels* are integers, one per dimension. The product of operands over labels, with the labels that are
-not in the output summed over, is linear in each operand, and its adjoint is another such product.
+An operand's *labels* are integers, one per dimension. The product of operands over labels, with the labels
+that are not in the output summed over, is linear in each operand, and its adjoint is another such product.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching
 from retrograd.ops.declare import Array, Arrays, Sample, error, sample
 from retrograd.ops.families import composite, linear
 from retrograd.ops.helpers import numpy_dtype
@@ -116,9 +115,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     operands, inputs, output = args
     fresh = max((name for labels in inputs for name in labels), default=0) + 1
     ready = [x if d is None else np.moveaxis(x, d, 0) for x, d in zip(operands, dims[0], strict=True)]
-    labels = tuple(
-        names if d is None else (fresh, *names) for names, d in zip(inputs, dims[0], strict=True)
-    )
+    labels = tuple(names if d is None else (fresh, *names) for names, d in zip(inputs, dims[0], strict=True))
     return op.definition(ready, labels, (fresh, *output))
 
 
@@ -186,14 +183,20 @@ def _subscripts(part: str, operand: int | None) -> list[Any]:
         letter = part[i]
         if letter == ".":
             if part[i : i + 3] != "..." or Ellipsis in found:
-                what = "for which an ellipsis was already found" if Ellipsis in found else "that is not part of any ellipsis"
+                what = (
+                    "for which an ellipsis was already found"
+                    if Ellipsis in found
+                    else "that is not part of any ellipsis"
+                )
                 raise _fail(f"found '.' for {where} {what}")
             found.append(Ellipsis)
             i += 2
         elif letter.isascii() and letter.isalpha():
             found.append(letter)
         else:
-            raise _fail(f"invalid subscript given at index {i} in the equation string, subscripts must be in [a-zA-Z]")
+            raise _fail(
+                f"invalid subscript given at index {i} in the equation string, subscripts must be in [a-zA-Z]"
+            )
         i += 1
     return found
 
@@ -209,7 +212,8 @@ def _label_dims(parts: Any, output: Any, shapes: Sequence[Any]) -> tuple[tuple[L
     """Return integer labels: for dimensions behind an ellipsis, those below 0, aligned at the right."""
     if len(parts) != len(shapes):
         raise _fail(
-            ("fewer" if len(shapes) < len(parts) else "more") + " operands were provided than specified in the equation"
+            ("fewer" if len(shapes) < len(parts) else "more")
+            + " operands were provided than specified in the equation"
         )
     named: list[Labels] = []
     seen: dict[Any, int] = {}
@@ -222,7 +226,8 @@ def _label_dims(parts: Any, output: Any, shapes: Sequence[Any]) -> tuple[tuple[L
             count = len(part) - (Ellipsis in part)
             raise _fail(
                 f"the number of subscripts in the equation ({count}) "
-                f"{'is more than' if Ellipsis in part else 'does not match'} the number of dimensions ({len(shape)}) "
+                f"{'is more than' if Ellipsis in part else 'does not match'} the number of dimensions "
+                f"({len(shape)}) "
                 f"for operand {i}{but}"
             )
         widest = max(widest, extra if Ellipsis in part else 0)
@@ -248,17 +253,23 @@ def _label_dims(parts: Any, output: Any, shapes: Sequence[Any]) -> tuple[tuple[L
     return tuple(tuple(n + shift for n in labels) for labels in named), tuple(n + shift for n in result)
 
 
-def _check_sizes(i: int, part: Any, labels: list[int], shape: Any, sizes: dict[int, int], letters: dict[int, Any]) -> None:
+def _check_sizes(
+    i: int, part: Any, labels: list[int], shape: Any, sizes: dict[int, int], letters: dict[int, Any]
+) -> None:
     mine: dict[int, int] = {}
     for name, n in zip(labels, shape, strict=True):
         if mine.setdefault(name, n) != n:
             raise _fail(
-                f"subscript {letters[name]} is repeated for operand {i} but the sizes don't match, {n} != {mine[name]}"
+                f"subscript {letters[name]} is repeated for operand {i} but the sizes don't match, {n} != "
+                f"{mine[name]}"
             )
         had = sizes.get(name, 1)
         if had != 1 and n not in (1, had):
             what = f"subscript {letters[name]}" if name >= 0 else "a dimension behind the ellipsis"
-            raise _fail(f"{what} has size {n} for operand {i} which does not broadcast with previously seen size {had}")
+            raise _fail(
+                f"{what} has size {n} for operand {i} which does not broadcast with previously seen size "
+                f"{had}"
+            )
         if n != 1:
             sizes[name] = n
 
@@ -271,7 +282,13 @@ def _check_sizes(i: int, part: Any, labels: list[int], shape: Any, sizes: dict[i
         sample(grid(2, 3), [0, 1], grid(3), [1], [0]),
     ],
     errors=lambda: [
-        error(RuntimeError, "subscript j has size 4 for operand 1 which does not", "ij,jk", grid(2, 3), grid(4, 2)),
+        error(
+            RuntimeError,
+            "subscript j has size 4 for operand 1 which does not",
+            "ij,jk",
+            grid(2, 3),
+            grid(4, 2),
+        ),
         error(RuntimeError, "fewer operands were provided", "ij,jk", grid(2, 3)),
         error(RuntimeError, "output subscript k does not appear", "ij->ik", grid(2, 3)),
     ],
@@ -289,7 +306,8 @@ def einsum(equation: Any, *operands: Any) -> Any:
         equation, operands = _from_lists((equation, *operands))
     elif not operands:
         raise ValueError(
-            "einsum(): must specify the equation string and at least one operand, or at least one operand and its "
+            "einsum(): must specify the equation string and at least one operand, or at least one operand "
+            "and its "
             "subscripts list"
         )
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
@@ -333,16 +351,15 @@ def _letter(n: int) -> str:
 def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Array:
     """Apply a bilinear map: (..., i), (..., j), (o, i, j) -> (..., o)."""
     if input1.ndim != input2.ndim:
-        raise RuntimeError(
-            f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}"
-        )
+        raise RuntimeError(f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}")
     for d, (n, m) in enumerate(zip(input1.shape[:-1], input2.shape[:-1], strict=True)):
         if n != m:
             raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {d}: got {n} and {m}")
     for name, x, dim in (("input1", input1, 1), ("input2", input2, 2)):
         if x.shape[-1] != weight.shape[dim]:
             raise RuntimeError(
-                f"bilinear(): {name} size does not match weight size: got {x.shape[-1]} but expected {weight.shape[dim]}"
+                f"bilinear(): {name} size does not match weight size: got {x.shape[-1]} but expected "
+                f"{weight.shape[dim]}"
             )
     lead = tuple(range(3, 3 + input1.ndim - 1))
     made = contract([input1, weight, input2], ((*lead, 0), (2, 0, 1), (*lead, 1)), (*lead, 2))

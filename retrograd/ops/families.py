@@ -1,8 +1,9 @@
-"""Families of ops: what follows from being pointwise, a reduction, a movement, or linear, so that no rule repeats it.
+"""Families of ops: what follows from being pointwise, a reduction, a movement, or linear, so that no rule
+repeats it.
 
 pointwise    each element of the result depends on the elements at the same place (after broadcasting). The family
-             gives promotion, broadcasting and its adjoint, batching; the forward rule is the reverse rule itself, for
-             the derivative is diagonal and a diagonal matrix is its own transpose.
+             gives promotion, broadcasting and its adjoint, batching; the forward rule is the reverse rule
+             itself, for the derivative is diagonal and a diagonal matrix is its own transpose.
 reduction    dimensions `dim` are reduced away. The family gives batching.
 movement     elements are moved, not changed; often a view. Linear: the forward rule is the op itself.
 linear       linear in each tensor operand: the forward rule is the op itself with the tangent in the operand's place.
@@ -27,7 +28,8 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 _SETTINGS = frozenset(
-    "node jvp batch samples errors promote outputs differentiable_outputs holomorphic view exact kinds inplace out name "
+    "node jvp batch samples errors promote outputs differentiable_outputs holomorphic view exact kinds "
+    "inplace out name "
     "kernel primitive places aliases numpy torch_name".split()
 )
 

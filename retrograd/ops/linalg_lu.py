@@ -114,21 +114,21 @@ def lu_adjoint(l_ct: Any, u_ct: Any, P: Any, L: Any, U: Any) -> Any:  # noqa: N8
     m, n = L.shape[-2], U.shape[-1]
     k = min(m, n)
     square_l, square_u = L[..., :k, :], U[..., :k]
-    lower: Any = 0
-    upper: Any = 0
+    lower: Any = None
+    upper: Any = None
     rest = None
     if l_ct is not None:
         lower = H(square_l) @ l_ct[..., :k, :]
         if m > k:
-            upper = upper - H(L[..., k:, :]) @ l_ct[..., k:, :]
+            upper = -(H(L[..., k:, :]) @ l_ct[..., k:, :])
             rest = linalg_solve_triangular(H(square_u), l_ct[..., k:, :], upper=False, left=False)
     if u_ct is not None:
-        upper = upper + u_ct[..., :k] @ H(square_u)
+        upper = _plus(upper, u_ct[..., :k] @ H(square_u))
         if n > k:
-            lower = lower - u_ct[..., k:] @ H(U[..., k:])
+            lower = _plus(lower, -(u_ct[..., k:] @ H(U[..., k:])))
             rest = linalg_solve_triangular(H(square_l), u_ct[..., k:], upper=True, unitriangular=True)
-    inner: Any = 0 if lower is 0 else np.tril(lower, -1)  # noqa: F632 - the number that it was given above
-    inner = inner if upper is 0 else inner + np.triu(upper)  # noqa: F632
+    lower = None if lower is None else np.tril(lower, -1)
+    inner = lower if upper is None else _plus(lower, np.triu(upper))
     found = linalg_solve_triangular(H(square_l), inner, upper=True, unitriangular=True)
     found = linalg_solve_triangular(H(square_u), found, upper=False, left=False)
     if rest is not None:
@@ -136,6 +136,10 @@ def lu_adjoint(l_ct: Any, u_ct: Any, P: Any, L: Any, U: Any) -> Any:  # noqa: N8
     else:
         found = _widen(_widen(found, n - k, -1), m - k, -2)
     return P @ found
+
+
+def _plus(first: Any, second: Any) -> Any:
+    return second if first is None else first + second
 
 
 def lu_tangents(t: Any, P: Any, L: Any, U: Any) -> tuple[Any, Any]:  # noqa: N803

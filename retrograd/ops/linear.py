@@ -1,4 +1,4 @@
-"""The affine map of a layer, and products that are added to something: addmm, addmv, addbmm, baddbmm, addr."""
+"""The affine map of a layer, and products added to something: addmm, addmv, addbmm, baddbmm, addr."""
 
 from __future__ import annotations
 
@@ -92,9 +92,23 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     batch=_batch,
     samples=_samples,
     errors=lambda: [
-        error(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)", grid(2, 5), grid(4, 3), grid(4)),
-        error(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (1x5 and 3x4)", grid(5), grid(4, 3), grid(4)),
-        error(RuntimeError, "The expanded size of the tensor (4) must match", grid(2, 3), grid(4, 3), grid(5)),
+        error(
+            RuntimeError,
+            "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)",
+            grid(2, 5),
+            grid(4, 3),
+            grid(4),
+        ),
+        error(
+            RuntimeError,
+            "mat1 and mat2 shapes cannot be multiplied (1x5 and 3x4)",
+            grid(5),
+            grid(4, 3),
+            grid(4),
+        ),
+        error(
+            RuntimeError, "The expanded size of the tensor (4) must match", grid(2, 3), grid(4, 3), grid(5)
+        ),
     ],
     places="nn.functional",
 )
@@ -112,14 +126,20 @@ def affine(input: Array, weight: Array, bias: Array | None = None) -> Array:
 
 def _bad_linear(input: Any, weight: Any, bias: Any) -> RuntimeError:
     if weight.ndim > 2:
-        return RuntimeError(f"linear: expected a weight of 1 or 2 dimensions; got shape {tuple(weight.shape)}")
+        return RuntimeError(
+            f"linear: expected a weight of 1 or 2 dimensions; got shape {tuple(weight.shape)}"
+        )
     if input.ndim == 0:
         return RuntimeError("both arguments to linear need to be at least 1D, but they are 0D and 2D")
     if input.shape[-1] != weight.shape[-1]:
         left = (math.prod(input.shape[:-1]), input.shape[-1])
         if weight.ndim == 1:
-            return RuntimeError(f"size mismatch, got input ({left[0]}), mat ({_x(left)}), vec ({weight.shape[0]})")
-        return RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_x(left)} and {_x(weight.shape[::-1])})")
+            return RuntimeError(
+                f"size mismatch, got input ({left[0]}), mat ({_x(left)}), vec ({weight.shape[0]})"
+            )
+        return RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({_x(left)} and {_x(weight.shape[::-1])})"
+        )
     return _bad_sum(bias, (math.prod(input.shape[:-1]), *weight.shape[:-1]))
 
 
@@ -138,7 +158,8 @@ def _bad_sum(what: Any, target: Any) -> RuntimeError:
         have = what.shape[dim - lead] if dim >= lead else 1
         if have not in (1, target[dim]):
             return RuntimeError(
-                f"The expanded size of the tensor ({target[dim]}) must match the existing size ({have}) at non-singleton "
+                f"The expanded size of the tensor ({target[dim]}) must match the existing size ({have}) at "
+                "non-singleton "
                 f"dimension {dim}.  Target sizes: {list(target)}.  Tensor sizes: {list(what.shape)}"
             )
     return RuntimeError(f"cannot add shapes {list(what.shape)} and {list(target)}")
@@ -194,9 +215,15 @@ _ADDED: dict[str, Any] = {
     ],
     errors=lambda: [
         error(
-            RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", grid(2, 2), grid(2, 3), grid(2, 3)
+            RuntimeError,
+            "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)",
+            grid(2, 2),
+            grid(2, 3),
+            grid(2, 3),
         ),
-        error(RuntimeError, "The expanded size of the tensor (2) must match", grid(3, 3), grid(2, 3), grid(3, 2)),
+        error(
+            RuntimeError, "The expanded size of the tensor (2) must match", grid(3, 3), grid(2, 3), grid(3, 2)
+        ),
     ],
     **_ADDED,
 )
@@ -206,7 +233,9 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Any = 1, alpha: Any =
         if mat.ndim != 2:
             raise RuntimeError(f"{name} must be a matrix, got {mat.ndim}-D tensor")
     if mat1.shape[1] != mat2.shape[0]:
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_x(mat1.shape)} and {_x(mat2.shape)})")
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({_x(mat1.shape)} and {_x(mat2.shape)})"
+        )
     return _plus(input, mat1 @ mat2, beta, alpha)
 
 
@@ -249,7 +278,9 @@ def addmv(input: Array, mat: Array, vec: Array, *, beta: Any = 1, alpha: Any = 1
         *(sample(grid(2, 3), grid(2), grid(3, shift=1), **k) for k in _scales()),
         sample(np.array(0.5), grid(2), grid(3)),
     ],
-    errors=lambda: [error(RuntimeError, "addr: Expected 1-D argument vec1, but got 2-D", grid(2), grid(2, 3), grid(2))],
+    errors=lambda: [
+        error(RuntimeError, "addr: Expected 1-D argument vec1, but got 2-D", grid(2), grid(2, 3), grid(2))
+    ],
     **{**_ADDED, "promote": "same", "kinds": "buifc"},
 )
 def addr(input: Array, vec1: Array, vec2: Array, *, beta: Any = 1, alpha: Any = 1) -> Array:

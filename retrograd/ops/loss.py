@@ -59,7 +59,9 @@ def _mse_ct(ct: Any, input: Any, target: Any, reduction: str) -> Any:
     },
     kinds="fc",
     samples=_pairs(),
-    errors=lambda: [error(ValueError, "x is not a valid value for reduction", grid(2), grid(2), reduction="x")],
+    errors=lambda: [
+        error(ValueError, "x is not a valid value for reduction", grid(2), grid(2), reduction="x")
+    ],
     **_LOSS,
 )
 def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
@@ -84,12 +86,18 @@ def _smooth_slope(input: Any, target: Any, beta: float) -> Any:
         _smooth_slope(target, input, beta) * share(ct, reduction, broadcast(input, target))
     ),
     jvp={
-        "input": lambda t, input, target, beta, reduction: reduced(_smooth_slope(input, target, beta) * t, reduction),
-        "target": lambda t, input, target, beta, reduction: reduced(_smooth_slope(target, input, beta) * t, reduction),
+        "input": lambda t, input, target, beta, reduction: reduced(
+            _smooth_slope(input, target, beta) * t, reduction
+        ),
+        "target": lambda t, input, target, beta, reduction: reduced(
+            _smooth_slope(target, input, beta) * t, reduction
+        ),
     },
     kinds="f",
     samples=_pairs(0.5),
-    errors=lambda: [error(RuntimeError, "smooth_l1_loss does not support negative values for beta", grid(2), grid(2), -1)],
+    errors=lambda: [
+        error(RuntimeError, "smooth_l1_loss does not support negative values for beta", grid(2), grid(2), -1)
+    ],
     **_LOSS,
 )
 def smooth_l1_loss(input: Array, target: Array, beta: float = 1.0, *, reduction: str = "mean") -> Array:
@@ -115,13 +123,19 @@ def _huber_slope(input: Any, target: Any, delta: float) -> Any:
         _huber_slope(target, input, delta) * share(ct, reduction, broadcast(input, target))
     ),
     jvp={
-        "input": lambda t, input, target, delta, reduction: reduced(_huber_slope(input, target, delta) * t, reduction),
-        "target": lambda t, input, target, delta, reduction: reduced(_huber_slope(target, input, delta) * t, reduction),
+        "input": lambda t, input, target, delta, reduction: reduced(
+            _huber_slope(input, target, delta) * t, reduction
+        ),
+        "target": lambda t, input, target, delta, reduction: reduced(
+            _huber_slope(target, input, delta) * t, reduction
+        ),
     },
     kinds="f",
     samples=_pairs(0.5),
     errors=lambda: [
-        error(RuntimeError, "huber_loss does not support non-positive values for delta", grid(2), grid(2), -1.0)
+        error(
+            RuntimeError, "huber_loss does not support non-positive values for delta", grid(2), grid(2), -1.0
+        )
     ],
     **_LOSS,
 )
@@ -147,6 +161,10 @@ def _probabilities() -> Iterator[Sample]:
     yield sample(x, y, np.array([0.5, 1.5, 2.0]), reduction="mean")
 
 
+def _are_probabilities(x: Any) -> bool:
+    return bool(np.minimum.reduce(x, None) >= 0 and np.maximum.reduce(x, None) <= 1)
+
+
 def _bce_input(ct: Any, input: Any, target: Any, weight: Any, reduction: str) -> Any:
     spread = at_least((1 - input) * input, 1e-12)  # torch's bound: the slope at 0 and 1 stays finite
     return _weighted((input - target) / spread * share(ct, reduction, broadcast(input, target)), weight)
@@ -170,16 +188,17 @@ def _bce_target(ct: Any, input: Any, target_shape: Any, weight: Any, reduction: 
     },
     kinds="f",
     samples=_probabilities,
-    errors=lambda: [error(RuntimeError, "all elements of input should be between 0 and 1", np.ones(2) * 2, np.ones(2))],
+    errors=lambda: [
+        error(RuntimeError, "all elements of input should be between 0 and 1", np.ones(2) * 2, np.ones(2))
+    ],
     **_LOSS,
 )
 def binary_cross_entropy(
     input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
 ) -> Array:
     """Take -(t log x + (1 - t) log(1 - x)), each logarithm at least -100."""
-    if input.__class__ is np.ndarray and input.size:
-        if not (np.minimum.reduce(input, None) >= 0 and np.maximum.reduce(input, None) <= 1):
-            raise RuntimeError("all elements of input should be between 0 and 1")
+    if input.__class__ is np.ndarray and input.size and not _are_probabilities(input):
+        raise RuntimeError("all elements of input should be between 0 and 1")
     low, high = at_least(np.log1p(-input), -100), at_least(np.log(input), -100)
     return reduced(_weighted((target - 1) * low - target * high, weight), reduction)
 
@@ -258,7 +277,9 @@ def _signs() -> Iterator[Sample]:
         -target * sigmoid(-target * input) * share(ct, reduction, broadcast(input, target))
     ),
     jvp={
-        "input": lambda t, input, target, reduction: reduced(-target * sigmoid(-target * input) * t, reduction)
+        "input": lambda t, input, target, reduction: reduced(
+            -target * sigmoid(-target * input) * t, reduction
+        )
     },
     kinds="f",
     samples=_signs,

@@ -1,6 +1,7 @@
 """Matrix products: of two matrices, a matrix and a vector, two vectors, and batches of them.
 
-Each is linear in both operands, and its adjoint is a product again: C = A B gives A_ct = C_ct B^T, B_ct = A^T C_ct.
+Each is linear in both operands, and its adjoint is a product again: C = A B gives A_ct = C_ct B^T, B_ct = A^T
+C_ct.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.neural import flip, rows, total
+from retrograd.ops.neural import flip, rows
 
 _NUMBERS = "uifc"
 
@@ -44,7 +45,9 @@ def _x(shape: tuple[int, ...]) -> str:
         sample(np.zeros((2, 0)), np.zeros((0, 3))),
     ],
     errors=lambda: [
-        error(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", grid(2, 3), grid(2, 3)),
+        error(
+            RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", grid(2, 3), grid(2, 3)
+        ),
         error(RuntimeError, "self must be a matrix", grid(3), grid(3, 2)),
     ],
 )
@@ -60,9 +63,7 @@ def _bad_mm(mat1: Any, mat2: Any, first: str) -> RuntimeError:
         return RuntimeError(f"{first} must be a matrix")
     if mat2.ndim != 2:
         return RuntimeError("mat2 must be a matrix")
-    return RuntimeError(
-        f"mat1 and mat2 shapes cannot be multiplied ({_x(mat1.shape)} and {_x(mat2.shape)})"
-    )
+    return RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_x(mat1.shape)} and {_x(mat2.shape)})")
 
 
 def _batched_matrices(op: Any, size: int, args: Any, dims: Any) -> Any:
@@ -79,7 +80,9 @@ def _batched_matrices(op: Any, size: int, args: Any, dims: Any) -> Any:
         batching.front(args[0], dims[0]) @ batching.front(args[1], dims[1])[..., None]
     )[..., 0],
     samples=lambda: [sample(grid(2, 3), grid(3, shift=1)), sample(np.zeros((2, 0)), np.zeros(0))],
-    errors=lambda: [error(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (2)", grid(2, 3), grid(2))],
+    errors=lambda: [
+        error(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (2)", grid(2, 3), grid(2))
+    ],
 )
 def mv(input: Array, vec: Array) -> Array:
     """Multiply a matrix and a vector: (n, k), (k) -> (n)."""
@@ -103,7 +106,8 @@ def _check_vectors(first: Any, second: Any) -> None:
     if first.shape != second.shape:
         n, m = first.shape[0], second.shape[0]
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same number of elements, but "
+            f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same number of "
+            "elements, but "
             f"got {n} and {m} elements respectively"
         )
 
@@ -166,7 +170,10 @@ def vdot(input: Array, other: Array) -> Array:
     mat2=lambda ct, input: flip(input) @ ct,
     kinds=_NUMBERS,
     batch=lambda op, size, args, dims: batching.front(args[0], dims[0]) @ batching.front(args[1], dims[1]),
-    samples=lambda: [sample(grid(2, 2, 3), grid(2, 3, 1, shift=1)), sample(np.zeros((0, 2, 3)), np.zeros((0, 3, 2)))],
+    samples=lambda: [
+        sample(grid(2, 2, 3), grid(2, 3, 1, shift=1)),
+        sample(np.zeros((0, 2, 3)), np.zeros((0, 3, 2))),
+    ],
     errors=lambda: [
         error(RuntimeError, "batch1 must be a 3D tensor", grid(2, 3), grid(2, 3)),
         error(
@@ -247,7 +254,9 @@ def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     ready = []
     for x, rank, d in zip((first, second), ranks, dims, strict=True):
         missing = inner - max(rank, 2)
-        ready.append(x if d is None or not missing else np.reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:])))
+        ready.append(
+            x if d is None or not missing else np.reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:]))
+        )
     result = ready[0] @ ready[1]
     result = result[..., 0, :] if ranks[0] == 1 else result
     return result[..., 0] if ranks[1] == 1 else result
@@ -262,9 +271,21 @@ def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     batch=_matmul_batch,
     samples=_matmul_samples,
     errors=lambda: [
-        error(RuntimeError, "both arguments to matmul need to be at least 1D, but they are 0D and 1D", grid(), grid(3)),
-        error(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", grid(2, 3), grid(2, 3)),
-        error(RuntimeError, "The size of tensor a (2) must match the size of tensor b (3)", grid(2, 3, 4), grid(3, 4, 4)),
+        error(
+            RuntimeError,
+            "both arguments to matmul need to be at least 1D, but they are 0D and 1D",
+            grid(),
+            grid(3),
+        ),
+        error(
+            RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", grid(2, 3), grid(2, 3)
+        ),
+        error(
+            RuntimeError,
+            "The size of tensor a (2) must match the size of tensor b (3)",
+            grid(2, 3, 4),
+            grid(3, 4, 4),
+        ),
     ],
     places="torch Tensor linalg",
     numpy={np.matmul: lambda x, y: (x, y), np.dot: lambda x, y: (x, y)},
@@ -272,8 +293,8 @@ def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
 def matmul(input: Array, other: Array) -> Array:
     """Multiply matrices, vectors, or batches of them.
 
-    Shape: (..., n, k), (..., k, m) -> (..., n, m), the leading dimensions broadcast. A vector is a row on the left and
-        a column on the right, and that dimension is dropped from the result.
+    Shape: (..., n, k), (..., k, m) -> (..., n, m), the leading dimensions broadcast. A vector is a row on the
+        left and a column on the right, and that dimension is dropped from the result.
     """
     try:
         return input @ other
@@ -302,7 +323,8 @@ def _bad_matmul(input: Any, other: Any) -> RuntimeError:
         if a != b and 1 not in (a, b):
             where = max(len(left), len(right)) - back
             return RuntimeError(
-                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {where}"
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton "
+                f"dimension {where}"
             )
     lead = math.prod(np.broadcast_shapes(left, right))
     return RuntimeError(

@@ -1,4 +1,4 @@
-"""What the ops of neural networks share: cheap reductions, transposes, a loss's reduction, sizes per dimension."""
+"""What the ops of neural networks share: cheap reductions, transposes, a loss's reduction."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def axis_of(dim: int, ndim: int) -> Any:
     """
     rank = ndim or 1
     if not -rank <= dim < rank:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})"
+        )
     return dim if ndim else ()
 
 

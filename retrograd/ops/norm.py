@@ -108,18 +108,21 @@ def check_layer(input: Any, normalized_shape: Sequence[int], weight: Any, bias: 
     shape = tuple(normalized_shape)
     if not shape:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
+            "but got "
             "normalized_shape = []"
         )
     for name, x in (("weight", weight), ("bias", bias)):
         if x is not None and tuple(x.shape) != shape:
             raise RuntimeError(
-                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {list(x.shape)} and "
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(x.shape)} and "
                 f"normalized_shape = {list(shape)}"
             )
     if tuple(input.shape[-len(shape) :]) != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got "
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, "
+            f"{', '.join(map(str, shape))}], but got "
             f"input of size{list(input.shape)}"
         )
 
@@ -167,7 +170,9 @@ def _batch_samples() -> Iterator[Sample]:
     ),
     bias=lambda ct, input: tied(total(ct, _channel_axes(ct)[0]), input),
     jvp={
-        "input": lambda t, input, weight, mean, variance, eps: _batch_tangent(t, input, weight, mean, variance, eps),
+        "input": lambda t, input, weight, mean, variance, eps: _batch_tangent(
+            t, input, weight, mean, variance, eps
+        ),
         "weight": lambda t, input, mean, variance, eps: (
             per_channel(t, input.ndim) * _channel_unit(input, mean, variance, eps)
         ),
@@ -180,9 +185,14 @@ def _batch_samples() -> Iterator[Sample]:
     places="nn",
 )
 def normalize_channels(
-    input: Array, weight: Array | None, bias: Array | None, mean: Plain | None, variance: Plain | None, eps: float
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Plain | None,
+    variance: Plain | None,
+    eps: float,
 ) -> Array:
-    """Give each channel mean 0 and variance 1 (by the given mean and variance, if any), then scale and shift it."""
+    """Give each channel mean 0 and variance 1 (by the given ones, if any), then scale and shift it."""
     unit = _channel_unit(input, mean, variance, eps)
     scaled = unit if weight is None else unit * per_channel(weight, unit.ndim)
     return scaled if bias is None else scaled + per_channel(bias, unit.ndim)
@@ -217,12 +227,20 @@ def _scaled(x: Any, weight: Any) -> Any:
 
 @general(
     node="NativeGroupNormBackward0",
-    input=lambda ct, input, num_groups, weight, eps: _group_input(_scaled(ct, weight), input, num_groups, eps),
-    weight=lambda ct, input, num_groups, eps: total(ct * _group_unit(input, num_groups, eps), (0, *range(2, ct.ndim))),
+    input=lambda ct, input, num_groups, weight, eps: _group_input(
+        _scaled(ct, weight), input, num_groups, eps
+    ),
+    weight=lambda ct, input, num_groups, eps: total(
+        ct * _group_unit(input, num_groups, eps), (0, *range(2, ct.ndim))
+    ),
     bias=lambda ct, input: tied(total(ct, (0, *range(2, ct.ndim))), input),
     jvp={
-        "input": lambda t, input, num_groups, weight, eps: _scaled(_group_input(t, input, num_groups, eps), weight),
-        "weight": lambda t, input, num_groups, eps: per_channel(t, input.ndim) * _group_unit(input, num_groups, eps),
+        "input": lambda t, input, num_groups, weight, eps: _scaled(
+            _group_input(t, input, num_groups, eps), weight
+        ),
+        "weight": lambda t, input, num_groups, eps: (
+            per_channel(t, input.ndim) * _group_unit(input, num_groups, eps)
+        ),
         "bias": lambda t, result: np.broadcast_to(per_channel(t, result.ndim), result.shape),
     },
     promote="same",
@@ -234,14 +252,19 @@ def _scaled(x: Any, weight: Any) -> Any:
         sample(grid(2, 4, 2, 2), 1, grid(4, shift=1), grid(4)),
     ],
     errors=lambda: [
-        error(RuntimeError, "Expected number of channels in input to be divisible by num_groups", grid(2, 4, 3), 3)
+        error(
+            RuntimeError,
+            "Expected number of channels in input to be divisible by num_groups",
+            grid(2, 4, 3),
+            3,
+        )
     ],
     places="nn.functional torch",
 )
 def group_norm(
     input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-05
 ) -> Array:
-    """Give each group of channels of each example mean 0 and variance 1, then scale and shift each channel."""
+    """Give groups of each example's channels mean 0 and variance 1, then scale and shift."""
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
     channels = input.shape[1]
@@ -255,7 +278,8 @@ def group_norm(
     for name, v in (("weight", weight), ("bias", bias)):
         if v is not None and (v.ndim != 1 or v.shape[0] != channels):
             raise RuntimeError(
-                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got "
+                f"{name} of "
                 f"shape {list(v.shape)} and input of shape {list(input.shape)}"
             )
     made = _scaled(_group_unit(input, num_groups, eps), weight)

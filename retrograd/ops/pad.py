@@ -43,12 +43,17 @@ def _negative(pad: Any) -> tuple[int, ...]:
     batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
     samples=_pads,
     errors=lambda: [
-        error(RuntimeError, "Length of pad should be no more than twice the number of dimensions", grid(2), (1, 1, 1, 1))
+        error(
+            RuntimeError,
+            "Length of pad should be no more than twice the number of dimensions",
+            grid(2),
+            (1, 1, 1, 1),
+        )
     ],
     places="torch nn",
 )
 def constant_pad_nd(input: Array, pad: Sizes, value: Any = 0) -> Array:
-    """Put `value` around the last dimensions, pad[0] before and pad[1] after the last one, and so on; cut where negative."""
+    """Put `value` around: pad[0] before and pad[1] after the last dimension, ...; cut where negative."""
     count = len(pad) // 2
     if len(pad) % 2:
         raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
@@ -65,7 +70,8 @@ def constant_pad_nd(input: Array, pad: Sizes, value: Any = 0) -> Array:
         shape[i] = n + before + after
         if shape[i] < 0:
             raise RuntimeError(
-                f"The input size {n}, plus negative padding {before} and {after} resulted in a negative output size, "
+                f"The input size {n}, plus negative padding {before} and {after} resulted in a negative "
+                "output size, "
                 f"which is invalid. Check dimension {i} of your input."
             )
         source.append(slice(max(0, -before), max(0, n - max(0, -after))))
@@ -129,7 +135,9 @@ def take_at(input: Array, indices: tuple[Any, ...], kind: str) -> Array:
     promote="none",
     primitive=True,
     batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
-    samples=lambda: [sample(grid(2, 4, 3), (np.array([1, 0, 2, 2]), np.array([3, 0, 1])), "TakeBackward0", (3, 4))],
+    samples=lambda: [
+        sample(grid(2, 4, 3), (np.array([1, 0, 2, 2]), np.array([3, 0, 1])), "TakeBackward0", (3, 4))
+    ],
     places="",
 )
 def put_at(input: Array, indices: tuple[Any, ...], kind: str, sizes: Sizes) -> Array:
@@ -157,7 +165,9 @@ def _apply(x: Any, matrices: Any) -> Any:
 
 @linear(
     node=lambda kind: kind,
-    input=lambda ct, input, matrices, kind: _kept(resample(ct, tuple(m.T for m in matrices), kind), input, kind),
+    input=lambda ct, input, matrices, kind: _kept(
+        resample(ct, tuple(m.T for m in matrices), kind), input, kind
+    ),
     promote="same",
     kinds="f",
     batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
@@ -203,7 +213,13 @@ def im2col(input: Array, kernel: Sizes, dilation: Sizes, padding: Sizes, stride:
 def _offsets(kernel: Sizes, places: Sizes, stride: Sizes, dilation: Sizes) -> Iterator[Any]:
     for offset in product(*map(range, kernel)):
         starts = [o * d for o, d in zip(offset, dilation, strict=True)]
-        yield offset, (..., *(slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, places, stride, strict=True)))
+        yield (
+            offset,
+            (
+                ...,
+                *(slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, places, stride, strict=True)),
+            ),
+        )
 
 
 @linear(
@@ -215,11 +231,15 @@ def _offsets(kernel: Sizes, places: Sizes, stride: Sizes, dilation: Sizes) -> It
     samples=lambda: [sample(im2col(*s.args), s.args[0].shape[2:], *s.args[1:]) for s in _folds()],
     places="nn",
 )
-def col2im(input: Array, sizes: Sizes, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes) -> Array:
+def col2im(
+    input: Array, sizes: Sizes, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
+) -> Array:
     """Add each column to its window: (n, c * window, places) -> (n, c, h, w)."""
     places = out_sizes(sizes, kernel, stride, padding, dilation)
     columns = input.reshape(input.shape[0], input.shape[1] // math.prod(kernel), *kernel, *places)
-    made = np.zeros((*columns.shape[:2], *(n + 2 * p for n, p in zip(sizes, padding, strict=True))), input.dtype)
+    made = np.zeros(
+        (*columns.shape[:2], *(n + 2 * p for n, p in zip(sizes, padding, strict=True))), input.dtype
+    )
     for offset, at in _offsets(kernel, places, stride, dilation):
         made[at] += columns[(slice(None), slice(None), *offset)]
     return made[(..., *(slice(p, p + n) for n, p in zip(sizes, padding, strict=True)))]
@@ -238,7 +258,12 @@ def _fold_front(op: Any, size: int, args: Any, dims: Any) -> Any:
     batch=_fold_front,
     samples=lambda: [sample(grid(2, 8, 2, 3), 2)],
     errors=lambda: [
-        error(RuntimeError, "pixel_shuffle expects its input's 'channel' dimension to be divisible", grid(1, 3, 2, 2), 2)
+        error(
+            RuntimeError,
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible",
+            grid(1, 3, 2, 2),
+            2,
+        )
     ],
     places="nn.functional torch",
 )
@@ -247,14 +272,16 @@ def pixel_shuffle(input: Array, upscale_factor: int) -> Array:
     r = upscale_factor
     if input.ndim < 3:
         raise RuntimeError(
-            f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+            f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} "
+            "dimension(s)"
         )
     if r <= 0:
         raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
     *lead, c, h, w = input.shape
     if c % (r * r):
         raise RuntimeError(
-            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but "
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
+            "upscale_factor, but "
             f"input.size(-3)={c} is not divisible by {r * r}"
         )
     k = len(lead)
@@ -268,7 +295,9 @@ def pixel_shuffle(input: Array, upscale_factor: int) -> Array:
     input=lambda ct, downscale_factor: pixel_shuffle(ct, downscale_factor),
     batch=_fold_front,
     samples=lambda: [sample(grid(2, 2, 4, 6), 2)],
-    errors=lambda: [error(RuntimeError, "pixel_unshuffle expects height to be divisible", grid(1, 3, 3, 2), 2)],
+    errors=lambda: [
+        error(RuntimeError, "pixel_unshuffle expects height to be divisible", grid(1, 3, 3, 2), 2)
+    ],
     places="nn.functional torch",
 )
 def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
@@ -276,7 +305,8 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
     r = downscale_factor
     if input.ndim < 3:
         raise RuntimeError(
-            f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+            f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {input.ndim} "
+            "dimension(s)"
         )
     if r <= 0:
         raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
@@ -284,7 +314,8 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
     for what, at, n in (("height", -2, h), ("width", -1, w)):
         if n % r:
             raise RuntimeError(
-                f"pixel_unshuffle expects {what} to be divisible by downscale_factor, but input.size({at})={n} is not "
+                f"pixel_unshuffle expects {what} to be divisible by downscale_factor, but "
+                f"input.size({at})={n} is not "
                 f"divisible by {r}"
             )
     k = len(lead)
@@ -299,7 +330,12 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
     batch=batching.loop,
     samples=lambda: [sample(grid(2, 6, 3), 2), sample(grid(1, 6, 2, 2), 3)],
     errors=lambda: [
-        error(RuntimeError, "Number of channels must be divisible by groups. Got 5 channels and 2 groups", grid(1, 5, 2), 2)
+        error(
+            RuntimeError,
+            "Number of channels must be divisible by groups. Got 5 channels and 2 groups",
+            grid(1, 5, 2),
+            2,
+        )
     ],
     places="nn.functional torch",
 )
@@ -311,7 +347,11 @@ def channel_shuffle(input: Array, groups: int) -> Array:
         )
     n, c, *rest = input.shape
     if groups <= 0:
-        raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+        raise RuntimeError(
+            f"Number of groups to divide channels in must be positive. Value of groups:{groups}"
+        )
     if c % groups:
-        raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups.")
+        raise RuntimeError(
+            f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups."
+        )
     return np.reshape(np.swapaxes(np.reshape(input, (n, groups, c // groups, *rest)), 1, 2), (n, c, *rest))

@@ -25,7 +25,7 @@ Sizes = tuple[int, ...]
 def pooled_sizes(
     sizes: Sequence[int], kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ceil_mode: bool
 ) -> Sizes:
-    """Return at how many places a window fits; in ceil mode the last one may reach beyond the end, but not start there."""
+    """Return at how many places a window fits; `ceil_mode`: the last may reach beyond the end."""
     found = []
     for n, k, s, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True):
         room = n + 2 * p - d * (k - 1) - 1
@@ -41,7 +41,9 @@ def _reach(n: int, count: int, k: int, s: int, p: int, d: int) -> int:
     return max(0, (count - 1) * s + d * (k - 1) + 1 - p - n)
 
 
-def _framed(x: Any, places: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, fill: Any) -> Any:
+def _framed(
+    x: Any, places: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, fill: Any
+) -> Any:
     """Return `x` with its last dimensions padded so that every window lies inside."""
     rank = len(kernel)
     sizes = x.shape[-rank:]
@@ -84,18 +86,18 @@ def _max_samples() -> Iterator[Sample]:
 
 def _fold_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     """Join the batch to the dimensions in front, which the op passes over."""
-    if any(p.kind == "tensor" and d is None for p, d in zip(op.parameters, dims, strict=True)):
-        return batching.loop(op, size, args, dims)
-    ready = [a if d is None else np.moveaxis(a, d, 0) for a, d in zip(args, dims, strict=True)]
+    ready = [
+        a if p.is_static else batching.spread(a, d, size) for p, a, d in zip(op.parameters, args, dims, strict=True)
+    ]
     return batching.call(op, ready)
 
 
-_NODES = {"MaxPool": {1: "SqueezeBackward1", 2: "MaxPool2DWithIndicesBackward0", 3: "MaxPool3DWithIndicesBackward0"},
-          "AvgPool": {1: "SqueezeBackward1", 2: "AvgPool2DBackward0", 3: "AvgPool3DBackward0"}}  # fmt: skip
+def _node(name: str, rank: int) -> str:
+    return "SqueezeBackward1" if rank == 1 else name.format(rank)
 
 
 @general(
-    node=lambda kernel: _NODES["MaxPool"][len(kernel)],
+    node=lambda kernel: _node("MaxPool{}DWithIndicesBackward0", len(kernel)),
     input=lambda ct, input, result, kernel, stride, padding, dilation: tied(
         put_largest(ct, input, result, kernel, stride, padding, dilation), input
     ),
@@ -114,7 +116,7 @@ _NODES = {"MaxPool": {1: "SqueezeBackward1", 2: "MaxPool2DWithIndicesBackward0",
 def max_pool(
     input: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ceil_mode: bool
 ) -> Array:
-    """Take the maximum of each window over the last dimensions; the first of equal ones gets the cotangent."""
+    """Take the maximum of each window; the first of equal ones gets the cotangent."""
     places = pooled_sizes(input.shape[-len(kernel) :], kernel, stride, padding, dilation, ceil_mode)
     framed = _framed(input, places, kernel, stride, padding, dilation, _lowest(input.dtype))
     made = None
@@ -123,8 +125,10 @@ def max_pool(
     return made
 
 
-def _first_largest(x: Any, result: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Iterator[Any]:
-    """Yield, for each element of the window, its index in a framed input and where it is the first maximum."""
+def _first_largest(
+    x: Any, result: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Iterator[Any]:
+    """Yield, per element of the window, its index in the framed input and where it is the first maximum."""
     places = result.shape[-len(kernel) :]
     framed = _framed(x, places, kernel, stride, padding, dilation, _lowest(x.dtype))
     free = None
@@ -271,7 +275,9 @@ def window_spread(input: Array, kernel: Sizes, stride: Sizes, padding: Sizes, si
     return made[_inside((*lead, *sizes), padding)]
 
 
-def _counts(sizes: Sizes, places: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, with_pad: bool, dtype: Any) -> Any:
+def _counts(
+    sizes: Sizes, places: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, with_pad: bool, dtype: Any
+) -> Any:
     """Return by how many elements each window's sum is divided: a number if they all agree."""
     counts: Any = 1.0
     rank = len(kernel)
@@ -287,7 +293,7 @@ def _counts(sizes: Sizes, places: Sizes, kernel: Sizes, stride: Sizes, padding: 
 
 
 @linear(
-    node=lambda kernel: _NODES["AvgPool"][len(kernel)],
+    node=lambda kernel: _node("AvgPool{}DBackward0", len(kernel)),
     input=lambda ct, input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override: tied(
         window_spread(
             ct / _divisor(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override),
@@ -301,7 +307,10 @@ def _counts(sizes: Sizes, places: Sizes, kernel: Sizes, stride: Sizes, padding: 
     samples=lambda: [
         sample(x, kernel, stride, padding, ceil, pad, divisor)
         for (x, kernel, stride, padding, _, ceil), pad, divisor in zip(
-            [s.args for s in _max_samples()], [True, False, True, False, True], [None, None, None, None, 3], strict=True
+            [s.args for s in _max_samples()],
+            [True, False, True, False, True],
+            [None, None, None, None, 3],
+            strict=True,
         )
     ],
     places="nn",

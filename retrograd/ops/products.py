@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,7 +19,9 @@ from retrograd.ops.neural import largest, total
 
 @composite(
     samples=lambda: [sample(grid(2), grid(3)), sample(np.zeros(0), grid(2))],
-    errors=lambda: [error(RuntimeError, "outer: Expected 1-D argument self, but got 2-D", grid(2, 3), grid(2))],
+    errors=lambda: [
+        error(RuntimeError, "outer: Expected 1-D argument self, but got 2-D", grid(2, 3), grid(2))
+    ],
     aliases="ger",
     places="torch Tensor",
     numpy=np.outer,
@@ -66,16 +69,26 @@ def inner(input: Array, other: Array) -> Array:
         sample(grid(2), grid(3), 0),
     ],
     errors=lambda: [
-        error(RuntimeError, "contracted dimensions need to match, but first has size 3 in dim", grid(2, 3), grid(2, 3), 1),
         error(
-            RuntimeError, "both dimension lists should have same length", grid(2, 3), grid(2, 3), ([0], [1, 0])
+            RuntimeError,
+            "contracted dimensions need to match, but first has size 3 in dim",
+            grid(2, 3),
+            grid(2, 3),
+            1,
+        ),
+        error(
+            RuntimeError,
+            "both dimension lists should have same length",
+            grid(2, 3),
+            grid(2, 3),
+            ([0], [1, 0]),
         ),
     ],
     places="torch",
     numpy={np.tensordot: lambda a, b, axes=2: (a, b, axes)},
 )
 def tensordot(a: Array, b: Array, dims: Any = 2) -> Array:
-    """Sum products over pairs of dimensions: the last `dims` of `a` with the first of `b`, or those listed for each."""
+    """Sum products over pairs of dimensions: the last of `a` with the first of `b`, or those listed."""
     if hasattr(dims, "tolist"):
         dims = dims.tolist()
     if isinstance(dims, int):
@@ -83,7 +96,8 @@ def tensordot(a: Array, b: Array, dims: Any = 2) -> Array:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(a.ndim, b.ndim):
             raise RuntimeError(
-                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}, ndim_a={a.ndim} and ndim_b={b.ndim}"
+                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}, ndim_a={a.ndim} and "
+                f"ndim_b={b.ndim}"
             )
         pairs: Any = (list(range(-dims, 0)), list(range(dims)))
     else:
@@ -95,7 +109,8 @@ def tensordot(a: Array, b: Array, dims: Any = 2) -> Array:
             a, b = (total(x, d, True) if x.shape[d] != 1 else x for x, d in ((a, i), (b, j)))
         elif a.shape[i] != b.shape[j]:
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
+                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second "
+                "has size "
                 f"{b.shape[j]} in dim {j}"
             )
     mine = wrap_dims(pairs[0], a.ndim) if pairs[0] else ()
@@ -163,12 +178,16 @@ def _chain(matrices: Arrays) -> Any:
     ],
     errors=lambda: [
         error(RuntimeError, "multi_dot(): expected at least 2 tensors but got 1", [grid(2, 3)]),
-        error(RuntimeError, "multi_dot(): tensors 0 and 1 with shapes [2, 3] and [2, 3] cannot", [grid(2, 3)] * 2),
+        error(
+            RuntimeError,
+            "multi_dot(): tensors 0 and 1 with shapes [2, 3] and [2, 3] cannot",
+            [grid(2, 3)] * 2,
+        ),
     ],
     places="linalg",
 )
 def multi_dot(tensors: Arrays) -> Array:
-    """Multiply a chain of matrices in the cheapest order; the first may be a row and the last a column vector."""
+    """Multiply a chain of matrices in the cheapest order; the first and last may be vectors."""
     chain = list(tensors)
     last = len(chain) - 1
     if last < 1:
@@ -181,13 +200,14 @@ def multi_dot(tensors: Arrays) -> Array:
             raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.ndim}D")
         if x.dtype != chain[0].dtype:
             raise RuntimeError(
-                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {chain[0].dtype} and tensor {i} "
+                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {chain[0].dtype} and "
+                f"tensor {i} "
                 f"{x.dtype}"
             )
     is_row, is_column = chain[0].ndim == 1, chain[-1].ndim == 1
     chain[0] = chain[0][None] if is_row else chain[0]
     chain[-1] = chain[-1][:, None] if is_column else chain[-1]
-    for i, (x, y) in enumerate(zip(chain, chain[1:], strict=False)):
+    for i, (x, y) in enumerate(itertools.pairwise(chain)):
         if x.shape[1] != y.shape[0]:
             raise RuntimeError(
                 f"multi_dot(): tensors {i} and {i + 1} with shapes {list(tensors[i].shape)} and "
@@ -233,8 +253,15 @@ def _cross_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     batch=_cross_batch,
     samples=_cross_samples,
     errors=lambda: [
-        error(RuntimeError, "linalg.cross: inputs dimension -1 must have length 3. Got 2 and 2", grid(2, 2), grid(2, 2)),
-        error(RuntimeError, "linalg.cross: inputs must have the same number of dimensions", grid(3), grid(2, 3)),
+        error(
+            RuntimeError,
+            "linalg.cross: inputs dimension -1 must have length 3. Got 2 and 2",
+            grid(2, 2),
+            grid(2, 2),
+        ),
+        error(
+            RuntimeError, "linalg.cross: inputs must have the same number of dimensions", grid(3), grid(2, 3)
+        ),
     ],
     places="linalg",
     torch_name="cross",
@@ -246,7 +273,8 @@ def linalg_cross(input: Array, other: Array, *, dim: int = -1) -> Array:
     axis = wrap_dim(dim, input.ndim)
     if input.shape[axis] != 3 or other.shape[axis] != 3:
         raise RuntimeError(
-            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[axis]} and {other.shape[axis]}"
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[axis]} and "
+            f"{other.shape[axis]}"
         )
     x1, x2 = np.roll(input, -1, axis), np.roll(input, 1, axis)
     y1, y2 = np.roll(other, -1, axis), np.roll(other, 1, axis)
@@ -288,7 +316,9 @@ def _distance(diff: Any, p: float) -> Any:
     """Return the p-norm over the last dimension."""
     size = np.abs(diff)
     if p == 0:
-        return total(np.asarray(diff != 0, diff.dtype) if isinstance(diff, np.ndarray) else (diff != 0) * 1.0, -1)
+        return total(
+            np.asarray(diff != 0, diff.dtype) if isinstance(diff, np.ndarray) else (diff != 0) * 1.0, -1
+        )
     if p == 1:
         return total(size, -1)
     if p == 2:
@@ -332,8 +362,12 @@ def _cdist_samples() -> Iterator[Sample]:
     x1=lambda ct, x1, x2, result, p: total(ct[..., None] * _slope(_between(x1, x2), result, p), -2),
     x2=lambda ct, x1, x2, result, p: -total(ct[..., None] * _slope(_between(x1, x2), result, p), -3),
     jvp={
-        "x1": lambda t, x1, x2, result, p: total(t[..., :, None, :] * _slope(_between(x1, x2), result, p), -1),
-        "x2": lambda t, x1, x2, result, p: -total(t[..., None, :, :] * _slope(_between(x1, x2), result, p), -1),
+        "x1": lambda t, x1, x2, result, p: total(
+            t[..., :, None, :] * _slope(_between(x1, x2), result, p), -1
+        ),
+        "x2": lambda t, x1, x2, result, p: (
+            -total(t[..., None, :, :] * _slope(_between(x1, x2), result, p), -1)
+        ),
     },
     exact=False,
     promote="match",
@@ -342,12 +376,17 @@ def _cdist_samples() -> Iterator[Sample]:
     samples=_cdist_samples,
     errors=lambda: [
         error(RuntimeError, "cdist only supports at least 2D tensors, X1 got: 1D", grid(3), grid(2, 3)),
-        error(RuntimeError, "X1 and X2 must have the same number of columns. X1: 2 X2: 3", grid(3, 2), grid(2, 3)),
+        error(
+            RuntimeError,
+            "X1 and X2 must have the same number of columns. X1: 2 X2: 3",
+            grid(3, 2),
+            grid(2, 3),
+        ),
     ],
     places="torch",
 )
 def cdist(x1: Array, x2: Array, p: float = 2.0, compute_mode: Any = None) -> Array:
-    """Measure the p-norm distance of every row of one matrix to every row of another: (n, k), (m, k) -> (n, m)."""
+    """Measure the p-norm distance of all rows to all rows of another: (n, k), (m, k) -> (n, m)."""
     for name, x in (("X1", x1), ("X2", x2)):
         if x.ndim < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")

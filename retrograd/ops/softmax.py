@@ -26,7 +26,9 @@ def _samples() -> Iterator[Sample]:
 
 
 def _errors() -> Iterator[ErrorSample]:
-    yield error(IndexError, "Dimension out of range (expected to be in range of [-2, 1], but got 5)", grid(2, 3), 5)
+    yield error(
+        IndexError, "Dimension out of range (expected to be in range of [-2, 1], but got 5)", grid(2, 3), 5
+    )
     yield error(NotImplementedError, "not implemented for 'Long'", np.ones((2, 3), np.int64), 1)
 
 
@@ -67,7 +69,9 @@ def _softmax_ct(ct: Any, result: Any, dim: int, input_dtype: Any) -> Any:
     node="SoftmaxBackward0",
     input=_softmax_ct,
     jvp={
-        "input": lambda t, result, dim: result * t - result * total(result * t, axis_of(dim, result.ndim), True)
+        "input": lambda t, result, dim: (
+            result * t - result * total(result * t, axis_of(dim, result.ndim), True)
+        )
     },
     places="torch Tensor special",
     **_WHOLE,
@@ -149,6 +153,8 @@ def glu(input: Array, dim: int = -1) -> Array:
         raise RuntimeError("glu does not support scalars because halving size must be even")
     axis = wrap_dim(dim, input.ndim)
     if input.shape[axis] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}")
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}"
+        )
     value, gate = _halves(input, axis)
     return value * sigmoid(gate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import retrograd.ops.activation
 import retrograd.ops.along
 import retrograd.ops.attention
+import retrograd.ops.bessel
 import retrograd.ops.bitwise
 import retrograd.ops.blend
 import retrograd.ops.choose

@@ -1,7 +1,8 @@
-"""What in-place writes are made of: new values for a tensor, and reads and writes of a view's place in its base.
+"""What in-place writes are made of: new values for a tensor, and reads and writes of a view's place in its
+base.
 
-A view's place is its `geometry`: (sizes, strides, offset) in elements where the base is C-contiguous, otherwise an
-array of positions in the base's logical order.
+A view's place is its `geometry`: (sizes, strides, offset) in elements where the base is C-contiguous,
+otherwise an array of positions in the base's logical order.
 """
 
 from __future__ import annotations

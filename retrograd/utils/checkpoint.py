@@ -1,8 +1,9 @@
 """Checkpointing: keep no intermediate values of a function, and run it again in backward.
 
-Without re-entrance (`use_reentrant=False`) the function is recorded as usual, but what its nodes would save is replaced
-by numbers; the first rule that needs one runs the function again and takes what that run saves, in the same order. With
-re-entrance the function runs unrecorded, as one custom Function whose backward records it and differentiates that.
+Without re-entrance (`use_reentrant=False`) the function is recorded as usual, but what its nodes would save
+is replaced by numbers; the first rule that needs one runs the function again and takes what that run saves,
+in the same order. With re-entrance the function runs unrecorded, as one custom Function whose backward
+records it and differentiates that.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ from retrograd.autograd.saved_hooks import saved_tensors_hooks
 from retrograd.tensor import Tensor
 
 _PASS_EXPLICITLY = (
-    "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9, calling "
-    "checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but if you need to "
-    "preserve the current default behavior, you can pass use_reentrant=True. Refer to docs for more details on the "
+    "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch "
+    "2.9, calling "
+    "checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but if "
+    "you need to "
+    "preserve the current default behavior, you can pass use_reentrant=True. Refer to docs for more "
+    "details on the "
     "differences between the two variants."
 )
 _NOT_WITH_INPUTS = (
-    "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` parameter to "
-    ".backward(). To resolve this error, you can either set use_reentrant=False, or call .backward() without passing "
+    "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` "
+    "parameter to "
+    ".backward(). To resolve this error, you can either set use_reentrant=False, or call .backward() "
+    "without passing "
     "the `inputs` argument."
 )
 
@@ -59,7 +65,8 @@ _settings = _Settings()
 
 @contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Any:
-    """Stop second runs as soon as they have saved all that the first saved (the default), or let them finish."""
+    """Stop second runs as soon as they have saved all that the first saved (the default), or let them finish.
+    """
     before, _settings.early_stop = _settings.early_stop, enable
     try:
         yield
@@ -92,7 +99,8 @@ def checkpoint(
     early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
-    """Run `function(*args, **kwargs)` without keeping what its backward needs; run it again when backward comes.
+    """Run `function(*args, **kwargs)` without keeping what its backward needs; run it again when backward
+    comes.
 
     Args:
         function: what to run; it must do the same both times.
@@ -135,7 +143,9 @@ class _StopRecomputation(Exception):  # noqa: N818 - a signal, not an error
 
 
 class _Frame:
-    """One checkpointed call: what its nodes wanted to save, and the second runs that give it, one per backward."""
+    """One checkpointed call: what its nodes wanted to save, and the second runs that give it, one per
+    backward.
+    """
 
     def __init__(
         self,
@@ -195,8 +205,10 @@ class _Frame:
     def _compare(self, found: list[Tensor]) -> None:
         if len(found) != len(self.saved):
             raise CheckpointError(
-                "torch.utils.checkpoint: A different number of tensors was saved during the original forward and "
-                f"recomputation.\nNumber of tensors saved during forward: {len(self.saved)}\nNumber of tensors saved "
+                "torch.utils.checkpoint: A different number of tensors was saved during the original "
+                "forward and "
+                f"recomputation.\nNumber of tensors saved during forward: {len(self.saved)}\nNumber of "
+                f"tensors saved "
                 f"during recomputation: {len(found)}.{self._details(found)}"
             )
         if self.check == "none":
@@ -208,7 +220,8 @@ class _Frame:
                 f"tensor at position {i}:\nsaved metadata: {a}\nrecomputed metadata: {b}" for i, a, b in wrong
             ]
             raise CheckpointError(
-                "torch.utils.checkpoint: Recomputed values for the following tensors have different metadata than "
+                "torch.utils.checkpoint: Recomputed values for the following tensors have different "
+                "metadata than "
                 "during the forward pass.\n" + "\n".join(lines) + f"\n.{self._details(found)}"
             )
 

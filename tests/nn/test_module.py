@@ -43,7 +43,7 @@ def test_a_parameter_under_two_names_comes_once():
     net.a.weight = net.a.bias = nn.Parameter(torch.ones(2, 2))
     assert [n for n, _ in net.a.named_parameters()] == ["weight"]
     assert len(list(net.a.named_parameters(remove_duplicate=False))) == 2
-    assert list(net.state_dict())[:2] == ["a.weight", "a.bias"]
+    assert list(net.state_dict())[1:3] == ["a.weight", "a.bias"]
 
 
 def test_views_of_the_registries_write_through():
@@ -158,11 +158,11 @@ def test_load_state_dict_lists_all_that_is_wrong():
 
 def test_load_state_dict_copies_and_counts_the_write():
     net, other = Net(), Net()
-    before = net.a.weight
+    before, version = net.a.weight, net.a.weight._version
     keys = net.load_state_dict(other.state_dict())
     assert repr(keys) == "<All keys matched successfully>"
     assert net.a.weight is before
-    assert before._version == 1
+    assert before._version == version + 1
     assert torch.equal(before, other.a.weight)
     assert before.data_ptr() != other.a.weight.data_ptr()
     keys = net.load_state_dict({"q": torch.ones(1)}, strict=False)

@@ -126,7 +126,7 @@ def tanh(input: Any) -> Any:
 
 
 def gelu(input: Any, approximate: str = "none") -> Any:
-    """Multiply by the normal distribution's probability of a smaller number; by its tanh formula for 'tanh'."""
+    """Multiply by the normal distribution's probability of a smaller number (tanh: nearly)."""
     return OPS["gelu"](input, approximate=approximate)
 
 
@@ -156,7 +156,8 @@ def rrelu_(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training:
 def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
     """Return the dimension taken when none is given, with torch's warning."""
     warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
+        "argument.",
         stacklevel=stacklevel + 1,
     )
     return 0 if ndim in (0, 1, 3) else 1
@@ -184,7 +185,7 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:
-    """Draw from a relaxed categorical distribution; with `hard`, one-hot with the gradient of the relaxed sample.
+    """Draw from a relaxed categorical distribution; `hard`: one-hot, with the relaxed one's gradient.
 
     Source: E. Jang, S. Gu, B. Poole, Categorical Reparameterization with Gumbel-Softmax (2017).
     """
@@ -245,8 +246,10 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     _check_probability(p)
     if input.ndim not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that dropout1d exists to "
-            "provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch "
+            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that dropout1d "
+            "exists to "
+            "provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an "
+            "optional batch "
             "dimension (i.e. 2D or 3D inputs)."
         )
     if input.ndim == 3:
@@ -261,17 +264,23 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     _check_probability(p)
     if input.ndim not in (3, 4):
         warnings.warn(
-            f"dropout2d: Received a {input.ndim}-D input to dropout2d, which is deprecated and will result in an error in "
-            "a future release. To retain the behavior and silence this warning, please use dropout instead. Note that "
-            "dropout2d exists to provide channel-wise dropout on inputs with 2 spatial dimensions, a channel dimension, "
+            f"dropout2d: Received a {input.ndim}-D input to dropout2d, which is deprecated and will result "
+            "in an error in "
+            "a future release. To retain the behavior and silence this warning, please use dropout instead. "
+            "Note that "
+            "dropout2d exists to provide channel-wise dropout on inputs with 2 spatial dimensions, a channel "
+            "dimension, "
             "and an optional batch dimension (i.e. 3D or 4D inputs).",
             stacklevel=2,
         )
     if input.ndim == 3:
         warnings.warn(
-            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired - "
-            "input is interpreted as shape (N, C, L), where C is the channel dim. This behavior will change in a future "
-            "release to interpret the input as one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D "
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior "
+            "is desired - "
+            "input is interpreted as shape (N, C, L), where C is the channel dim. This behavior will change "
+            "in a future "
+            "release to interpret the input as one without a batch dimension, i.e. shape (C, H, W). To "
+            "maintain the 1D "
             "channel-wise dropout behavior, please switch to using dropout1d instead.",
             stacklevel=2,
         )
@@ -283,9 +292,12 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     _check_probability(p)
     if input.ndim not in (4, 5):
         warnings.warn(
-            f"dropout3d: Received a {input.ndim}-D input to dropout3d, which is deprecated and will result in an error in "
-            "a future release. To retain the behavior and silence this warning, please use dropout instead. Note that "
-            "dropout3d exists to provide channel-wise dropout on inputs with 3 spatial dimensions, a channel dimension, "
+            f"dropout3d: Received a {input.ndim}-D input to dropout3d, which is deprecated and will result "
+            "in an error in "
+            "a future release. To retain the behavior and silence this warning, please use dropout instead. "
+            "Note that "
+            "dropout3d exists to provide channel-wise dropout on inputs with 3 spatial dimensions, a channel "
+            "dimension, "
             "and an optional batch dimension (i.e. 4D or 5D inputs).",
             stacklevel=2,
         )
@@ -300,7 +312,7 @@ _ALPHA = _SELU_ALPHA * _SELU_SCALE
 
 
 def _alpha_dropped(input: Any, shape: Any, p: float, training: bool, inplace: bool) -> Any:
-    """Move elements to selu's lowest value with probability `p`, and rescale so that mean and variance stay."""
+    """Move elements to selu's lowest value with probability `p`, keeping mean and variance."""
     _check_probability(p)
     if not training or p == 0 or not math.prod(shape):
         return input

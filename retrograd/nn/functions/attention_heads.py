@@ -68,7 +68,8 @@ def multi_head_attention_forward(
     """Attend with `num_heads` heads at once: (length, batch, size), or (length, size) without a batch.
 
     Returns:
-        The result, and the weights of the values (averaged over heads if `average_attn_weights`) if `need_weights`.
+        The result, and the weights of the values (averaged over heads if `average_attn_weights`) if
+        `need_weights`.
     """
     single = query.ndim == 2
     if single:
@@ -83,7 +84,11 @@ def multi_head_attention_forward(
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     if use_separate_proj_weight:
-        shifts = (None,) * 3 if in_proj_bias is None else tuple(in_proj_bias[i * size : (i + 1) * size] for i in range(3))
+        shifts = (
+            (None,) * 3
+            if in_proj_bias is None
+            else tuple(in_proj_bias[i * size : (i + 1) * size] for i in range(3))
+        )
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
         q, k, v = (_linear(x, w, b) for x, w, b in zip((query, key, value), weights, shifts, strict=True))
     else:
@@ -92,7 +97,10 @@ def multi_head_attention_forward(
     if mask is not None and mask.ndim == 2:
         mask = mask.unsqueeze(0)
     if bias_k is not None:
-        k, v = np.concatenate([k, bias_k.repeat(1, batch, 1)]), np.concatenate([v, bias_v.repeat(1, batch, 1)])
+        k, v = (
+            np.concatenate([k, bias_k.repeat(1, batch, 1)]),
+            np.concatenate([v, bias_v.repeat(1, batch, 1)]),
+        )
         mask, padding = _widened(mask, 1), _widened(padding, 1)
     q, k, v = (x.reshape(x.shape[0], batch * num_heads, head).transpose(0, 1) for x in (q, k, v))
     k, v = static_k if static_k is not None else k, static_v if static_v is not None else v
@@ -112,7 +120,11 @@ def multi_head_attention_forward(
     else:
         weights_ = None
         four = (batch, num_heads)
-        mask = None if mask is None else (mask.unsqueeze(0) if mask.shape[0] == 1 else mask.reshape(*four, *mask.shape[1:]))
+        mask = (
+            None
+            if mask is None
+            else (mask.unsqueeze(0) if mask.shape[0] == 1 else mask.reshape(*four, *mask.shape[1:]))
+        )
         q, k, v = (x.reshape(*four, *x.shape[1:]) for x in (q, k, v))
         made = scaled_dot_product_attention(q, k, v, mask, dropout_p).reshape(batch * num_heads, length, head)
     made = _linear(made.transpose(0, 1).reshape(length * batch, size), out_proj_weight, out_proj_bias)

@@ -38,11 +38,13 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
-    """Take the cross entropy of the right class under softmax(input); the target holds classes or probabilities."""
+    """Take the cross entropy of softmax(input); the target holds classes or probabilities."""
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
     if target._array.shape == input._array.shape:
-        return _cross_entropy_of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
+        return _cross_entropy_of_probabilities(
+            input, target, weight, ignore_index, reduction, label_smoothing
+        )
     if not label_smoothing:
         return _cross_entropy(input, target, weight, ignore_index, reduction=reduction)
     if not 0.0 <= label_smoothing <= 1.0:
@@ -64,7 +66,8 @@ def _cross_entropy_of_probabilities(
 ) -> Any:
     if not target.dtype.is_floating_point:
         raise RuntimeError(
-            f"Expected floating point type for target with class probabilities, got {target.dtype.scalar_name}"
+            "Expected floating point type for target with class probabilities, got "
+            f"{target.dtype.scalar_name}"
         )
     if ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
@@ -73,7 +76,8 @@ def _cross_entropy_of_probabilities(
     dim = _class_dim(input)
     if weight is not None and (weight.ndim != 1 or weight.shape[0] != input.shape[dim]):
         raise RuntimeError(
-            f"cross_entropy: weight tensor should be defined either for all {input.shape[dim]} classes or no classes but "
+            f"cross_entropy: weight tensor should be defined either for all {input.shape[dim]} classes or no "
+            "classes but "
             f"got weight tensor of shape: {list(weight.shape)}"
         )
     if label_smoothing > 0:
@@ -135,18 +139,25 @@ def multi_margin_loss(
 
 
 def multilabel_margin_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Any:
-    """Take how far other classes come within 1 of the right ones, which each row lists before its first -1."""
+    """Take how far others come within 1 of the right classes, listed before a row's first -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
-    if input.ndim > 2 or input.ndim and input.shape[-1] == 0:
+    if input.ndim > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(input.shape)}"
         )
     if target.shape != input.shape:
-        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
+        raise RuntimeError(
+            f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
+        )
     single = input.ndim < 2
     x = input.reshape(1, -1) if single else input
     labels = target._array.reshape(tuple(x.shape))
@@ -222,7 +233,9 @@ def embedding(
         padding_idx %= rows
     if max_norm is not None:
         _renormalise(weight, input._array, max_norm, norm_type)
-    return OPS["embedding"](weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
+    return OPS["embedding"](
+        weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse
+    )
 
 
 def _renormalise(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
@@ -253,18 +266,21 @@ def embedding_bag(
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError(
-            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got "
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
+            "mode='sum' (got "
             f"mode='{mode}'). Please open a feature request on GitHub."
         )
     if per_sample_weights is not None and per_sample_weights.shape != input.shape:
         raise ValueError(
-            f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, then it must have the "
+            f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, then it "
+            "must have the "
             f"same shape as the input ({list(input.shape)})"
         )
     if input.ndim == 2:
         if offsets is not None:
             raise ValueError(
-                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed "
+                "length "
                 f"sequences. However, found offsets of type {type(offsets)}"
             )
         count, length = input.shape
@@ -275,7 +291,9 @@ def embedding_bag(
         if offsets.ndim != 1:
             raise ValueError("offsets has to be a 1D Tensor")
         at = offsets._array.astype(np.int64)
-        starts, ends = (at[:-1], at[1:]) if include_last_offset else (at, np.append(at[1:], input._array.size))
+        starts, ends = (
+            (at[:-1], at[1:]) if include_last_offset else (at, np.append(at[1:], input._array.size))
+        )
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     labels = input._array.reshape(-1).astype(np.int64)

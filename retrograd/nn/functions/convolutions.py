@@ -23,12 +23,15 @@ def _batched(input: Any, rank: int, function: str) -> tuple[Any, bool]:
     if input.ndim == rank + 1:
         return input.unsqueeze(0), False
     raise RuntimeError(
-        f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {function}, but got input of size: "
+        f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {function}, but got input of "
+        "size: "
         f"{list(input.shape)}"
     )
 
 
-def _check(input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> None:
+def _check(
+    input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> None:
     """Raise unless a convolution of these makes sense."""
     _check_types(input, weight, bias)
     _check_rank(input, weight)
@@ -36,7 +39,8 @@ def _check(input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, di
     shape, have = weight.shape, input.shape
     if shape[0] < groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
+            "of size "
             f"{list(shape)} instead"
         )
     if have[1] != shape[1] * groups:
@@ -46,12 +50,14 @@ def _check(input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, di
         )
     if shape[0] % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size "
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got "
+            "weight of size "
             f"{list(shape)} instead"
         )
     if bias is not None and (bias.ndim != 1 or bias.shape[0] != shape[0]):
         raise RuntimeError(
-            f"Given weight of size {list(shape)}, expected bias to be 1-dimensional with {shape[0]} elements, but got bias "
+            f"Given weight of size {list(shape)}, expected bias to be 1-dimensional with {shape[0]} "
+            "elements, but got bias "
             f"of size {list(bias.shape)} instead"
         )
     padded = [n + 2 * p for n, p in zip(have[2:], padding, strict=True)]
@@ -66,7 +72,8 @@ def _check(input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, di
 def _check_rank(input: Any, weight: Any) -> None:
     if weight.ndim != input.ndim:
         raise RuntimeError(
-            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight{list(weight.shape)}, but got "
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional "
+            f"weight{list(weight.shape)}, but got "
             f"{input.ndim}-dimensional input of size {list(input.shape)} instead"
         )
 
@@ -91,7 +98,7 @@ def _check_types(input: Any, weight: Any, bias: Any) -> None:
 
 
 def _same_padding(input: Any, kernel: Sizes, stride: Sizes, dilation: Sizes) -> tuple[Any, Sizes]:
-    """Return the input and the padding with which the result has the input's size; odd padding goes to the end."""
+    """Return the input and padding that keep its size; the odd one of an odd number goes to the end."""
     if any(s != 1 for s in stride):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     whole = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
@@ -124,7 +131,9 @@ def _conv(rank: int) -> Callable[..., Any]:
             around = zeros
         elif isinstance(padding, str):
             if padding not in ("same", "valid"):
-                raise RuntimeError(f"Invalid padding string: '{padding}'; should be one of {{'valid', 'same'}}")
+                raise RuntimeError(
+                    f"Invalid padding string: '{padding}'; should be one of {{'valid', 'same'}}"
+                )
             around = zeros
             if padding == "same":
                 input, around = _same_padding(input, tuple(weight.shape[2:]), steps, spread)
@@ -163,14 +172,19 @@ def _conv_transpose(rank: int) -> Callable[..., Any]:
         return made if has_batch else made.squeeze(0)
 
     conv_transpose.__name__ = conv_transpose.__qualname__ = function
-    conv_transpose.__doc__ = (
-        f"Apply the adjoint of a convolution over {rank} dimension(s): (n, c, ...), (c, o / groups, ...) -> (n, o, ...)."
-    )
+    conv_transpose.__doc__ = f"Apply a convolution's adjoint over {rank} dimension(s): (n, c, ...), (c, o / groups, ...) -> (n, o, ...)."
     return conv_transpose
 
 
 def _check_transposed(
-    input: Any, weight: Any, bias: Any, stride: Sizes, padding: Sizes, dilation: Sizes, extra: Sizes, groups: int
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    extra: Sizes,
+    groups: int,
 ) -> None:
     _check_numbers(stride, padding, dilation, groups)
     if any(e < 0 for e in extra):
@@ -178,13 +192,15 @@ def _check_transposed(
     _check_rank(input, weight)
     if input.shape[1] != weight.shape[0]:
         raise RuntimeError(
-            f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(input.shape)} to have "
+            f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(input.shape)} to "
+            "have "
             f"{weight.shape[0]} channels, but got {input.shape[1]} channels instead"
         )
     out = weight.shape[1] * groups
     if bias is not None and (bias.ndim != 1 or bias.shape[0] != out):
         raise RuntimeError(
-            f"Given transposed=1, weight of size {list(weight.shape)}, expected bias to be 1-dimensional with {out} "
+            f"Given transposed=1, weight of size {list(weight.shape)}, expected bias to be 1-dimensional "
+            f"with {out} "
             f"elements, but got bias of size {list(bias.shape)} instead"
         )
     _check_types(input, weight, bias)
@@ -198,13 +214,18 @@ def _check_transposed(
     made = transposed_sizes(input.shape[2:], tuple(weight.shape[2:]), stride, padding, dilation, extra)
     if any(n <= 0 for n in made):
         raise RuntimeError(
-            f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated output size per "
+            f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated output "
+            "size per "
             f"channel: ({' x '.join(map(str, made))}). Output size is too small"
         )
 
 
 conv1d, conv2d, conv3d = _conv(1), _conv(2), _conv(3)
-conv_transpose1d, conv_transpose2d, conv_transpose3d = _conv_transpose(1), _conv_transpose(2), _conv_transpose(3)
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (
+    _conv_transpose(1),
+    _conv_transpose(2),
+    _conv_transpose(3),
+)
 
 
 def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
@@ -217,24 +238,33 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     """Lay each window out as a column: (n, c, h, w) -> (n, c * window, places)."""
     kernel, spread = sizes(kernel_size, 2, "unfold", "kernel_size"), sizes(dilation, 2, "unfold", "dilation")
     around, steps = sizes(padding, 2, "unfold", "padding"), sizes(stride, 2, "unfold", "stride")
-    for what, value, least in (("kernel", kernel, 1), ("dilation", spread, 1), ("stride", steps, 1), ("padding", around, 0)):
+    for what, value, least in (
+        ("kernel", kernel, 1),
+        ("dilation", spread, 1),
+        ("stride", steps, 1),
+        ("padding", around, 0),
+    ):
         if min(value) < least:
             kind = "non-negative" if least == 0 else "greater than zero"
             name = {"kernel": "kernel_size"}.get(what, what)
             raise RuntimeError(
-                f"{what} {'size ' if what == 'kernel' else ''}should be {kind}, but got {name}_height: {value[0]} "
+                f"{what} {'size ' if what == 'kernel' else ''}should be {kind}, but got {name}_height: "
+                f"{value[0]} "
                 f"{name}_width: {value[1]}"
             )
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
-            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but "
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
+            "for input, but "
             f"got: {list(input.shape)}"
         )
     places = out_sizes(input.shape[-2:], kernel, steps, around, spread)
     if min(places) < 1:
         raise RuntimeError(
-            f"Given input with spatial size {tuple(input.shape[-2:])}, kernel_size={kernel}, dilation={spread}, "
-            f"padding={around}, calculated shape of the array of sliding blocks as {places}, but its components must be at "
+            f"Given input with spatial size {tuple(input.shape[-2:])}, kernel_size={kernel}, "
+            f"dilation={spread}, "
+            f"padding={around}, calculated shape of the array of sliding blocks as {places}, but its "
+            "components must be at "
             "least one."
         )
     single = input.ndim == 3
@@ -251,7 +281,8 @@ def fold(
     steps = sizes(stride, 2, "fold", "stride")
     if input.ndim not in (2, 3):
         raise RuntimeError(
-            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for input, "
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero "
+            "dimensions for input, "
             f"but got: {list(input.shape)}"
         )
     single = input.ndim == 2
@@ -264,7 +295,8 @@ def fold(
         )
     if columns != count:
         raise RuntimeError(
-            f"Given output_size={size}, kernel_size={kernel}, dilation={spread}, padding={around}, stride={steps}, expected "
+            f"Given output_size={size}, kernel_size={kernel}, dilation={spread}, padding={around}, "
+            f"stride={steps}, expected "
             f"size of input's dimension 2 to match the calculated number of sliding blocks {count}, but got "
             f"input.size(2)={columns}."
         )

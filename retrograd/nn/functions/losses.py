@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
-
 from retrograd import dtypes
 from retrograd.nn.functions.ops import OPS, legacy_reduction, reduce_loss
 from retrograd.tensor import wrap
 
-_mse, _bce, _bce_logits = OPS["mse_loss"], OPS["binary_cross_entropy"], OPS["binary_cross_entropy_with_logits"]
+_mse, _bce, _bce_logits = (
+    OPS["mse_loss"],
+    OPS["binary_cross_entropy"],
+    OPS["binary_cross_entropy_with_logits"],
+)
 
 
 def _warn_of_broadcast(input: Any, target: Any) -> None:
     warnings.warn(
-        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely lead "
+        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
+        "will likely lead "
         "to incorrect results due to broadcasting. Please ensure they have the same size.",
         stacklevel=3,
     )
@@ -82,7 +86,9 @@ def smooth_l1_loss(
     return OPS["smooth_l1_loss"](input, target, float(beta), reduction=reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
     """Take half the mean squared difference, made linear above `delta`."""
     if target._array.shape != input._array.shape:
         _warn_of_broadcast(input, target)
@@ -104,7 +110,8 @@ def binary_cross_entropy(
         reduction = legacy_reduction(size_average, reduce, reduction)
     if target._array.shape != input._array.shape:
         raise ValueError(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is "
+            "deprecated. "
             "Please ensure they have the same size."
         )
     if target.dtype is not input.dtype:
@@ -130,7 +137,11 @@ def binary_cross_entropy_with_logits(
 
 
 def soft_margin_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Any:
     """Take the mean of log(1 + e**(-t x)), for targets 1 and -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -145,13 +156,15 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Any:
-    """Take the Kullback-Leibler divergence of the distribution exp(input) from `target` (exp(target) if `log_target`)."""
+    """Take the Kullback-Leibler divergence of exp(input) from `target` (`log_target`: exp(target))."""
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
     elif reduction == "mean":
         warnings.warn(
-            "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides "
-            "only by the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the "
+            "reduction: 'mean' divides the total loss by both the batch size and the support "
+            "size.'batchmean' divides "
+            "only by the batch size, and aligns with the KL div math definition.'mean' will be changed to "
+            "behave the "
             "same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
@@ -172,7 +185,7 @@ def poisson_nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """Take the negative log likelihood of counts under a Poisson distribution; `full` adds Stirling's term."""
+    """Take the negative log likelihood under Poisson distributions; `full` adds Stirling's term."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
@@ -198,7 +211,9 @@ def gaussian_nll_loss(
             var = var.unsqueeze(-1)
         elif tuple(input.shape[:-1]) == tuple(var.shape[:-1]) and var.shape[-1] == 1:
             pass
-        elif var.ndim != input.ndim or any(a not in (1, b) for a, b in zip(var.shape, input.shape, strict=True)):
+        elif var.ndim != input.ndim or any(
+            a not in (1, b) for a, b in zip(var.shape, input.shape, strict=True)
+        ):
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
@@ -233,7 +248,7 @@ def margin_ranking_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """Take how far pairs are from being ranked as `target` (1: the first higher; -1: the second) by `margin`."""
+    """Take how far pairs are from being ranked by `margin` (target 1: first higher; -1: second)."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(
@@ -247,7 +262,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between vectors along `dim`; norms are at least `eps`."""
     if not dtypes.promote_types(x1.dtype, x2.dtype).is_floating_point:
         raise RuntimeError(
-            f"expected common dtype to be floating point, yet common dtype is {dtypes.promote_types(x1.dtype, x2.dtype).scalar_name}"
+            "expected common dtype to be floating point, yet common dtype is "
+            f"{dtypes.promote_types(x1.dtype, x2.dtype).scalar_name}"
         )
     shape = np.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
     x1, x2 = x1.expand(shape), x2.expand(shape)
@@ -256,7 +272,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 
 
 def _free_of(norm: Any, eps: float) -> Any:
-    """Return norms that are at least `eps`; the bound is a constant, as the gradient of what it bounds passes."""
+    """Return norms that are at least `eps`, with the gradient of the unbounded ones."""
     array = norm._array
     return norm if (array >= eps).all() else norm + wrap(np.maximum(eps - array, 0).astype(array.dtype))
 
@@ -277,7 +293,8 @@ def cosine_embedding_loss(
         if dim > 1:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
         raise RuntimeError(
-            f"{dim}D target tensor expects {dim + 1}D input tensors, but found inputs with sizes {list(input1.shape)} and "
+            f"{dim}D target tensor expects {dim + 1}D input tensors, but found inputs with sizes "
+            f"{list(input1.shape)} and "
             f"{list(input2.shape)}."
         )
     tiny = 1e-12
@@ -312,7 +329,8 @@ def triplet_margin_loss(
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise RuntimeError(
-            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, "
+            "but got: "
             f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
         )
     near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
@@ -338,7 +356,8 @@ def triplet_margin_with_distance_loss(
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise RuntimeError(
-            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, "
+            "but got: "
             f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
         )
     distance = distance_function or pairwise_distance
@@ -353,5 +372,3 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     norm = OPS["vector_norm"](input, p, dim, True).clamp_min(eps)
     made = input / norm.expand_as(input)
     return made if out is None else out.copy_(made)
-
-

@@ -15,10 +15,14 @@ from retrograd.tensor import wrap
 _layer_norm, _normalize_channels = OPS["layer_norm"], OPS["normalize_channels"]
 
 
-def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """Give the last dimensions mean 0 and variance 1, then scale by `weight` and shift by `bias`."""
     if normalized_shape.__class__ is not tuple:
-        normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        normalized_shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
     return _layer_norm(input, normalized_shape, weight, bias, eps)
 
 
@@ -63,7 +67,9 @@ def _statistics(x: Any, axes: tuple[int, ...], running_mean: Any, running_var: A
     mean = x.mean(axes)
     centred = x - mean.reshape([1 if a in axes else n for a, n in enumerate(x.shape)])
     _update_running(running_mean, mean, momentum)
-    _update_running(running_var, (centred * centred).sum(axes) / np.asarray(max(count - 1, 0), x.dtype), momentum)
+    _update_running(
+        running_var, (centred * centred).sum(axes) / np.asarray(max(count - 1, 0), x.dtype), momentum
+    )
 
 
 def batch_norm(
@@ -76,14 +82,16 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Give each channel mean 0 and variance 1: the batch's when `training`, which the running ones then follow."""
+    """Give each channel mean 0 and variance 1, those of the batch or (not `training`) the running ones."""
     if training:
         shape = input.shape
         if math.prod(shape) == (shape[1] if len(shape) > 1 else 0) and math.prod(shape):
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
-    _check_batch(input, {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias})
+    _check_batch(
+        input, {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    )
     if not training:
         return _normalize_channels(input, weight, bias, running_mean, running_var, eps)
     made = _normalize_channels(input, weight, bias, None, None, eps)
@@ -105,7 +113,9 @@ def instance_norm(
     """Give each channel of each example mean 0 and variance 1."""
     if not use_input_stats:
         if running_mean is None or running_var is None:
-            raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+            raise RuntimeError(
+                "Expected running_mean and running_var to be defined when use_input_stats is false"
+            )
         return _normalize_channels(input, weight, bias, running_mean, running_var, eps)
     shape = input.shape
     if math.prod(shape[2:]) == 1:
@@ -124,10 +134,15 @@ def _follow_instances(x: Any, running_mean: Any, running_var: Any, momentum: flo
     _update_running(running_var, x.var(axes, ddof=1).mean(0), momentum)
 
 
-def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
     """Divide by a power of the mean square over neighbouring channels."""
     if input.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)")
+        raise ValueError(
+            f"Expected 3D or higher dimensionality                          input (got {input.ndim} "
+            "dimensions)"
+        )
     if not math.prod(input.shape):
         return input
     square = (input * input).unsqueeze(1)
@@ -156,18 +171,21 @@ def scaled_dot_product_attention(
     Args:
         attn_mask: what is added to the scores, or a bool tensor, False where a value must not be seen.
         is_causal: query i sees values 0 to i only.
-        enable_gqa: keys and values may have fewer heads (dimension -3) than the queries, which then share them.
+        enable_gqa: keys and values may have fewer heads (dimension -3) than the queries, which then share
+        them.
     """
     for x in (query, key, value):
         if x.ndim < 2:
             raise RuntimeError(
-                "scaled_dot_product_attention: Expected query, key, and value to all be at least 2 dimensional, but got "
+                "scaled_dot_product_attention: Expected query, key, and value to all be at least 2 "
+                "dimensional, but got "
                 f"Query dim: {query.ndim}, Key dim: {key.ndim}, Value dim: {value.ndim} instead."
             )
     if not query.dtype is key.dtype is value.dtype:
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got "
-            f"query.dtype: {query.dtype.c_name} key.dtype: {key.dtype.c_name} and value.dtype: {value.dtype.c_name} instead."
+            f"query.dtype: {query.dtype.c_name} key.dtype: {key.dtype.c_name} and value.dtype: "
+            f"{value.dtype.c_name} instead."
         )
     if enable_gqa:
         heads = query.shape[-3]
@@ -197,7 +215,9 @@ def _bias(query: Any, key: Any, mask: Any, is_causal: bool) -> Any:
     """Return what is added to the scores."""
     if is_causal:
         if mask is not None:
-            raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+            raise RuntimeError(
+                "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+            )
         seen = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
     elif mask is None:
         return None

@@ -9,18 +9,21 @@ from typing import Any
 from retrograd.public import functions
 
 OPS: dict[str, Callable[..., Any]] = {
-    **functions("linalg"), **functions("Tensor"), **functions("torch"), **functions("nn.functional"), **functions("nn"),
-}  # fmt: skip
+    name: function
+    for place in ("linalg", "Tensor", "torch", "nn.functional", "nn")
+    for name, function in functions(place).items()
+}
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """Return the reduction that the two old arguments mean, with torch's warning; `reduction` if neither is given."""
+    """Return the reduction that the two old arguments mean, with torch's warning."""
     if size_average is None and reduce is None:
         return reduction
     average, does = size_average is not False, reduce is not False
     found = ("mean" if average else "sum") if does else "none"
     warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{found}' instead.", stacklevel=3
+        f"size_average and reduce args will be deprecated, please use reduction='{found}' instead.",
+        stacklevel=3,
     )
     return found
 

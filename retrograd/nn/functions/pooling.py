@@ -16,12 +16,20 @@ Sizes = tuple[int, ...]
 
 
 def _check_pool(
-    input: Any, rank: int, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ceil_mode: bool, name: str
+    input: Any,
+    rank: int,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    ceil_mode: bool,
+    name: str,
 ) -> None:
     """Raise unless pooling with these makes sense."""
     if input.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(
-            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor for input, but got: {list(input.shape)}"
+            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor for input, but got: "
+            f"{list(input.shape)}"
         )
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"{name}: stride should be greater than zero, but got {list(stride)}")
@@ -34,11 +42,13 @@ def _check_pool(
             raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
         if p > (d * (k - 1) + 1) // 2:
             raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
+                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
+                f"dilation={d}"
             )
     if 0 in input.shape[-rank - 1 :]:
         raise RuntimeError(
-            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch size for input, but "
+            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch size "
+            "for input, but "
             f"got: {list(input.shape)}"
         )
     places = pooled_sizes(input.shape[-rank:], kernel, stride, padding, dilation, ceil_mode)
@@ -86,7 +96,9 @@ def _max_pool(rank: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     max_pool.__name__ = max_pool.__qualname__ = name
     with_indices.__name__ = with_indices.__qualname__ = f"{name}_with_indices"
-    max_pool.__doc__ = f"Take the maximum of each window of {rank} dimension(s); also where it is if `return_indices`."
+    max_pool.__doc__ = (
+        f"Take the maximum of each window of {rank} dimension(s); also where it is if `return_indices`."
+    )
     with_indices.__doc__ = f"Return what {name} gives with `return_indices`."
     return max_pool, with_indices
 
@@ -97,7 +109,14 @@ max_pool3d, max_pool3d_with_indices = _max_pool(3)
 
 
 def _avg_pool(
-    input: Any, rank: int, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include: bool, divisor: Any
+    input: Any,
+    rank: int,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    include: bool,
+    divisor: Any,
 ) -> Any:
     name = f"avg_pool{rank}d"
     kernel = sizes(kernel_size, rank, name, "kernel_size")
@@ -152,17 +171,23 @@ def _lp_pool(input: Any, rank: int, norm_type: float, kernel_size: Any, stride: 
     return (mean.sign() * mean.abs().relu() * math.prod(kernel)).pow(1.0 / norm_type)
 
 
-def lp_pool1d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool1d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """Take (sum x**p)**(1/p) of each window of one dimension."""
     return _lp_pool(input, 1, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool2d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool2d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """Take (sum x**p)**(1/p) of each window of two dimensions."""
     return _lp_pool(input, 2, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool3d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """Take (sum x**p)**(1/p) of each window of three dimensions."""
     return _lp_pool(input, 3, norm_type, kernel_size, stride, ceil_mode)
 
@@ -188,11 +213,15 @@ def _wanted(output_size: Any, input: Any, rank: int, name: str) -> Sizes:
         )
     found = tuple(n if s is None else int(s) for s, n in zip(output_size, input.shape[-rank:], strict=True))
     if min(found) < 0:
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {{{', '.join(map(str, found))}}}")
+        raise RuntimeError(
+            f"{name}: elements of output_size must be greater than or equal to 0 but received "
+            f"{{{', '.join(map(str, found))}}}"
+        )
     if 0 in input.shape[-rank:]:
         raise RuntimeError(
             f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
-            f"{list(input.shape)} with dimension {input.ndim - rank + list(input.shape[-rank:]).index(0)} being empty"
+            f"{list(input.shape)} with dimension {input.ndim - rank + list(input.shape[-rank:]).index(0)} "
+            "being empty"
         )
     return found
 
@@ -282,7 +311,9 @@ def _unpool(
     kernel = sizes(kernel_size, rank, name, "kernel_size")
     steps, around = default_stride(stride, kernel, rank, name), sizes(padding, rank, name, "padding")
     if input.ndim not in (rank + 1, rank + 2):
-        raise RuntimeError(f"Input to {name} should be a {rank + 1}d or {rank + 2}d Tensor, but got {input.ndim} dimensions")
+        raise RuntimeError(
+            f"Input to {name} should be a {rank + 1}d or {rank + 2}d Tensor, but got {input.ndim} dimensions"
+        )
     if indices.shape != input.shape:
         raise RuntimeError(
             f"Expected shape of indices to be: {list(input.shape)} but got: {list(indices.shape)}"
@@ -301,7 +332,10 @@ def _unpool(
     count = math.prod(wanted)
     at = indices._array.reshape(*lead, -1)
     if at.size and (at.min() < 0 or at.max() >= count):
-        raise RuntimeError(f"Found an invalid max index: {at.max()} (output volumes are of size {'x'.join(map(str, wanted))})")
+        raise RuntimeError(
+            f"Found an invalid max index: {at.max()} (output volumes are of size "
+            f"{'x'.join(map(str, wanted))})"
+        )
     made = input.new_zeros((*lead, count)).scatter(-1, wrap(at), input.reshape(*lead, at.shape[-1]))
     return made.reshape(*lead, *wanted)
 
@@ -325,5 +359,3 @@ def max_unpool3d(
 ) -> Any:
     """Put maxima back where `max_pool3d` found them, with zeros elsewhere."""
     return _unpool(input, indices, 3, kernel_size, stride, padding, output_size)
-
-

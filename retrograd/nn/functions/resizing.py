@@ -16,23 +16,27 @@ from retrograd.tensor import wrap
 
 
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
-    """Pad the last dimensions: with `value`, or (mode) with 'reflect', 'replicate' or 'circular' elements of the input.
+    """Pad the last dimensions with `value`, or with elements of the input (other modes).
 
     Args:
+        input: what is padded.
         pad: what goes before and after the last dimension, then before and after the one before it, ...
+        mode: constant, reflect, replicate or circular.
+        value: what a constant padding holds; 0 if left out.
     """
     amounts = tuple(int(p) for p in pad)
     if len(amounts) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
     if len(amounts) > 2 * input.ndim:
         raise RuntimeError(
-            f"Padding length should be less than or equal to two times the input dimension but got padding length "
+            "Padding length should be less than or equal to two times the input dimension but got padding "
+            "length "
             f"{len(amounts)} and input of dimension {input.ndim}"
         )
     if mode == "constant":
         return OPS["constant_pad_nd"](input, amounts, 0 if value is None else value)
     if value is not None and value != 0:
-        raise RuntimeError(f"Padding mode \"{mode}\" doesn't take in value argument")
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     rank = len(amounts) // 2
@@ -50,15 +54,14 @@ def _check_pad(input: Any, amounts: tuple[int, ...], mode: str, rank: int) -> No
         n, before, after = input.shape[-1 - i], amounts[2 * i], amounts[2 * i + 1]
         if mode == "reflect" and (before >= n or after >= n):
             raise RuntimeError(
-                "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
+                "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
+                "padding "
                 f"({before}, {after}) at dimension {input.ndim - 1 - i} of input {list(input.shape)}"
             )
         if mode == "circular" and (before > n or after > n):
             raise RuntimeError("Padding value causes wrapping around more than once.")
         if n + before + after < 1:
-            raise RuntimeError(
-                f"input (W: {n}) is too small. Calculated output W: {n + before + after}"
-            )
+            raise RuntimeError(f"input (W: {n}) is too small. Calculated output W: {n + before + after}")
 
 
 # ---- resizing ----
@@ -82,21 +85,24 @@ def interpolate(
         align_corners: put the corner elements' centres onto each other, instead of the outer edges.
         antialias: widen the kernel by the scale when reducing (bilinear and bicubic).
     """
-    if mode in ("nearest", "area", "nearest-exact"):
-        if align_corners is not None:
-            raise ValueError(
-                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
-            )
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
+            "trilinear"
+        )
     align_corners = bool(align_corners)
     rank = input.ndim - 2
     wanted, scales = _output_size(input, size, scale_factor, recompute_scale_factor, rank)
     if antialias and mode not in ("bilinear", "bicubic"):
-        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input")
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input"
+        )
     _check_mode(input, mode, rank)
     old = tuple(input.shape[2:])
     if any(n < 1 for n in (*old, *wanted)):
         raise RuntimeError(
-            f"Input and output sizes should be greater than 0, but got input (H: {old[0]}, W: {old[-1]}) output (H: "
+            f"Input and output sizes should be greater than 0, but got input (H: {old[0]}, W: {old[-1]}) "
+            "output (H: "
             f"{wanted[0]}, W: {wanted[-1]})"
         )
     if mode == "area":
@@ -108,13 +114,16 @@ def interpolate(
     if mode.startswith("nearest"):
         half = 0.5 if mode == "nearest-exact" else 0.0
         at = [
-            np.minimum(np.floor((np.arange(m, dtype=np.float32) + half) * np.float32(r)).astype(np.int64), n - 1)
+            np.minimum(
+                np.floor((np.arange(m, dtype=np.float32) + half) * np.float32(r)).astype(np.int64), n - 1
+            )
             for n, m, r in zip(old, wanted, ratios, strict=True)
         ]
         return OPS["take_at"](input, tuple(at), f"{name}Backward0")
     kernel = _cubic if mode == "bicubic" else _triangle
     matrices = [
-        _matrix(n, m, r, kernel, align_corners, antialias) for n, m, r in zip(old, wanted, ratios, strict=True)
+        _matrix(n, m, r, kernel, align_corners, antialias)
+        for n, m, r in zip(old, wanted, ratios, strict=True)
     ]
     return OPS["resample"](input, tuple(matrices), f"{name}Backward0")
 
@@ -124,7 +133,8 @@ def _check_mode(input: Any, mode: str, rank: int) -> None:
     if mode not in ("nearest", "nearest-exact", "area") and needs is None:
         raise NotImplementedError(
             "Input Error: Only 3D, 4D and 5D input Tensors supported (got "
-            f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact "
+            f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | "
+            "area | nearest-exact "
             f"(got {mode})"
         )
     if needs is not None and needs != rank:
@@ -134,7 +144,8 @@ def _check_mode(input: Any, mode: str, rank: int) -> None:
     if rank not in (1, 2, 3):
         raise NotImplementedError(
             "Input Error: Only 3D, 4D and 5D input Tensors supported (got "
-            f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact "
+            f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | "
+            "area | nearest-exact "
             f"(got {mode})"
         )
 
@@ -142,7 +153,7 @@ def _check_mode(input: Any, mode: str, rank: int) -> None:
 def _output_size(
     input: Any, size: Any, scale_factor: Any, recompute: bool | None, rank: int
 ) -> tuple[tuple[int, ...], list[float | None]]:
-    """Return the sizes to resize to, and the scales to use where they are not to be computed from the sizes."""
+    """Return the sizes to resize to, and the scales that are not to be computed from them."""
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is None and scale_factor is None:
@@ -152,8 +163,10 @@ def _output_size(
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,) * rank
     if len(values) != rank:
         raise ValueError(
-            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial dimensions of "
-            f"{list(input.shape[2:])} and {'output size' if size is not None else 'scale_factor of shape'} of {list(values)}. "
+            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial "
+            "dimensions of "
+            f"{list(input.shape[2:])} and {'output size' if size is not None else 'scale_factor of shape'} "
+            f"of {list(values)}. "
             "Please provide input tensor in (N, C, d1, d2, ...,dK) format and "
             f"{'output size' if size is not None else 'scale_factor'} in (s1, s2, ...,sK) format."
         )
@@ -208,21 +221,31 @@ def _matrix(
     return made
 
 
-def upsample(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None) -> Any:
+def upsample(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None
+) -> Any:
     """Resize; the old name of `interpolate`."""
-    warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
+    warnings.warn(
+        "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2
+    )
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
     """Resize by repeating elements."""
-    warnings.warn("`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
+    warnings.warn(
+        "`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.",
+        stacklevel=2,
+    )
     return interpolate(input, size, scale_factor, mode="nearest")
 
 
 def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
     """Resize images linearly, corners on corners."""
-    warnings.warn("`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
+    warnings.warn(
+        "`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.",
+        stacklevel=2,
+    )
     return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
 
 
@@ -246,12 +269,14 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
     rank = len(size) - 2
     if rank not in (2, 3):
         raise NotImplementedError(
-            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got size "
+            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got "
+            "size "
             f"{list(size)}."
         )
     if theta.ndim != 3 or tuple(theta.shape[-2:]) != (rank, rank + 1):
         raise ValueError(
-            f"Expected a batch of {rank}D affine matrices of shape Nx{rank}x{rank + 1} for size {list(size)}. Got "
+            f"Expected a batch of {rank}D affine matrices of shape Nx{rank}x{rank + 1} for size "
+            f"{list(size)}. Got "
             f"{list(theta.shape)}."
         )
     if min(size) <= 0:
@@ -264,7 +289,8 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
 
 def _warn_corners(name: str) -> None:
     warnings.warn(
-        f"Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
+        "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. "
+        "Please specify "
         f"align_corners=True if the old behavior is desired. See the documentation of {name} for details.",
         stacklevel=3,
     )
@@ -295,7 +321,7 @@ def _into(x: Any, n: int, padding_mode: str, align_corners: bool) -> Any:
 
 
 def _gather(input: Any, places: list[Any]) -> Any:
-    """Take the elements at integer positions, 0 outside: (n, c, *sizes), rank times (n, *out) -> (n, c, *out)."""
+    """Take elements at positions, 0 outside: (n, c, *sizes), one (n, *out) each -> (n, c, *out)."""
     shape = input.shape
     inside, flat = True, 0
     for at, n in zip(places, shape[2:], strict=True):
@@ -308,16 +334,22 @@ def _gather(input: Any, places: list[Any]) -> Any:
 
 
 def grid_sample(
-    input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+    input: Any,
+    grid: Any,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool | None = None,
 ) -> Any:
-    """Sample images at places given in coordinates from -1 to 1: (n, c, h, w), (n, *out, 2) -> (n, c, *out)."""
+    """Sample images at coordinates from -1 to 1: (n, c, h, w), (n, *out, 2) -> (n, c, *out)."""
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(
-            f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"
+            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: "
+            f"'{mode}'"
         )
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(
-            "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
+            "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', "
+            "but got: "
             f"'{padding_mode}'"
         )
     if align_corners is None:
@@ -348,7 +380,8 @@ def grid_sample(
 def _check_grid(input: Any, grid: Any, mode: str) -> None:
     if input.ndim not in (4, 5) or input.ndim != grid.ndim:
         raise RuntimeError(
-            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input with sizes "
+            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input "
+            "with sizes "
             f"{list(input.shape)} and grid with sizes {list(grid.shape)}"
         )
     if input.shape[0] != grid.shape[0]:
@@ -358,12 +391,14 @@ def _check_grid(input: Any, grid: Any, mode: str) -> None:
         )
     if grid.shape[-1] != input.ndim - 2:
         raise RuntimeError(
-            f"grid_sampler(): expected grid to have size {input.ndim - 2} in last dimension, but got grid with sizes "
+            f"grid_sampler(): expected grid to have size {input.ndim - 2} in last dimension, but got grid "
+            "with sizes "
             f"{list(grid.shape)}"
         )
     if 0 in input.shape[2:]:
         raise RuntimeError(
-            f"grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes {list(input.shape)}"
+            "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "
+            f"{list(input.shape)}"
         )
     if mode == "bicubic" and input.ndim == 5:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")

@@ -38,9 +38,13 @@ def ctc_loss(
     if not 0 <= blank < classes:
         raise RuntimeError("blank must be in label range")
     if len(steps) != count:
-        raise RuntimeError(f"input_lengths must be of size batch_size; got {len(steps)} and a batch of {count}")
+        raise RuntimeError(
+            f"input_lengths must be of size batch_size; got {len(steps)} and a batch of {count}"
+        )
     if len(given) != count:
-        raise RuntimeError(f"target_lengths must be of size batch_size; got {len(given)} and a batch of {count}")
+        raise RuntimeError(
+            f"target_lengths must be of size batch_size; got {len(given)} and a batch of {count}"
+        )
     if (steps < 0).any() or (steps > x.shape[0]).any():
         raise RuntimeError(
             f"Expected input_lengths to have value at most {x.shape[0]}, but got value {int(steps.max())}"

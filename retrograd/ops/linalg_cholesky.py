@@ -1,0 +1,168 @@
+"""The Cholesky factorisation A = L L^H of positive definite matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from retrograd.errors import LinAlgError
+from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
+from retrograd.ops.families import general
+from retrograd.ops.linalg_triangular import linalg_solve_triangular
+from retrograd.ops.matrices import (
+    H,
+    check_floating,
+    check_square,
+    complex_regular,
+    failing,
+    hermitian,
+    lower_half,
+    numbers,
+    positive,
+    stack_of,
+    stacked,
+)
+
+
+def _definite() -> Iterator[Sample]:
+    # Only one triangle is read, and the gradient is that of a symmetric input: a difference quotient says otherwise.
+    yield sample(positive(3), grad=False)
+    yield sample(positive(2, 2), upper=True, grad=False)
+    yield sample(complex_regular(2) @ complex_regular(2).conj().T, grad=False)
+    yield sample(np.zeros((0, 0)))
+
+
+def _refused(name: str) -> Any:
+    def errors() -> Iterator[ErrorSample]:
+        yield error(RuntimeError, f"{name}: The input tensor A must have at least 2 dimensions.", numbers(3))
+        yield error(RuntimeError, f"{name}: A must be batches of square matrices", numbers(2, 3))
+
+    return errors
+
+
+def _indefinite(name: str) -> Any:
+    def errors() -> Iterator[ErrorSample]:
+        yield from _refused(name)()
+        yield error(LinAlgError, f"{name}: The factorization could not be completed", -np.eye(2))
+
+    return errors
+
+
+# ---- the factor ----
+
+
+def _partial(a: Any, upper: bool) -> tuple[Any, int]:
+    """Return what can be factorised of one matrix, and the order, from 1, of the first minor that cannot (0 for none)."""
+    n = a.shape[-1]
+    found = np.triu(a) if upper else np.tril(a)
+    for order in range(1, n + 1):
+        try:
+            found[:order, :order] = np.linalg.cholesky(a[:order, :order], upper=upper)
+        except np.linalg.LinAlgError:
+            return found, order
+    return found, 0
+
+
+def factor(a: Any, upper: bool) -> tuple[Any, Any]:
+    """Return L (U if `upper`) of each matrix, and the order of the first minor that is not positive definite."""
+    try:
+        return np.linalg.cholesky(a, upper=upper), np.zeros(a.shape[:-2], np.int32)
+    except np.linalg.LinAlgError:
+        found = [_partial(x, upper) for x in stack_of(a)]
+        factors = np.stack([f for f, _ in found]).reshape(a.shape)
+        return factors, np.array([i for _, i in found], np.int32).reshape(a.shape[:-2])
+
+
+def _check(a: Any, name: str) -> None:
+    check_square(a, name)
+    check_floating(a, name, "cholesky_cpu")
+
+
+def _definite_factor(a: Any, upper: bool, name: str) -> Any:
+    """Return the factors, or raise that there is none."""
+    _check(a, name)
+    found, info = factor(a, upper)
+    bad = failing(info, a.ndim > 2)
+    if bad:
+        order, which = bad
+        raise LinAlgError(
+            f"{name}: {which}The factorization could not be completed because the input is not positive-definite (the "
+            f"leading minor of order {order} is not positive-definite)."
+        )
+    return found
+
+
+def _pull(ct: Any, result: Any, upper: bool) -> Any:
+    """Return L^-H sym(tril(L^H L_ct) with half of its diagonal) L^-1.
+
+    Source: Murray, Differentiation of the Cholesky decomposition, 2016, section 3.
+    """
+    lower = H(result) if upper else result
+    inner = lower_half(H(lower) @ (H(ct) if upper else ct))
+    inner = linalg_solve_triangular(H(lower), hermitian(inner), upper=True)
+    return linalg_solve_triangular(lower, inner, upper=False, left=False)
+
+
+def _push(t: Any, result: Any, upper: bool) -> Any:
+    """Return L times the lower half of L^-1 sym(A_t) L^-H."""
+    lower = H(result) if upper else result
+    inner = linalg_solve_triangular(lower, hermitian(t), upper=False)
+    inner = linalg_solve_triangular(H(lower), inner, upper=True, left=False)
+    found = lower @ lower_half(inner)
+    return H(found) if upper else found
+
+
+_settings: dict[str, Any] = {
+    "batch": stacked(),
+    "holomorphic": False,
+    "samples": _definite,
+}
+
+
+@general(
+    node="LinalgCholeskyExBackward0",
+    input=_pull,
+    jvp={"input": _push},
+    errors=_indefinite("linalg.cholesky"),
+    places="linalg",
+    **_settings,
+)
+def linalg_cholesky(input: Array, *, upper: bool = False) -> Array:
+    """Factorise A = L L^H with L lower triangular, or A = U^H U if `upper`; only that triangle of A is read.
+
+    Raises:
+        LinAlgError: a matrix is not positive definite.
+    """
+    return _definite_factor(input, upper, "linalg.cholesky")
+
+
+@general(
+    node="LinalgCholeskyExBackward0",
+    input=lambda ct, result, upper: _pull(ct, result[0], upper),
+    jvp={"input": lambda t, result, upper: _push(t, result[0], upper)},
+    errors=_refused("linalg.cholesky"),
+    outputs=("L", "info"),
+    differentiable_outputs=(0,),
+    places="linalg",
+    **_settings,
+)
+def linalg_cholesky_ex(input: Array, *, upper: bool = False, check_errors: bool = False) -> tuple[Array, Array]:
+    """Factorise as `cholesky` does, and report in `info` the first leading minor that is not positive definite."""
+    if check_errors:
+        return _definite_factor(input, upper, "linalg.cholesky_ex"), np.zeros(input.shape[:-2], np.int32)
+    _check(input, "linalg.cholesky")
+    return factor(input, upper)
+
+
+@general(
+    node="CholeskyBackward0",
+    input=_pull,
+    jvp={"input": _push},
+    errors=_indefinite("cholesky"),
+    **_settings,
+)
+def cholesky(input: Array, upper: bool = False) -> Array:
+    """Factorise A = L L^H, or A = U^H U if `upper`: linalg.cholesky's older form."""
+    return _definite_factor(input, upper, "cholesky")
