@@ -10,6 +10,7 @@ import numpy as np
 
 from retrograd import devices, dtypes, inspection
 from retrograd.inspection import data_ptr, is_contiguous
+from retrograd.making import ints
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor
 
@@ -147,8 +148,6 @@ def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     Raises:
         RuntimeError: the tensor requires grad.
     """
-    from retrograd.reshaping import ints  # noqa: PLC0415 - it takes functions from here
-
     if input.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     shape = ints("resize_", "size", sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,3 +65,35 @@ def numpy_type(name: str, dtype: Any, default: Any = None) -> np.dtype[Any]:
                     complex: np.dtype(np.complex128)}[dtype]  # fmt: skip
         raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     return dtype.np  # type: ignore[no-any-return]
+
+
+def ints(name: str, what: str, given: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return sizes or dimensions given in a row or as one sequence; 0-dim integer tensors count as ints.
+
+    Raises:
+        TypeError: something is not a whole number.
+    """
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        (given,) = given
+    for n in given:
+        if n.__class__ is not int:
+            return _converted(name, what, given)
+    return tuple(given)
+
+
+def _converted(name: str, what: str, given: Sequence[Any]) -> tuple[int, ...]:
+    for i, n in enumerate(given):
+        if not hasattr(n, "__index__"):
+            kinds = ", ".join(type(x).__name__ for x in given)
+            if i == 0:
+                raise TypeError(
+                    f"{name}() received an invalid combination of arguments - got ({kinds}), but expected "
+                    "one of:\n"
+                    f" * (tuple of ints {what})\n"
+                )
+            raise TypeError(
+                f"{name}(): argument '{what}' failed to unpack the object at pos {i + 1} with error \"type "
+                "must be "
+                f'tuple of ints,but got {type(n).__name__}"'
+            )
+    return tuple(operator.index(n) for n in given)

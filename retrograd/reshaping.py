@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from retrograd import conversion, dtypes
 from retrograd.autograd.dispatch import as_view
+from retrograd.making import ints
 from retrograd.ops import windows
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import wrap_dim
@@ -28,38 +29,6 @@ _expand: Callable[..., Tensor] = TABLE["expand"].function
 _flip: Callable[..., Tensor] = TABLE["flip"].function
 _repeat: Callable[..., Tensor] = TABLE["repeat"].function
 _transpose: Callable[..., Tensor] = TABLE["transpose"].function
-
-
-def ints(name: str, what: str, given: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return sizes or dimensions given in a row or as one sequence; 0-dim integer tensors count as ints.
-
-    Raises:
-        TypeError: something is not a whole number.
-    """
-    if len(given) == 1 and isinstance(given[0], (tuple, list)):
-        (given,) = given
-    for n in given:
-        if n.__class__ is not int:
-            return _converted(name, what, given)
-    return tuple(given)
-
-
-def _converted(name: str, what: str, given: Sequence[Any]) -> tuple[int, ...]:
-    for i, n in enumerate(given):
-        if not hasattr(n, "__index__"):
-            kinds = ", ".join(type(x).__name__ for x in given)
-            if i == 0:
-                raise TypeError(
-                    f"{name}() received an invalid combination of arguments - got ({kinds}), but expected "
-                    "one of:\n"
-                    f" * (tuple of ints {what})\n"
-                )
-            raise TypeError(
-                f"{name}(): argument '{what}' failed to unpack the object at pos {i + 1} with error \"type "
-                "must be "
-                f'tuple of ints,but got {type(n).__name__}"'
-            )
-    return tuple(operator.index(n) for n in given)
 
 
 def _missing(name: str, what: str) -> TypeError:

@@ -17,6 +17,7 @@ from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.record import record
 from retrograd.autograd.views import Meta
+from retrograd.errors import ShapeError
 from retrograd.ops.declare import Op
 from retrograd.tensor import Tensor, wrap
 
@@ -49,10 +50,28 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
-    result = op.definition(*positional(op, values), **keywords(op, values))
+    try:
+        result = op.definition(*positional(op, values), **keywords(op, values))
+    except ValueError as error:
+        raise _broadcast_error(op, values, error) from None
     if compute is not None and compute != common.np:
         result = _narrow(result, compute, common.np)
     return _wrap(op, args, result, originals, handles, compute)
+
+
+def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:
+    """Return torch's error for shapes that do not broadcast; the error as it is if that is not the matter."""
+    shapes = [v.shape for v in values if isinstance(v, ndarray)]
+    for shape in shapes[1:] if op.family == "pointwise" else ():
+        first = shapes[0]
+        for i in range(1, min(len(first), len(shape)) + 1):
+            if first[-i] != shape[-i] and 1 not in (first[-i], shape[-i]):
+                return ShapeError(
+                    f"The size of tensor a ({first[-i]}) must match the size of tensor b ({shape[-i]}) at "
+                    f"non-singleton dimension {max(len(first), len(shape)) - i}\n"
+                    f"[{op.torch_name}: got shapes {', '.join(map(str, shapes))}]"
+                )
+    return error
 
 
 def positional(op: Op, values: Sequence[Any]) -> list[Any]:
@@ -90,6 +109,10 @@ def _unwrap(op: Op, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
             raise _not_a_tensor(op, parameter.name, i, arg)
         values.append(value)
         handles.append(handle)
+    kinds = [p.kind for p in op.parameters]
+    if "operand" in kinds and not any(isinstance(v, (ndarray, list)) for v in values):
+        first = kinds.index("operand")
+        raise _not_a_tensor(op, op.parameters[first].name, first, args[first])
     return values, handles
 
 

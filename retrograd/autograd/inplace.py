@@ -188,7 +188,8 @@ def check_target(target: Tensor, recording: bool) -> None:
     meta = target._meta
     if meta is not None and meta.inference and not local.inference:
         raise RuntimeError(_INFERENCE)
-    if any(n > 1 and s == 0 for n, s in zip(target._array.shape, target._array.strides, strict=True)):
+    array = target._array
+    if array.size and any(n > 1 and s == 0 for n, s in zip(array.shape, array.strides, strict=True)):
         raise RuntimeError(f"{_SELF_OVERLAP}\n[got shape {tuple(target.shape)}, strides {target.stride()}]")
     if not local.grad:
         return

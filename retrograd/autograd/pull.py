@@ -81,15 +81,16 @@ def _cast_saved(op: Op, name: str, value: Any, special: Metas | None) -> Any:
     if special is None or special.compute is None:
         return value
     kinds = {p.name: p.kind for p in op.parameters}
-    if name == "result" or kinds.get(name) in PROMOTED:
-        if isinstance(value, (tuple, list)):
-            return type(value)(recast(v, special.compute) if _is_number_array(v) else v for v in value)
-        return recast(value, special.compute) if _is_number_array(value) else value
-    return value
+    if name != "result" and kinds.get(name) not in PROMOTED:
+        return value
+    wanted = "fcV" if name == "result" else "fcVbiu"  # a result may hold indices beside numbers
+    if isinstance(value, (tuple, list)):
+        return type(value)(recast(v, special.compute) if _is_array(v, wanted) else v for v in value)
+    return recast(value, special.compute) if _is_array(value, wanted) else value
 
 
-def _is_number_array(value: Any) -> bool:
-    return isinstance(value, (ndarray, np.generic, Tensor)) and value.dtype.kind in "fcV?biu"
+def _is_array(value: Any, kinds: str) -> bool:
+    return isinstance(value, (ndarray, np.generic, Tensor)) and value.dtype.kind in kinds
 
 
 def recast(value: Any, to: np.dtype[Any]) -> Any:
@@ -167,7 +168,7 @@ def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
             raise_modified_result(node, v, c, n)
     if not recorded:
         return value
-    places = node.op.differentiable_outputs
+    places = range(len(value)) if node.op.outputs == ("*",) else node.op.differentiable_outputs
     history_of = {p: node if len(places) == 1 else Output(node, i, len(places)) for i, p in enumerate(places)}
     return tuple(_recorded(v, history_of.get(i)) for i, v in enumerate(value))
 

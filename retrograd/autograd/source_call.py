@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import saved_names
 from retrograd.ops.declare import Op, Parameter
 
@@ -27,7 +28,12 @@ def dispatch_source(op: Op, dunder: bool) -> str:
     lines += ["    if modes.special and (local.careful or process.anomaly):", f"        return {fall}"]
     for position, parameter in enumerate(tensors):
         lines += unwrap_lines(op, parameter, position, fall)
-    lines += [f"    result = {compute_expression(op, dunder)}", *_wrap_lines(op)]
+    compute = f"    result = {compute_expression(op, dunder)}"
+    if op.family == "pointwise" and len(tensors) > 1:  # shapes that do not broadcast: `general` says so
+        lines += ["    try:", f"    {compute}", "    except ValueError:", f"        return {fall}"]
+    else:
+        lines.append(compute)
+    lines += _wrap_lines(op)
     made = _made(op)
     results = f"return_type({', '.join(made)})" if op.outputs else "made"
     recorded = [p for p in tensors if p.name in op.rules]
@@ -88,11 +94,12 @@ def unwrap_lines(op: Op, parameter: Parameter, position: int, fall: str) -> list
     stale = [f"    if {x}_cell is not None and {x}_cell.rebased:", f"        return {fall}"]
     if parameter.kind == "tensors":
         return _sequence_lines(op, x, fall)
-    if parameter.kind == "operand" and position > 0:
-        return _operand_lines(op, x, take, stale, fall)
+    if parameter.kind in ("operand", "operand?") and position > 0:
+        return _operand_lines(op, parameter, take, stale, fall)
     typed = op.promote != "none" and parameter.kind not in ("plain", "plain?")
+    first = next((p.name for p in op.parameters if p.kind in PROMOTED), None)
     check: list[str] = []
-    if typed and position == 0:
+    if typed and x == first:
         check = [
             f"    dtype = {x}_.dtype",
             "    if dtype is not float32 and dtype is not float64:",
@@ -113,11 +120,13 @@ def unwrap_lines(op: Op, parameter: Parameter, position: int, fall: str) -> list
     return [*_in(["try:", *_in(take), "except AttributeError:", f"    return {fall}"]), *check, *stale]
 
 
-def _operand_lines(op: Op, x: str, take: list[str], stale: list[str], fall: str) -> list[str]:
-    """Unwrap an operand that may be a Python number."""
+def _operand_lines(op: Op, parameter: Parameter, take: list[str], stale: list[str], fall: str) -> list[str]:
+    """Unwrap an operand that may be a Python number, or None."""
+    x = parameter.name
     check = [f"    if {x}_.dtype is not dtype:", f"        return {fall}"] if op.promote != "none" else []
+    number = f"{x}.__class__ is float or {x}.__class__ is int"
     return [
-        f"    if {x}.__class__ is float or {x}.__class__ is int:",
+        f"    if {f'{x} is None or ' if parameter.kind == 'operand?' else ''}{number}:",
         f"        {x}_ = {x}",
         f"        {x}_cell = {x}_node = None",
         "    else:",
@@ -279,12 +288,13 @@ def place_lines(owner: str) -> list[str]:
 
 
 def _metas_expression(op: Op, recorded: list[Parameter]) -> str:
+    """Return the shapes and dtypes that the pullback must restore, or None where nothing was broadcast."""
     if op.exact or len([p for p in op.parameters if not p.is_static]) == 1:
         return "None"
     shapes = [
-        f"(({p.name}_.shape, dtype) if {p.name}_.__class__ is ndarray else None)"
+        f"(({p.name}_.shape, {p.name}_.dtype) if {p.name}_.__class__ is ndarray else None)"
         if p.kind != "tensor"
-        else f"({p.name}_.shape, dtype)"
+        else f"({p.name}_.shape, {p.name}_.dtype)"
         for p in recorded
     ]
     operands = [p for p in op.parameters if not p.is_static]

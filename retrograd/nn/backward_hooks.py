@@ -16,7 +16,8 @@ from retrograd.autograd.modes import local
 from retrograd.tensor import Tensor, history, wrap
 
 _NO_INPUT_GRADS = (
-    "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs require "
+    "Full backward hook is firing when gradients are computed with respect to module outputs since no "
+    "inputs require "
     "gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module."
     "register_full_backward_hook for more details."
 )
@@ -84,7 +85,8 @@ class Bridge:
         results = result if isinstance(result, tuple) else (result,)
         if not all(isinstance(r, Tensor) for r in results):
             warnings.warn(
-                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but received "
+                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors "
+                "but received "
                 f"{type(result)}",
                 stacklevel=4,
             )
@@ -92,7 +94,11 @@ class Bridge:
         at = _recorded(results)
         if not at:
             return result
-        seen = _put(results, at, _identity([results[i] for i in at], lambda cts: self._see_outputs(at, cts, len(results))))
+        seen = _put(
+            results,
+            at,
+            _identity([results[i] for i in at], lambda cts: self._see_outputs(at, cts, len(results))),
+        )
         if not isinstance(result, tuple):
             return seen[0]
         return type(result)(*seen) if hasattr(result, "_fields") else seen
@@ -112,7 +118,8 @@ class Bridge:
                 replaced = hook(self.module, (None,) * self.inputs, grads)
                 if replaced is not None and any(g is not None for g in _tupled(replaced)):
                     raise RuntimeError(
-                        "Backward hook for Modules where no input requires gradient should always return None or "
+                        "Backward hook for Modules where no input requires gradient should always return "
+                        "None or "
                         "None for all gradients."
                     )
         return Cotangents(grads[i] for i in at)
@@ -147,4 +154,6 @@ def _tupled(value: Any) -> tuple[Any, ...]:
 
 def _check_count(what: str, name: str, grads: tuple[Any, ...], count: int) -> None:
     if len(grads) != count:
-        raise RuntimeError(f"{what} returned an invalid number of {name}, got {len(grads)}, but expected {count}")
+        raise RuntimeError(
+            f"{what} returned an invalid number of {name}, got {len(grads)}, but expected {count}"
+        )

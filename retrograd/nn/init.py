@@ -75,13 +75,16 @@ def trunc_normal_(
 ) -> Any:
     """Fill with draws from the normal distribution cut off at `a` and `b`.
 
-    Numerics: while bounds leave more than 0.3 of the distribution, draws outside are drawn again, the whole tensor
-        each time, as torch does; beyond, the inverse distribution function is taken at uniform draws, whose numbers
+    Numerics: while bounds leave more than 0.3 of the distribution, draws outside are drawn again, the whole
+        tensor
+        each time, as torch does; beyond, the inverse distribution function is taken at uniform draws, whose
+        numbers
         differ from torch's.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may "
+            "be incorrect.",
             stacklevel=2,
         )
 

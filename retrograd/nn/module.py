@@ -1,7 +1,9 @@
 """Module: a tree of parameters, buffers and submodules with a forward function.
 
-What is registered lies in the module's ordinary attributes, so `self.weight` costs what any attribute costs. Three
-ordered sets of names (`_names`) say which attributes are parameters, buffers and modules; `_parameters`, `_buffers`
+What is registered lies in the module's ordinary attributes, so `self.weight` costs what any attribute costs.
+Three
+ordered sets of names (`_names`) say which attributes are parameters, buffers and modules; `_parameters`,
+`_buffers`
 and `_modules` are views on them that look like dictionaries.
 """
 
@@ -78,10 +80,13 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
         if not self.call_super_init:
             if kwargs:
                 name = next(iter(kwargs))
-                raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument '{name}'")
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() got an unexpected keyword argument '{name}'"
+                )
             if args:
                 raise TypeError(
-                    f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given"
+                    f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were "
+                    "given"
                 )
         attributes = self.__dict__
         attributes["training"] = True
@@ -100,7 +105,9 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's result; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
 
     # ---- registration ----
 
@@ -126,12 +133,15 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
         self._check_name(PARAMETER, name)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{_type_name(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                f"cannot assign '{_type_name(param)}' object to parameter '{name}' (torch.nn.Parameter or "
+                "None required)"
             )
         if param is not None and not param.is_leaf:
             raise ValueError(
-                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. "
-                f"To express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                "explicitly. "
+                f"To express '{name}' as a function of another Tensor, compute the value in the forward() "
+                "method."
             )
         self._place(PARAMETER, name, param)
 
@@ -150,10 +160,13 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
         self._check_name(BUFFER, name)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
+                f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (torch Tensor or None "
+                "required)"
             )
         self._place(BUFFER, name, tensor)
-        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
+        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(
+            name
+        )
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Register a submodule under a name.
@@ -195,7 +208,9 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
             kind = MODULE
         elif isinstance(value, Tensor) and isinstance(value, Buffer):
             kind = BUFFER
-        elif names is not None and (name in names[PARAMETER] or name in names[MODULE] or name in names[BUFFER]):
+        elif names is not None and (
+            name in names[PARAMETER] or name in names[MODULE] or name in names[BUFFER]
+        ):
             self._replace(names, name, value)
             return
         else:
@@ -217,7 +232,9 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
         kind = next(k for k in (PARAMETER, MODULE, BUFFER) if name in names[k])
         if value is not None and not (kind is BUFFER and isinstance(value, Tensor)):
             what, wanted = _ASSIGNABLE[kind]
-            raise TypeError(f"cannot assign '{_type_name(value)}' as {what} '{name}' ({wanted} or None expected)")
+            raise TypeError(
+                f"cannot assign '{_type_name(value)}' as {what} '{name}' ({wanted} or None expected)"
+            )
         self.__dict__[name] = value
 
     def _forget(self, name: str) -> None:

@@ -1,6 +1,7 @@
 """Functions of the user's that a module calls before, after and behind its forward.
 
-The first registration marks the module (`_hooked`), or everything (`everywhere.hooked`); an unmarked module's call
+The first registration marks the module (`_hooked`), or everything (`everywhere.hooked`); an unmarked module's
+call
 goes straight to `forward`.
 """
 
@@ -76,7 +77,12 @@ class HookProtocol:
         return handle
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after forward; what it returns replaces the output.
 
@@ -94,12 +100,18 @@ class HookProtocol:
             self._forward_hooks_always_called[handle.id] = True
         return handle
 
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_output)` before the module's backward; what it returns replaces grad_output."""
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, grad_output)` before the module's backward; what it returns replaces
+        grad_output.
+        """
         return self._register(self._backward_pre_hooks, hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` after the module's backward; what it returns replaces grad_input."""
+        """Call `hook(module, grad_input, grad_output)` after the module's backward; what it returns replaces
+        grad_input.
+        """
         return self._register(self._backward_hooks, hook, prepend)
 
     def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -112,7 +124,11 @@ class HookProtocol:
         return self.register_full_backward_hook(hook)
 
     def _register(
-        self, hooks: _Hooks, hook: Callable[..., Any], prepend: bool = False, extra: list[_Hooks] | None = None
+        self,
+        hooks: _Hooks,
+        hook: Callable[..., Any],
+        prepend: bool = False,
+        extra: list[_Hooks] | None = None,
     ) -> RemovableHandle:
         handle = RemovableHandle(hooks, extra_dict=extra)
         hooks[handle.id] = hook
@@ -166,15 +182,20 @@ class HookProtocol:
         return shared + [(k, h, k in self._forward_hooks_with_kwargs) for k, h in self._forward_hooks.items()]
 
     def _run_always_called(self, args: Any, kwargs: Any, called: set[int]) -> None:
-        """After an exception: call the hooks that want to be called anyway; their own exceptions become warnings."""
+        """After an exception: call the hooks that want to be called anyway; their own exceptions become
+        warnings.
+        """
         for key, hook, with_kwargs in self._post_hooks():
-            if key in called or not (key in self._forward_hooks_always_called or key in everywhere.post_always):
+            if key in called or not (
+                key in self._forward_hooks_always_called or key in everywhere.post_always
+            ):
                 continue
             try:
                 hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
             except Exception as error:  # noqa: BLE001 - the first exception is the one to raise
                 warnings.warn(
-                    "module forward hook with ``always_call=True`` raised an exception that was silenced as another "
+                    "module forward hook with ``always_call=True`` raised an exception that was silenced as "
+                    "another "
                     f"error was raised in forward: {error!s}",
                     stacklevel=2,
                 )
@@ -205,7 +226,9 @@ def register_module_forward_hook(
     hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
     """Call `hook(module, args, output)` after the forward of every module."""
-    handle = _register_everywhere(everywhere.post, hook, [everywhere.post_with_kwargs, everywhere.post_always])
+    handle = _register_everywhere(
+        everywhere.post, hook, [everywhere.post_with_kwargs, everywhere.post_always]
+    )
     if with_kwargs:
         everywhere.post_with_kwargs[handle.id] = True
     if always_call:

@@ -22,7 +22,11 @@ class _IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpe
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "<All keys matched successfully>" if not self.missing_keys and not self.unexpected_keys else super().__repr__()
+        return (
+            "<All keys matched successfully>"
+            if not self.missing_keys and not self.unexpected_keys
+            else super().__repr__()
+        )
 
     __str__ = __repr__
 
@@ -36,8 +40,11 @@ class StateProtocol:
 
     # ---- saving ----
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
-        """Return the parameters and persistent buffers of the tree by dotted name: the same memory, no history.
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
+        """Return the parameters and persistent buffers of the tree by dotted name: the same memory, no
+        history.
 
         Args:
             args: the old way to give the arguments below, by position.
@@ -47,7 +54,8 @@ class StateProtocol:
         """
         if args:
             warnings.warn(
-                "Positional args are being deprecated, use kwargs instead. Refer to https://pytorch.org/docs/main/"
+                "Positional args are being deprecated, use kwargs instead. Refer to "
+                "https://pytorch.org/docs/main/"
                 "generated/torch.nn.Module.html#torch.nn.Module.state_dict for details.",
                 FutureWarning,
                 stacklevel=2,
@@ -103,7 +111,9 @@ class StateProtocol:
 
     # ---- loading ----
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
         """Copy the tensors of a state dictionary into the parameters and buffers of their names.
 
         Args:
@@ -174,7 +184,9 @@ class StateProtocol:
                 if first not in (self._names["module"] if dot else known):
                     unexpected_keys.append(key)
 
-    def _load_tensor(self, name: str, key: str, mine: Any, given: Any, metadata: Any, errors: list[str]) -> None:
+    def _load_tensor(
+        self, name: str, key: str, mine: Any, given: Any, metadata: Any, errors: list[str]
+    ) -> None:
         if not isinstance(given, Tensor):
             errors.append(
                 f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
@@ -206,7 +218,9 @@ class StateProtocol:
         return self._register_state_hook("_state_dict_hooks", hook)
 
     def register_state_dict_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` after state_dict; it may change the dictionary."""
+        """Call `hook(module, state_dict, prefix, local_metadata)` after state_dict; it may change the
+        dictionary.
+        """
         hook._from_public_api = True  # type: ignore[attr-defined]
         return self._register_state_hook("_state_dict_hooks", hook)
 
@@ -214,7 +228,9 @@ class StateProtocol:
         """Call `hook(module, prefix, keep_vars)` before state_dict."""
         return self._register_state_hook("_state_dict_pre_hooks", hook)
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any], with_module: bool = False) -> RemovableHandle:
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
         if with_module:
             inner = hook
 
@@ -224,7 +240,9 @@ class StateProtocol:
         return self._register_state_hook("_load_state_dict_pre_hooks", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., None]) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before loading."""
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before
+        loading.
+        """
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:
@@ -255,7 +273,8 @@ def _load(
     for hook in module.__dict__.get("_load_state_dict_post_hooks", {}).values():
         if hook(module, keys) is not None:
             raise RuntimeError(
-                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, "
+                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return "
+                "new values, "
                 "if incompatible_keys need to be modified, it should be done inplace."
             )
 

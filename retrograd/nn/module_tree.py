@@ -25,7 +25,11 @@ class TreeProtocol:
         self, get: Callable[[Any], Any], prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Any]]:
         seen: set[Any] = set()
-        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
         for path, module in modules:
             for name, value in get(module):
                 if value is None or value in seen:
@@ -81,7 +85,9 @@ class TreeProtocol:
         yield prefix, self
         for name, module in self._registered(MODULE):
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
     def modules(self) -> Iterator[Any]:
         """Yield this module and all below, each once."""
@@ -115,7 +121,9 @@ class TreeProtocol:
         if not target:
             raise ValueError("Cannot set the submodule without a target name!")
         if not isinstance(module, TreeProtocol):
-            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")  # noqa: TRY004 - torch's type
+            raise ValueError(  # noqa: TRY004 - torch's type
+                f"`module` is not an nn.Module, found {type(module)}"
+            )
         path, _, name = target.rpartition(".")
         parent = self.get_submodule(path)
         if strict and not hasattr(parent, name):
@@ -176,7 +184,8 @@ class TreeProtocol:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert floating-point parameters and buffers to a dtype; accept the CPU as device; return the module.
+        """Convert floating-point parameters and buffers to a dtype; accept the CPU as device; return the
+        module.
 
         Raises:
             TypeError: the dtype is neither floating nor complex.
@@ -187,10 +196,13 @@ class TreeProtocol:
         if dtype is None:
             return self
         if dtype.category < dtypes.FLOATING:
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+            )
         if dtype.is_complex:
             warnings.warn(
-                "Complex modules are a new feature under active development whose design may change, and some modules "
+                "Complex modules are a new feature under active development whose design may change, and "
+                "some modules "
                 "might not work as expected when using complex tensors as parameters or buffers.",
                 UserWarning,
                 stacklevel=2,

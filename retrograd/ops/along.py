@@ -10,7 +10,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.helpers import name_of, wrap_dim
+from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
 from retrograd.ops.index import accumulate, out_of_bounds, outside
 from retrograd.ops.shape import at
 
@@ -21,7 +21,7 @@ def _shared_index(place: int) -> Any:
     """Return a batching rule for an index (argument `place`) that all elements share; else one by one."""
 
     def batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
-        if dims[place] is not None:
+        if dims[place] is not None or (op.name == "index_fill" and dims[3] is not None):
             return batching.loop(op, size, args, dims)
         tensors = [
             not p.is_static and i != place and d is not None
@@ -77,7 +77,7 @@ def index_select(input: Array, dim: int, index: Plain) -> Array:
             raise RuntimeError(
                 f"index_select(): Index to scalar can have only 1 value, got {index.size} value(s)"
             )
-        return input.copy()
+        return np.array(input)
     return input.take(index.reshape(-1), d)
 
 
@@ -86,7 +86,7 @@ def _unselect(ct: Any, shape: Sequence[int], dim: int, index: Any) -> Any:
 
 
 def _vector(index: Any) -> Any:
-    return index if index.ndim == 1 else index.reshape(-1)
+    return index if index.ndim == 1 else np.reshape(index, (-1,))
 
 
 def _adds() -> Iterator[Sample]:
@@ -158,7 +158,7 @@ def _source_ct(ct: Any, shape: Sequence[int], dim: int, index: Any, alpha: Any) 
         found = np.reshape(ct, tuple(shape))
     else:
         found = index_select(ct, dim, index)
-    return found if alpha == 1 else found * alpha
+    return found if alpha == 1 else cast(found * alpha, numpy_dtype(ct.dtype))
 
 
 def _copies() -> Iterator[Sample]:
@@ -195,7 +195,7 @@ def index_copy(input: Array, dim: int, index: Plain, source: Array) -> Array:
         raise IndexError(f"index_copy_(): {wrong}")
     if input.ndim == 0:
         return source.reshape(()).copy()
-    made = input.copy("K")
+    made = np.array(input)
     made[at(d, index.reshape(-1))] = source
     return made
 
@@ -212,7 +212,7 @@ def _fills() -> Iterator[Sample]:
     value=lambda ct, dim, index: np.sum(ct - index_fill(ct, dim, index, 0)),
     jvp={
         "input": lambda t, dim, index: index_fill(t, dim, index, 0),
-        "value": lambda t, input, dim, index: index_fill(np.zeros(input.shape), dim, index, t),
+        "value": lambda t, input, dim, index: index_fill(0 * input, dim, index, t),
     },
     batch=_shared_index(2),
     samples=_fills,
@@ -234,6 +234,6 @@ def index_fill(input: Array, dim: int, index: Plain, value: Operand) -> Array:
         raise IndexError(wrong)
     if input.ndim == 0:
         return np.asarray(value).astype(input.dtype).reshape(())
-    made = input.copy("K")
+    made = np.array(input)
     made[at(d, index.reshape(-1))] = value
     return made

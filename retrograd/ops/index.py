@@ -156,7 +156,7 @@ _index = index
     ),
     samples=lambda: [
         sample(np.arange(12.0).reshape(4, 3), np.array([[1, 3], [1, 0]])),
-        sample(np.arange(12.0).reshape(4, 3), np.array([1, 3, 1]), 1),
+        sample(np.arange(12.0).reshape(4, 3), np.array([1, 3, 1]), 1, grad=False),  # padding has no gradient
     ],
     errors=lambda: [
         error(IndexError, "index out of range in self", np.zeros((4, 3)), np.array([4])),
@@ -192,7 +192,7 @@ def embedding(
 
 @linear(
     node="EmbeddingDenseBackwardBackward0",
-    input=lambda ct, indices, padding_idx, scale_grad_by_freq: _embedding_tangent(
+    input=lambda ct, indices, padding_idx, scale_grad_by_freq: weighted_rows(
         ct, indices, padding_idx, scale_grad_by_freq
     ),
     promote="none",
@@ -221,17 +221,26 @@ def _weights(indices: Any, padding_idx: int, scale_grad_by_freq: bool, dtype: An
     return found[..., None]
 
 
-def _embedding_tangent(ct: Any, indices: Any, padding_idx: int, scale_grad_by_freq: bool) -> Any:
-    rows = index(ct, indices, 0)
+@linear(
+    node="EmbeddingBackward0",
+    input=lambda ct, input_shape, indices, padding_idx, scale_grad_by_freq: embedding_ct(
+        ct, input_shape, indices, padding_idx, scale_grad_by_freq
+    ),
+    promote="none",
+    batch=batching.loop,  # as for embedding_ct
+    samples=lambda: [
+        sample(np.ones((4, 3)), np.array([1, 1]), -1, False),
+        sample(np.ones((4, 3)), np.array([1, 1, 2]), 2, True),
+    ],
+    primitive=True,
+    places="",
+)
+def weighted_rows(input: Array, indices: Plain, padding_idx: int, scale_grad_by_freq: bool) -> Array:
+    """Take rows of a table, each as often as it counts in the gradient: the transpose of `embedding_ct`."""
+    rows = input.take(indices, 0)
     if padding_idx < 0 and not scale_grad_by_freq:
         return rows
-    plain = indices._array if hasattr(indices, "_array") else indices
-    return rows * _weights(
-        plain,
-        padding_idx,
-        scale_grad_by_freq,
-        np.dtype(np.float32) if ct.dtype.itemsize < 8 else np.dtype(np.float64),
-    )
+    return rows * _weights(indices, padding_idx, scale_grad_by_freq, input.dtype)
 
 
 # ---- several ----
@@ -324,7 +333,7 @@ def index_put(
     input: Array, indices: Arrays, values: Operand, dims: tuple[int, ...], accumulate: bool
 ) -> Array:
     """Return `input` with `values` at (or, with `accumulate`, added at) positions along dimensions."""
-    made = input.copy("K")
+    made = np.array(input)
     put_into(made, indices, values, dims, accumulate)
     return made
 

@@ -58,6 +58,8 @@ def _samples() -> Iterator[Sample]:
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     """Batch by matmul: one product over all rows where the weight is shared."""
+    x: Any
+    weight: Any
     x, weight, bias = (None if a is None else batching.front(a, d) for a, d in zip(args, dims, strict=True))
     if dims[1] is None:
         made = op.definition(x, weight)
@@ -188,7 +190,7 @@ def _scaled(ct: Any, scale: Any) -> Any:
     return ct if scale == 1 else ct * scale
 
 
-def _scales() -> Iterator[dict[str, float]]:
+def _scales() -> Iterator[dict[str, Any]]:
     yield {}
     yield {"beta": 0.5, "alpha": 2.0}
 

@@ -11,7 +11,7 @@ from retrograd import dtypes
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import general
-from retrograd.ops.helpers import name_of
+from retrograd.ops.helpers import cast, name_of
 from retrograd.ops.shape import sum_to
 
 
@@ -44,7 +44,11 @@ def _fill_errors() -> Iterator[ErrorSample]:
         "input": lambda t, mask: np.where(mask, 0, t),
         "value": lambda t, mask, input: np.where(mask, t, 0 * input),
     },
-    batch=batching.pointwise,
+    batch=lambda op, size, args, dims: (
+        batching.pointwise(op, size, args, dims)
+        if dims[2] is None
+        else batching.loop(op, size, args, dims)  # a value for each element is no 0-dim value
+    ),
     samples=_fills,
     errors=_fill_errors,
     inplace=True,
@@ -81,6 +85,8 @@ def as_number(value: Any, dtype: Any) -> Any:
         return (
             value.astype(dtype) if value.dtype.kind != "c" or dtype.kind == "c" else value.real.astype(dtype)
         )
+    if not isinstance(value, (bool, int, float, complex)):
+        return cast(value, dtype)
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
             raise RuntimeError(

@@ -87,7 +87,8 @@ def _max_samples() -> Iterator[Sample]:
 def _fold_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     """Join the batch to the dimensions in front, which the op passes over."""
     ready = [
-        a if p.is_static else batching.spread(a, d, size) for p, a, d in zip(op.parameters, args, dims, strict=True)
+        a if p.is_static else batching.spread(a, d, size)
+        for p, a, d in zip(op.parameters, args, dims, strict=True)
     ]
     return batching.call(op, ready)
 
@@ -131,16 +132,18 @@ def _first_largest(
     """Yield, per element of the window, its index in the framed input and where it is the first maximum."""
     places = result.shape[-len(kernel) :]
     framed = _framed(x, places, kernel, stride, padding, dilation, _lowest(x.dtype))
+    odd = np.isnan(result) if x.dtype.kind == "f" else None
+    odd = odd if odd is not None and odd.any() else None
     free = None
     for at in _windows(kernel, places, stride, dilation):
         hit = framed[at] == result
-        if x.dtype.kind == "f" and (odd := np.isnan(result)).any():
+        if odd is not None:
             hit |= odd & np.isnan(framed[at])
         if free is None:
             free = ~hit
         else:
             hit &= free
-            free &= ~hit
+            free ^= hit
         yield at, hit
 
 
@@ -168,8 +171,12 @@ def put_largest(
     """Add each place's number to where the maximum of its window is in `image`."""
     places = result_.shape[-len(kernel) :]
     made = _framed(np.zeros(image.shape, input.dtype), places, kernel, stride, padding, dilation, 0)
+    is_apart = all(k <= s and d == 1 for k, s, d in zip(kernel, stride, dilation, strict=True))
     for at, hit in _first_largest(image, result_, kernel, stride, padding, dilation):
-        made[at] += input * hit
+        if is_apart:  # every element is in one window at most
+            np.multiply(input, hit, out=made[at])
+        else:
+            made[at] += input * hit
     return made[_inside(image.shape, padding)]
 
 

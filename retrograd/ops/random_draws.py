@@ -13,7 +13,7 @@ from retrograd.ops.families import general
     node="BernoulliBackward0",
     input=lambda ct: 0 * ct,
     jvp={"input": lambda t: 0 * t},
-    batch=batching.pointwise,
+    batch=lambda op, size, args, dims: batching.spread(args[1], dims[1], size),
     samples=lambda: [sample(np.array([0.25, 0.5]), np.array([0.0, 1.0]), grad=False)],
     places="",
 )

@@ -215,7 +215,7 @@ def scatter(input: Array, dim: int, index: Plain, src: Array) -> Array:
 
 
 def _written(input: Any, d: int, index: Any, values: Any) -> Any:
-    made = input.copy("C")
+    made = np.array(input, order="C")
     if index.size:
         if made.ndim == 0 or index.ndim == 0:
             made.reshape(-1)[index] = values
@@ -256,7 +256,7 @@ def scatter_add(input: Array, dim: int, index: Plain, src: Array) -> Array:
     d = wrap_dim(dim, input.ndim)
     check_scatter(input, d, index, src)
     if not index.size:
-        return input.copy()
+        return np.array(input)
     return (input + put_along.definition(front(src, index), input.shape, d, index)).astype(input.dtype)
 
 
@@ -341,7 +341,7 @@ def put(input: Array, index: Plain, source: Array, accumulate: bool = False) -> 
             f"{source.size}, index.numel() = {index.size}"
         )
     _check_take(input, index)
-    made = input.copy("C")
+    made = np.array(input, order="C")
     if accumulate:
         np.add.at(made.reshape(-1), index.reshape(-1), source.reshape(-1))
     else:

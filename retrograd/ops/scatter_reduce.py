@@ -22,7 +22,7 @@ _MEETINGS = {
 def _samples() -> Iterator[Sample]:
     x = np.arange(6.0).reshape(2, 3) - 1.5
     index = np.array([[0, 1, 1], [0, 0, 1]])
-    src = np.array([[2.0, -3.0, 0.75], [1.5, 4.0, -0.5]])
+    src = np.array([[2.0, -3.0, 0.75], [1.75, 4.0, -0.25]])
     for reduce in _MEETINGS:
         yield sample(x, 0, index, src, reduce)
         yield sample(x, 0, index, src, reduce, include_self=False)
@@ -53,9 +53,9 @@ def _lowest(dtype: Any, reduce: str) -> Any:
 
 def _count(shape: Any, dim: int, index: Any, include_self: bool, dtype: Any) -> Any:
     """Return how many elements meet at each place; 1 where none do."""
-    index = getattr(index, "_array", index)
-    found = put_along.definition(np.ones(index.shape, np.float64), tuple(shape), dim, index) + include_self
-    return np.maximum(found, 1).astype(getattr(dtype, "np", dtype))
+    ones = np.ones(tuple(index.shape), numpy_dtype(dtype))
+    found = put_along(ones, tuple(shape), dim, index)
+    return np.maximum(found + 1 if include_self else found, 1)
 
 
 def _src_factors(
@@ -152,6 +152,7 @@ def _src_tangent(
     errors=_errors,
     inplace=True,
     primitive=True,
+    kinds="buif",
 )
 def scatter_reduce(
     input: Array, dim: int, index: Plain, src: Array, reduce: str, *, include_self: bool = True
@@ -161,7 +162,7 @@ def scatter_reduce(
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     d = wrap_dim(dim, input.ndim)
     check_scatter(input, d, index, src)
-    made = input.copy("C")
+    made = np.array(input, order="C")
     if not index.size:
         return made
     combine, neutral = _MEETINGS[reduce]

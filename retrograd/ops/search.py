@@ -37,7 +37,7 @@ def nonzero(input: Plain) -> Array:
 
 def _counts() -> Iterator[Sample]:
     yield sample(np.array([0, 2, 2]))
-    yield sample(np.array([0, 2, 2]), np.array([0.5, 1.0, 2.0]), 5)
+    yield sample(np.array([0, 2, 2]), np.array([5, 1, 2]), 5)
 
 
 def _count_errors() -> Iterator[ErrorSample]:

@@ -51,6 +51,8 @@ def behind(*names: str) -> Callable[..., Any]:
         ready = list(args)
         ready[0] = batching.spread(args[0], dims[0], size)
         rank = ready[0].ndim - 1
+        if rank == 0:
+            return batching.loop(op, size, args, dims)  # a scalar has dimension 0 in name only
         for i, parameter in enumerate(op.parameters):
             if parameter.name in names:
                 ready[i] = shifted(ready[i], rank)
@@ -143,9 +145,13 @@ def view(input: Array, size: tuple[int, ...]) -> Array:
     if input.__class__ is not ndarray:
         return np.reshape(input, infer(size, math.prod(input.shape)))
     try:
-        return input.reshape(size, copy=False)
+        made = input.reshape(size, copy=False)
     except ValueError:
-        input.reshape(infer(size, input.size), copy=None)
+        infer(size, input.size)
+    else:
+        if made.shape != size:  # it had a -1; NumPy takes any negative number for one
+            infer(size, input.size)
+        return made
     raise RuntimeError(
         "view size is not compatible with input tensor's size and stride (at least one dimension spans "
         "across two "
@@ -183,9 +189,12 @@ def reshape(input: Array, shape: tuple[int, ...]) -> Array:
     if input.__class__ is not ndarray:
         return np.reshape(input, infer(shape, math.prod(input.shape)))
     try:
-        return input.reshape(shape)
+        made = input.reshape(shape)
     except ValueError:
-        return input.reshape(infer(shape, input.size))
+        made = None
+    if made is None or made.shape != shape:  # it had a -1; NumPy takes any negative number for one
+        infer(shape, input.size)
+    return made
 
 
 def _squeezes() -> Iterator[Sample]:

@@ -40,7 +40,7 @@ def _descending_floats(x: Any, dim: int) -> Any:
 def _may_have_nan(x: Any) -> bool:
     """Return whether there may be a nan: a sum is nan if a term is, or if infinities cancel."""
     total = np.add.reduce(x, axis=None)
-    return bool(total != total)  # noqa: PLR0124 - nan
+    return bool(total != total)  # only nan differs from itself
 
 
 def _sorts() -> Iterator[Sample]:
@@ -76,7 +76,7 @@ def sort(input: Array, dim: int = -1, descending: bool = False) -> tuple[Array, 
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
     d = wrap_dim(dim, input.ndim)
     if input.ndim == 0:
-        return input.copy(), np.zeros((), np.int64)
+        return np.array(input), np.zeros((), np.int64)
     order = ranked(input, d, descending)
     return input[grid(order, d, input.shape)], order
 
@@ -114,7 +114,7 @@ def topk(
     if not 0 <= k <= size:
         raise RuntimeError("selected index k out of range")
     if input.ndim == 0:
-        return input.copy(), np.zeros((), np.int64)
+        return np.array(input), np.zeros((), np.int64)
     if (
         size >= _PARTITION
         and k * 8 < size
@@ -170,7 +170,7 @@ def kthvalue(input: Array, k: int, dim: int = -1, keepdim: bool = False) -> tupl
     if not 1 <= k <= size:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
     if input.ndim == 0:
-        return input.copy(), np.zeros((), np.int64)
+        return np.array(input), np.zeros((), np.int64)
     order = ranked(input, d, False)[at(d, slice(k - 1, k))]
     values = input[grid(order, d, input.shape)]
     return (values, order) if keepdim else (values.squeeze(d), order.squeeze(d))

@@ -23,7 +23,8 @@ class Adadelta(FlatOptimizer):
     """Steps in units of the steps taken before: the ratio of two running root mean squares.
 
     Math:
-        v <- rho v + (1 - rho) g^2;  d = sqrt(a + eps) / sqrt(v + eps) g;  a <- rho a + (1 - rho) d^2;  p <- p - lr d
+        v <- rho v + (1 - rho) g^2;  d = sqrt(a + eps) / sqrt(v + eps) g;  a <- rho a + (1 - rho) d^2;  p <- p
+        - lr d
     Source: M. Zeiler (2012).
     """
 

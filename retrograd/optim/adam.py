@@ -59,7 +59,8 @@ class Adam(FlatOptimizer):
             raise ValueError(f"Invalid weight_decay value: {weight_decay}")
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
+            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable":
+            differentiable,
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
         })  # fmt: skip
 
@@ -104,7 +105,9 @@ class Adam(FlatOptimizer):
         np.multiply(v, n.beta2, v)
         np.add(v, t, v)
         np.sqrt(np.maximum(rest[0], v, rest[0]) if rest else v, t)
-        np.divide(t, n.correction, t) if n.step_size == 0 else np.multiply(t, 1 / (n.correction * n.step_size), t)
+        np.divide(t, n.correction, t) if n.step_size == 0 else np.multiply(
+            t, 1 / (n.correction * n.step_size), t
+        )
         np.add(t, n.eps if n.step_size == 0 else n.eps / n.step_size, t)
         np.divide(m, t, t)
         if n.step_size != 0:

@@ -1,8 +1,11 @@
 """Optimizers as array functions: one update formula, run over all parameters of a group at once.
 
-Parameters of one group and dtype that have taken the same number of steps form a cohort. A cohort's state lies in one
-flat array per buffer, of which the tensors in `optimizer.state` are views. Small parameters are gathered into a flat
-array, updated together and scattered back; large ones are updated where they lie. Either way the formula sees flat
+Parameters of one group and dtype that have taken the same number of steps form a cohort. A cohort's state
+lies in one
+flat array per buffer, of which the tensors in `optimizer.state` are views. Small parameters are gathered into
+a flat
+array, updated together and scattered back; large ones are updated where they lie. Either way the formula sees
+flat
 arrays, in blocks that stay in the second-level cache.
 """
 
@@ -29,7 +32,8 @@ _NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
 class FlatOptimizer(Optimizer):
     """An optimizer given by a formula on arrays.
 
-    A subclass names its state in `layout`, computes a step's numbers in `prepare`, and defines `update`; `update_` is
+    A subclass names its state in `layout`, computes a step's numbers in `prepare`, and defines `update`;
+    `update_` is
     the same in place, where a faster way is known.
     """
 
@@ -46,7 +50,9 @@ class FlatOptimizer(Optimizer):
         raise NotImplementedError
 
     def prepare(self, group: dict[str, Any], scalars: dict[str, Any], fresh: bool) -> Any:
-        """Advance the scalars to this step and return the numbers that `update` needs; `fresh` at the first step."""
+        """Advance the scalars to this step and return the numbers that `update` needs; `fresh` at the first
+        step.
+        """
         raise NotImplementedError
 
     def update(self, numbers: Any, p: Any, g: Any, *buffers: Any) -> tuple[Any, ...]:
@@ -92,7 +98,9 @@ class FlatOptimizer(Optimizer):
         """Return the cohorts that have gradients, with these, after bringing the group's cohorts up to date."""
         cohorts = self._cohorts[i]  # type: ignore[index]
         layout = self.layout(group)
-        if sum(len(c.params) for c in cohorts) == len(group["params"]) and all(c.current(self, layout) for c in cohorts):
+        if sum(len(c.params) for c in cohorts) == len(group["params"]) and all(
+            c.current(self, layout) for c in cohorts
+        ):
             found = [(c, c.grads()) for c in cohorts]
             if all(grads is None or (c.started and len(grads) == len(c.params)) for c, grads in found):
                 return [(c, grads) for c, grads in found if grads is not None]
@@ -100,9 +108,11 @@ class FlatOptimizer(Optimizer):
         return [(c, grads) for c in cohorts if (grads := c.grads()) is not None]
 
     def _form(self, group: dict[str, Any], layout: tuple[str, ...], old: list[Cohort]) -> list[Cohort]:
-        """Divide the group's parameters into cohorts: alike in dtype, scalars, and whether there is a gradient now.
+        """Divide the group's parameters into cohorts: alike in dtype, scalars, and whether there is a
+        gradient now.
 
-        Parameters that were in different cohorts stay apart, so that a pattern of missing gradients that comes again
+        Parameters that were in different cohorts stay apart, so that a pattern of missing gradients that
+        comes again
         and again divides them once.
         """
         before = {p: number for number, cohort in enumerate(old) for p in cohort.params}
@@ -119,7 +129,11 @@ class FlatOptimizer(Optimizer):
                 made.append(Cohort(params))
             else:
                 names = [n for n in layout if n in self.scalars]
-                scalars = dict(zip(names, values, strict=True)) if started else {n: self.initial(group, n) for n in names}
+                scalars = (
+                    dict(zip(names, values, strict=True))
+                    if started
+                    else {n: self.initial(group, n) for n in names}
+                )
                 made.append(Cohort(params, self, group, layout, scalars, fresh=not started))
         return made
 
@@ -179,7 +193,7 @@ class Cohort:
         self.starts = {i: int(offsets[k]) for k, i in enumerate(self.order)}
         self.flat_scalars = {n: np.full(len(self.params), v, np.float32) for n, v in self.scalars.items()}
         names = [n for n in self.layout if n not in self.scalars]
-        self.real = {"c": np.dtype(f"f{kind.itemsize // 2}")}.get(kind.kind, kind)
+        self.real = np.dtype(f"f{kind.itemsize // 2}") if kind.kind == "c" else kind
         self.buffers = {n: np.empty(int(offsets[-1]), kind) for n in names}
         for name, buffer in self.buffers.items():
             _real(buffer, self.real)[...] = optimizer.initial(group, name)
@@ -209,12 +223,19 @@ class Cohort:
         flat = [_real(b, self.real) for b in self.buffers.values()]
         total = sum(self.arrays[i].size for i in small)
         self.gathered_p, self.gathered_g = np.empty(total, kind), np.empty(total, kind)
-        most = max([total, *(self.arrays[i].size for i in self.large)]) * (kind.itemsize // self.real.itemsize)
+        most = max([total, *(self.arrays[i].size for i in self.large)]) * (
+            kind.itemsize // self.real.itemsize
+        )
         self.scratch = np.empty((2, min(BLOCK, most)), self.real)
         p, g = _real(self.gathered_p, self.real), _real(self.gathered_g, self.real)
         self.small_blocks = list(self._blocks(p, flat, 0, g))
         self.back = [
-            (self.arrays[i], self.gathered_p[self.starts[i] : self.starts[i] + self.arrays[i].size].reshape(self.arrays[i].shape))
+            (
+                self.arrays[i],
+                self.gathered_p[self.starts[i] : self.starts[i] + self.arrays[i].size].reshape(
+                    self.arrays[i].shape
+                ),
+            )
             for i in small
         ]
         self.large_blocks = []
@@ -225,7 +246,9 @@ class Cohort:
         self.small_arrays = [self.arrays[i] for i in small]
 
     def _blocks(self, p: Any, flat: list[Any], at: int, g: Any = None) -> Iterator[tuple[Any, ...]]:
-        """Yield (slice, scratch, p, g, buffers) for each block of a flat parameter whose state begins at `at`."""
+        """Yield (slice, scratch, p, g, buffers) for each block of a flat parameter whose state begins at
+        `at`.
+        """
         for start in range(0, p.size, BLOCK):
             part = slice(start, min(start + BLOCK, p.size))
             scratch = self.scratch[:, : part.stop - start]
@@ -243,7 +266,10 @@ class Cohort:
                 return False
         if not layout:
             return True
-        if len(optimizer.state) < len(self.states) or optimizer.state.get(self.params[0]) is not self.states[0]:
+        if (
+            len(optimizer.state) < len(self.states)
+            or optimizer.state.get(self.params[0]) is not self.states[0]
+        ):
             return False
         actual = [state.get(name) for state in self.states for name in layout]
         if any(map(is_not, actual, self.expected)):

@@ -47,7 +47,8 @@ class LBFGS(Optimizer):
             max_eval = max_iter * 5 // 4
         super().__init__(params, {
             "lr": lr, "max_iter": max_iter, "max_eval": max_eval, "tolerance_grad": tolerance_grad,
-            "tolerance_change": tolerance_change, "history_size": history_size, "line_search_fn": line_search_fn,
+            "tolerance_change": tolerance_change, "history_size": history_size, "line_search_fn":
+            line_search_fn,
         })  # fmt: skip
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
@@ -98,7 +99,13 @@ class LBFGS(Optimizer):
         return first
 
     def _iterate(
-        self, closure: Any, group: dict[str, Any], state: dict[str, Any], history: _History, loss: float, gradient: Any
+        self,
+        closure: Any,
+        group: dict[str, Any],
+        state: dict[str, Any],
+        history: _History,
+        loss: float,
+        gradient: Any,
     ) -> None:
         lr = group["lr"].item() if isinstance(group["lr"], Tensor) else group["lr"]
         evaluations = 1

@@ -41,9 +41,15 @@ def _cubic_minimum(a: _Point, b: _Point, low: float, high: float) -> float:
 
 
 def strong_wolfe(
-    evaluate: Callable[[float], tuple[float, Any]], t: float, direction: Any, loss: float, gradient: Any, slope: float
+    evaluate: Callable[[float], tuple[float, Any]],
+    t: float,
+    direction: Any,
+    loss: float,
+    gradient: Any,
+    slope: float,
 ) -> tuple[float, Any, float, int]:
-    """Return loss, gradient and length of a step with enough decrease and a flat enough slope, and the evaluations.
+    """Return loss, gradient and length of a step with enough decrease and a flat enough slope, and the
+    evaluations.
 
     Args:
         evaluate: returns loss and gradient at a length along the line.
@@ -53,7 +59,8 @@ def strong_wolfe(
         gradient: at length 0.
         slope: at length 0.
 
-    Source: J. Nocedal, S. Wright, Numerical Optimization (2006), algorithms 3.5 and 3.6; the safeguards of the
+    Source: J. Nocedal, S. Wright, Numerical Optimization (2006), algorithms 3.5 and 3.6; the safeguards of
+        the
         interpolation are those of M. Schmidt's minFunc (2005).
     """
     evaluations = 0
@@ -105,7 +112,9 @@ def _narrow(
             break
         t = _cubic_minimum(low, high, left, right)
         margin = 0.1 * (right - left)
-        if min(right - t, t - left) < margin:  # progress is too slow near an end: the second time, step inwards
+        if (
+            min(right - t, t - left) < margin
+        ):  # progress is too slow near an end: the second time, step inwards
             if near_end or t >= right or t <= left:
                 t = right - margin if abs(t - right) < abs(t - left) else left + margin
                 near_end = False

@@ -28,7 +28,8 @@ class NAdam(FlatOptimizer):
 
     Math:
         mu_t = beta1 (1 - 0.96^(t psi) / 2);  m, v as in Adam;
-        p <- p - lr ((1 - mu_t) / (1 - prod mu) g + mu_{t+1} / (1 - mu_{t+1} prod mu) m) / (sqrt(v / (1 - beta2^t)) + eps)
+        p <- p - lr ((1 - mu_t) / (1 - prod mu) g + mu_{t+1} / (1 - mu_{t+1} prod mu) m) / (sqrt(v / (1 -
+        beta2^t)) + eps)
     Source: T. Dozat (2016).
     """
 
@@ -55,7 +56,8 @@ class NAdam(FlatOptimizer):
         check_betas(betas)
         check_not_negative(weight_decay=weight_decay, momentum_decay=momentum_decay)
         super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay":
+            momentum_decay,
             "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, "foreach": foreach,
             "capturable": capturable, "differentiable": differentiable,
         })  # fmt: skip
@@ -73,7 +75,8 @@ class NAdam(FlatOptimizer):
         if decay != 0 and group["decoupled_weight_decay"]:
             shrink, decay = 1 - lr * decay, 0.0
         return _Numbers(
-            beta1, beta2, lr * (1 - now) / (1 - product), lr * following / (1 - product * following), 1 - beta2**t,
+            beta1, beta2, lr * (1 - now) / (1 - product), lr * following / (1 - product * following), 1 -
+            beta2**t,
             group["eps"], decay, shrink, -1.0 if group["maximize"] else 1.0,
         )  # fmt: skip
 

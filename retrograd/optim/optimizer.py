@@ -100,7 +100,8 @@ class Optimizer:
             param_group["params"] = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                "optimizer parameters need to be organized in ordered collections, but the ordering of "
+                "tensors in "
                 "sets will change between runs. Please use a list instead."
             )
         else:
@@ -108,12 +109,16 @@ class Optimizer:
         _split_names(param_group)
         for param in param_group["params"]:
             if not isinstance(param, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {_name(param)}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {_name(param)}"
+                )
             if not self.defaults.get("differentiable", None) and not (param.is_leaf or param.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError(
+                    f"parameter group didn't specify a value of required optimization parameter {name}"
+                )
             param_group.setdefault(name, default)
         self._check_unique(param_group)
         self.param_groups.append(param_group)
@@ -122,7 +127,8 @@ class Optimizer:
         params = param_group["params"]
         if len(params) != len(set(params)):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause "
+                "an error; "
                 "see github.com/pytorch/pytorch/issues/40967 for more information",
                 stacklevel=4,
             )
@@ -131,7 +137,10 @@ class Optimizer:
             raise ValueError("some parameters appear in more than one parameter group")
         if self.param_groups and ("param_names" in self.param_groups[0]) != ("param_names" in param_group):
             have, want = ("with", "without") if "param_names" in param_group else ("without", "with")
-            raise ValueError(f"all optimizer param groups should be with/without names. cannot add param group {have} names to the optimizer {want} names")
+            raise ValueError(
+                f"all optimizer param groups should be with/without names. cannot add param group {have} "
+                f"names to the optimizer {want} names"
+            )
 
     # ---- steps ----
 
@@ -167,7 +176,9 @@ class Optimizer:
     # ---- state ----
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state, by the parameters' numbers, and the groups' options: {'state': ..., 'param_groups': ...}."""
+        """Return the state, by the parameters' numbers, and the groups' options: {'state': ...,
+        'param_groups': ...}.
+        """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         numbers: dict[Any, int] = {}
@@ -200,7 +211,10 @@ class Optimizer:
         if len(mine) != len(saved):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(mine, saved, strict=True)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's "
+                "group"
+            )
         params = dict(zip(
             chain.from_iterable(g["params"] for g in saved), chain.from_iterable(g["params"] for g in mine), strict=True
         ))  # fmt: skip
@@ -231,19 +245,27 @@ class Optimizer:
         """Call `hook(optimizer, args, kwargs)` after each step."""
         return _registered(self._optimizer_step_post_hooks, hook)
 
-    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer)` before state_dict."""
         return _registered(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` after state_dict; it may return another dictionary."""
         return _registered(self._optimizer_state_dict_post_hooks, hook, prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` before loading; it may return another dictionary."""
         return _registered(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer)` after loading."""
         return _registered(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
@@ -271,7 +293,10 @@ def _with_hooks(step: Any) -> Any:
     def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
         self._opt_called = True
         if not (
-            self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _everywhere["pre"] or _everywhere["post"]
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _everywhere["pre"]
+            or _everywhere["post"]
         ):
             return step(self, *args, **kwargs)
         args = (self, *args)
@@ -280,7 +305,9 @@ def _with_hooks(step: Any) -> Any:
             if replaced is None:
                 continue
             if not (isinstance(replaced, tuple) and len(replaced) == 2):
-                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {replaced}.")
+                raise RuntimeError(
+                    f"{step} must return None or a tuple of (new_args, new_kwargs), but got {replaced}."
+                )
             args, kwargs = replaced
         result = step(*args, **kwargs)
         for hook in chain(self._optimizer_step_post_hooks.values(), _everywhere["post"].values()):

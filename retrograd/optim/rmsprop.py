@@ -24,7 +24,8 @@ class _Numbers(NamedTuple):
 class RMSprop(FlatOptimizer):
     """Steps divided by a running root mean square of the gradient, about its mean if centered.
 
-    Math: v <- alpha v + (1 - alpha) g^2;  d = g / (sqrt(v - mean^2) + eps);  b <- momentum b + d;  p <- p - lr b
+    Math: v <- alpha v + (1 - alpha) g^2;  d = g / (sqrt(v - mean^2) + eps);  b <- momentum b + d;  p <- p -
+        lr b
     Source: T. Hinton, lecture notes (2012); centered: A. Graves (2013).
     """
 
@@ -64,7 +65,13 @@ class RMSprop(FlatOptimizer):
         scalars["step"] += 1
         sign = -1.0 if group["maximize"] else 1.0
         return _Numbers(
-            group["lr"], group["alpha"], group["eps"], group["weight_decay"], group["momentum"], group["centered"], sign
+            group["lr"],
+            group["alpha"],
+            group["eps"],
+            group["weight_decay"],
+            group["momentum"],
+            group["centered"],
+            sign,
         )
 
     def update(self, n: _Numbers, p: Any, g: Any, v: Any, *rest: Any) -> tuple[Any, ...]:

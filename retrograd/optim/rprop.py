@@ -20,7 +20,8 @@ class _Numbers(NamedTuple):
 
 
 class Rprop(FlatOptimizer):
-    """Steps whose size grows while the gradient keeps its sign and shrinks when it turns; magnitudes are ignored.
+    """Steps whose size grows while the gradient keeps its sign and shrinks when it turns; magnitudes are
+    ignored.
 
     Source: M. Riedmiller, H. Braun (1993), the variant that does not take steps back.
     """

@@ -3,7 +3,8 @@
 Three formats are read, told apart by their content:
 
     safetensors      a dictionary of tensors by name; written to paths that end in `.safetensors`
-    checkpoint       nested dictionaries, lists and plain values with tensors: a safetensors file that also holds the
+    checkpoint       nested dictionaries, lists and plain values with tensors: a safetensors file that also
+    holds the
                      tree (see tree.py); written to all other paths
     torch's own      the zip files of torch.save; read only (see torch_zip.py)
 """
@@ -33,10 +34,12 @@ def save(
     """Write tensors, and containers and plain values around them, to a file.
 
     Args:
-        obj: tensors, None, booleans, numbers, strings, bytes, dtypes, and dictionaries, lists and tuples of such. To a
+        obj: tensors, None, booleans, numbers, strings, bytes, dtypes, and dictionaries, lists and tuples of
+            such. To a
             path that ends in `.safetensors`: a dictionary of tensors by name.
         f: a path, or a binary file open for writing. A path's file is replaced only when all is written.
-        pickle_module: accepted for programs written for torch, like the arguments after it; nothing is pickled.
+        pickle_module: accepted for programs written for torch, like the arguments after it; nothing is
+            pickled.
 
     Raises:
         TypeError: something in `obj` is none of these; says where it is and what to do.
@@ -69,7 +72,8 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: the file is damaged, or holds what would need code to load; names the file and the problem.
+        CheckpointError: the file is damaged, or holds what would need code to load; names the file and the
+            problem.
     """
     del pickle_module, weights_only, mmap, pickle_load_args
     if isinstance(map_location, (str, devices.device)):
@@ -87,7 +91,9 @@ def load(
 
 
 def _by_name(obj: Any) -> dict[str, Tensor]:
-    if not isinstance(obj, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items()):
+    if not isinstance(obj, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items()
+    ):
         raise TypeError(
             "save: a .safetensors file holds a dictionary of tensors by name; got "
             f"{type(obj).__name__}; choose another ending for nested dictionaries and plain values"

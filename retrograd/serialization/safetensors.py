@@ -1,6 +1,7 @@
 """The safetensors format: eight bytes of header length, a JSON header, and the tensors' bytes.
 
-The header gives for each name dtype, shape and the place of its bytes, [begin, end) after the header, and under
+The header gives for each name dtype, shape and the place of its bytes, [begin, end) after the header, and
+under
 `__metadata__` strings by name. Bytes are little-endian, without gaps and without overlap.
 
 Source: the format's published description, https://huggingface.co/docs/safetensors.
@@ -23,7 +24,8 @@ _METADATA = "__metadata__"
 _LARGEST_HEADER = 100_000_000  # bytes: the format's own limit
 _CODES = {
     "BOOL": dtypes.bool_, "U8": dtypes.uint8, "I8": dtypes.int8, "U16": dtypes.uint16, "I16": dtypes.int16,
-    "F16": dtypes.float16, "BF16": dtypes.bfloat16, "U32": dtypes.uint32, "I32": dtypes.int32, "F32": dtypes.float32,
+    "F16": dtypes.float16, "BF16": dtypes.bfloat16, "U32": dtypes.uint32, "I32": dtypes.int32, "F32":
+    dtypes.float32,
     "U64": dtypes.uint64, "I64": dtypes.int64, "F64": dtypes.float64, "C64": dtypes.complex64,
     "C128": dtypes.complex128,
 }  # fmt: skip
@@ -49,7 +51,9 @@ def dump(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) 
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > _LARGEST_HEADER:
-        raise ValueError(f"save: the header would have {len(text)} bytes; the format allows {_LARGEST_HEADER}")
+        raise ValueError(
+            f"save: the header would have {len(text)} bytes; the format allows {_LARGEST_HEADER}"
+        )
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
@@ -76,7 +80,9 @@ def load(data: bytes, file: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         kind, shape, begin, end = _entry(name, entry, file)
         places.append((begin, end, name))
         if end > len(data) - start:
-            raise CheckpointError(file, f"tensor {name!r} ends at byte {end}, but there are {len(data) - start}")
+            raise CheckpointError(
+                file, f"tensor {name!r} ends at byte {end}, but there are {len(data) - start}"
+            )
         flat = np.frombuffer(data, kind.np, math.prod(shape), start + begin)
         tensors[name] = wrap(flat.reshape(shape).copy())
     _check_places(places, len(data) - start, file)
@@ -89,10 +95,13 @@ def _header(data: bytes, file: str) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(data[:8], "little")
     if length > _LARGEST_HEADER:
         raise CheckpointError(
-            file, f"is no file of save, of safetensors or of torch.save (its header would have {length} bytes)"
+            file,
+            f"is no file of save, of safetensors or of torch.save (its header would have {length} bytes)",
         )
     if length > len(data) - 8:
-        raise CheckpointError(file, f"the header should have {length} bytes, but {len(data) - 8} are left: cut off?")
+        raise CheckpointError(
+            file, f"the header should have {length} bytes, but {len(data) - 8} are left: cut off?"
+        )
     try:
         header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -115,7 +124,9 @@ def _entry(name: str, entry: Any, file: str) -> tuple[dtypes.dtype, list[int], i
         raise CheckpointError(file, f"tensor {name!r} needs exactly dtype, shape and data_offsets")
     kind = _CODES.get(entry["dtype"]) if isinstance(entry["dtype"], str) else None
     if kind is None:
-        raise CheckpointError(file, f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(_CODES)}")
+        raise CheckpointError(
+            file, f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(_CODES)}"
+        )
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _are_counts(shape):
         raise CheckpointError(file, f"tensor {name!r} has shape {shape!r}")
@@ -124,7 +135,8 @@ def _entry(name: str, entry: Any, file: str) -> tuple[dtypes.dtype, list[int], i
     needed = math.prod(shape) * kind.itemsize
     if offsets[1] - offsets[0] != needed:
         raise CheckpointError(
-            file, f"tensor {name!r} of {kind} and shape {shape} needs {needed} bytes, not {offsets[1] - offsets[0]}"
+            file,
+            f"tensor {name!r} of {kind} and shape {shape} needs {needed} bytes, not {offsets[1] - offsets[0]}",
         )
     return kind, shape, offsets[0], offsets[1]
 

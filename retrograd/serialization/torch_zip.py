@@ -1,7 +1,9 @@
 """Reading the files of torch.save: a zip archive with a pickled tree and one file per storage.
 
-The pickle is not given to Python's unpickler. Its instructions are read one by one, and only those are carried out
-that build plain values, containers and tensors; the functions a file may name are the few in `_CALLABLE`, and they are
+The pickle is not given to Python's unpickler. Its instructions are read one by one, and only those are
+carried out
+that build plain values, containers and tensors; the functions a file may name are the few in `_CALLABLE`, and
+they are
 ours. So a file cannot make anything run.
 """
 
@@ -55,11 +57,17 @@ def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *rest: A
     shape, stride = tuple(shape), tuple(stride)
     if len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *shape, *stride)):
         raise ValueError(f"a tensor of shape {shape} and stride {stride}")
-    last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) if math.prod(shape) else offset - 1
+    last = (
+        offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
+        if math.prod(shape)
+        else offset - 1
+    )
     if last >= array.size:
         raise ValueError(f"a tensor reaches element {last} of a storage of {array.size}")
     size = array.itemsize
-    view = np.ndarray(shape, array.dtype, array, offset * size if math.prod(shape) else 0, [s * size for s in stride])
+    view = np.ndarray(
+        shape, array.dtype, array, offset * size if math.prod(shape) else 0, [s * size for s in stride]
+    )
     made = wrap(view)
     if rest and rest[0] is True:
         made.requires_grad = True
@@ -143,7 +151,8 @@ class _Archive:
         except _Refused as refused:
             raise CheckpointError(
                 self.file,
-                f"names {refused}, which would have to be executed; only tensors, parameters and plain values are "
+                f"names {refused}, which would have to be executed; only tensors, parameters and plain "
+                "values are "
                 "loaded: save the state_dict() of a module instead of the module",
             ) from None
         except Exception as error:
@@ -231,7 +240,9 @@ class _Machine:
         self._push_name(module, name)
 
     def _push_name(self, module: str, name: str) -> None:
-        known = (module, name) in _CALLABLE or (module == "torch" and (name in _STORAGES or name in dtypes.BY_NAME))
+        known = (module, name) in _CALLABLE or (
+            module == "torch" and (name in _STORAGES or name in dtypes.BY_NAME)
+        )
         if not known:
             raise _Refused(f"{module}.{name}")
         self.stack.append(_Name(module, name))
@@ -239,7 +250,11 @@ class _Machine:
     def _do_reduce(self, argument: Any) -> None:
         del argument
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, _Name) or function.key not in _CALLABLE or not isinstance(arguments, tuple):
+        if (
+            not isinstance(function, _Name)
+            or function.key not in _CALLABLE
+            or not isinstance(arguments, tuple)
+        ):
             raise ValueError("a call of what is no known function")
         self.stack.append(_CALLABLE[function.key](*arguments))
 
@@ -330,6 +345,19 @@ _PUSHES: dict[str, Callable[[], Any]] = {
     "EMPTY_SET": set,
 }
 _PUSHES_ARGUMENT = frozenset(
-    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES "
-    "SHORT_BINSTRING BINSTRING".split()
+    [
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "LONG4",
+        "BINFLOAT",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "SHORT_BINSTRING",
+        "BINSTRING",
+    ]
 )

@@ -1,10 +1,13 @@
 """Checkpoints: a tree of dictionaries, lists and plain values whose leaves may be tensors.
 
-The file is a safetensors file, whose tensors are named '0', '1' ... and whose metadata holds under `retrograd` the
-tree as JSON. None, booleans, integers, strings and finite floats stand for themselves; all else is an object with one
+The file is a safetensors file, whose tensors are named '0', '1' ... and whose metadata holds under
+`retrograd` the
+tree as JSON. None, booleans, integers, strings and finite floats stand for themselves; all else is an object
+with one
 entry, its kind:
 
-    {"list": [...]}   {"tuple": [...]}   {"dict": [[key, value], ...]}   {"tensor": "0"}   {"float": "nan"} ...
+    {"list": [...]}   {"tuple": [...]}   {"dict": [[key, value], ...]}   {"tensor": "0"}   {"float": "nan"}
+    ...
 
 A tensor that comes twice is stored once and comes back as one.
 """
@@ -88,10 +91,14 @@ class _Writer:
             return {"dtype": value.name}
         if isinstance(value, device):
             return {"device": str(value)}
-        advice = "save its state_dict() instead" if hasattr(value, "state_dict") else "save its plain parts instead"
+        advice = (
+            "save its state_dict() instead"
+            if hasattr(value, "state_dict")
+            else "save its plain parts instead"
+        )
         raise TypeError(
-            f"save: expected tensors, numbers, strings and containers of them; got {type(value).__name__} at {path}; "
-            + advice
+            f"save: expected tensors, numbers, strings and containers of them; got {type(value).__name__} "
+            f"at {path}; " + advice
         )
 
     def _name(self, tensor: Any) -> str:

@@ -9,12 +9,15 @@ import retrograd
 from retrograd.nn import init
 
 CASES = [
-    ("uniform_", (30,), {"a": -1, "b": 2}), ("normal_", (30,), {"mean": 1, "std": 2}), ("trunc_normal_", (50,), {}),
+    ("uniform_", (30,), {"a": -1, "b": 2}), ("normal_", (30,), {"mean": 1, "std": 2}), ("trunc_normal_",
+    (50,), {}),
     ("trunc_normal_", (5,), {"std": 0.02}), ("trunc_normal_", (40,), {"a": -0.5, "b": 0.5}),
     ("xavier_uniform_", (5, 7), {"gain": 2.0}), ("xavier_normal_", (5, 7, 3), {}),
     ("kaiming_uniform_", (5, 7), {"mode": "fan_out", "nonlinearity": "relu"}),
-    ("kaiming_normal_", (5, 7, 3), {"a": 0.1}), ("orthogonal_", (5, 7), {"gain": 2}), ("orthogonal_", (7, 5, 2), {}),
-    ("orthogonal_", (20, 5), {}), ("sparse_", (8, 5), {"sparsity": 0.3}), ("dirac_", (4, 2, 3), {"groups": 2}),
+    ("kaiming_normal_", (5, 7, 3), {"a": 0.1}), ("orthogonal_", (5, 7), {"gain": 2}), ("orthogonal_", (7, 5,
+    2), {}),
+    ("orthogonal_", (20, 5), {}), ("sparse_", (8, 5), {"sparsity": 0.3}), ("dirac_", (4, 2, 3), {"groups":
+    2}),
     ("eye_", (3, 4), {}), ("constant_", (3,), {"val": 2.5}), ("ones_", (3,), {}), ("zeros_", (3,), {}),
 ]  # fmt: skip
 
@@ -41,7 +44,13 @@ def test_a_linear_layer_of_seed_0():
 
 @pytest.mark.parametrize(
     ("name", "param", "gain"),
-    [("linear", None, 1), ("tanh", None, 5 / 3), ("relu", None, 2**0.5), ("leaky_relu", 0.2, 1.3867504905630728), ("selu", None, 0.75)],
+    [
+        ("linear", None, 1),
+        ("tanh", None, 5 / 3),
+        ("relu", None, 2**0.5),
+        ("leaky_relu", 0.2, 1.3867504905630728),
+        ("selu", None, 0.75),
+    ],
 )
 def test_gain(name, param, gain):
     assert init.calculate_gain(name, param) == gain
@@ -70,5 +79,7 @@ def test_errors(act, message):
 
 
 def test_old_names_warn():
-    with pytest.warns(FutureWarning, match="`nn.init.uniform` is now deprecated in favor of `nn.init.uniform_`."):
+    with pytest.warns(
+        FutureWarning, match="`nn.init.uniform` is now deprecated in favor of `nn.init.uniform_`."
+    ):
         init.uniform(retrograd.empty(2))

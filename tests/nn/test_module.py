@@ -56,8 +56,8 @@ def test_views_of_the_registries_write_through():
 
 
 ERRORS = [
-    (lambda m: m.register_parameter("x.y", None), KeyError, "parameter name can\'t contain \".\""),
-    (lambda m: m.register_parameter("", None), KeyError, "parameter name can\'t be empty string \"\""),
+    (lambda m: m.register_parameter("x.y", None), KeyError, 'parameter name can\'t contain "."'),
+    (lambda m: m.register_parameter("", None), KeyError, 'parameter name can\'t be empty string ""'),
     (lambda m: m.register_parameter(3, None), TypeError, "parameter name should be a string. Got int"),
     (lambda m: m.register_parameter("a", None), KeyError, "attribute 'a' already exists"),
     (
@@ -71,7 +71,7 @@ ERRORS = [
         TypeError,
         "cannot assign 'int' object to buffer 'z' (torch Tensor or None required)",
     ),
-    (lambda m: m.add_module("x.y", m.a), KeyError, "module name can\'t contain \".\", got: x.y"),
+    (lambda m: m.add_module("x.y", m.a), KeyError, 'module name can\'t contain ".", got: x.y'),
     (lambda m: m.add_module("z", 3), TypeError, "int is not a Module subclass"),
     (
         lambda m: setattr(m, "a", 3),
@@ -100,7 +100,11 @@ ERRORS = [
         "nn.Module.to only accepts floating point or complex dtypes, but got desired dtype=torch.int32",
     ),
     (lambda m: m.train("x"), ValueError, "training mode is expected to be boolean"),
-    (lambda m: nn.Module()(1), NotImplementedError, 'Module [Module] is missing the required "forward" function'),
+    (
+        lambda m: nn.Module()(1),
+        NotImplementedError,
+        'Module [Module] is missing the required "forward" function',
+    ),
     (lambda m: m.load_state_dict(3), TypeError, "Expected state_dict to be dict-like, got <class 'int'>."),
 ]
 
@@ -149,7 +153,8 @@ def test_load_state_dict_lists_all_that_is_wrong():
         "Error(s) in loading state_dict for Net:\n"
         '\tMissing key(s) in state_dict: "buf". \n'
         '\tUnexpected key(s) in state_dict: "q", "a.x.y". \n'
-        "\tsize mismatch for a.weight: copying a param with shape torch.Size([3, 3]) from checkpoint, the shape in "
+        "\tsize mismatch for a.weight: copying a param with shape torch.Size([3, 3]) from checkpoint, the "
+        "shape in "
         "current model is torch.Size([2, 2]).\n"
         '\tWhile copying the parameter named "a.bias", expected torch.Tensor or Tensor-like object from checkpoint but '
         "received <class 'int'>"
@@ -241,7 +246,9 @@ def test_always_called_hook_sees_a_failure():
 
 def test_hooks_of_all_modules():
     seen = []
-    handle = nn.modules.module.register_module_forward_hook(lambda m, args, out: seen.append(type(m).__name__))
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda m, args, out: seen.append(type(m).__name__)
+    )
     try:
         Net()(torch.ones(1, 2))
     finally:
@@ -322,7 +329,8 @@ def test_text():
 
     assert repr(Outer()) == (
         "Outer(\n  x=1\n  y=2\n"
-        "  (a): ModuleList(\n    (0-1): 2 x Linear(in_features=2, out_features=2, bias=True)\n    (2): ReLU()\n  )\n"
+        "  (a): ModuleList(\n    (0-1): 2 x Linear(in_features=2, out_features=2, bias=True)\n    (2): "
+        "ReLU()\n  )\n"
         "  (p): ParameterList(\n      (0): Parameter containing: [torch.float32 of size 2]\n"
         "      (1): Object of type: int\n  )\n"
         "  (q): ParameterDict(\n      (u): Parameter containing: [torch.FloatTensor of size 2x3]\n"
@@ -338,7 +346,7 @@ def test_containers():
     assert [type(m).__name__ for m in seq] == ["GELU", "Tanh", "Sigmoid", "ELU"]
     del seq[1]
     assert list(seq._modules) == ["0", "1", "2"]
-    many = nn.ModuleList([nn.ReLU()]) + [nn.Tanh()]
+    many = [*nn.ModuleList([nn.ReLU()]), nn.Tanh()]
     many.extend([nn.ELU()])
     assert [type(m).__name__ for m in many] == ["ReLU", "Tanh", "ELU"]
     named = nn.ModuleDict({"x": nn.ReLU()})
@@ -356,12 +364,14 @@ def test_parameter_and_buffer():
     with torch.no_grad():
         p.add_(1)
     assert (data._version, data.tolist()) == (1, [2.0, 2.0])
-    with pytest.raises(RuntimeError, match="^Only Tensors of floating point and complex dtype can require gradients$"):
+    with pytest.raises(
+        RuntimeError, match="^Only Tensors of floating point and complex dtype can require gradients$"
+    ):
         nn.Parameter(torch.ones(2, dtype=torch.int64))
     buffer = nn.Buffer(torch.ones(2), persistent=False)
     assert isinstance(buffer, nn.Buffer)
     assert not isinstance(data, nn.Buffer)
     net = nn.Module()
     net.b = buffer
-    assert list(net.named_buffers())[0][0] == "b"
+    assert next(iter(net.named_buffers()))[0] == "b"
     assert list(net.state_dict()) == []

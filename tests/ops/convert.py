@@ -26,6 +26,11 @@ def fail(op: Op, sample: Any, what: str) -> None:
     raise Failure(f"op {op.name}, sample {describe(sample)}: {what}")
 
 
+def has_no_derivative(error: Exception) -> bool:
+    """Whether an error is what an op without a derivative raises when it is asked for, as in torch."""
+    return "derivative for" in str(error) and "is not implemented" in str(error)
+
+
 def describe(sample: Any) -> str:
     """Return a sample as a call: shapes and dtypes for arrays."""
     given = [_short(a) for a in sample.args] + [f"{k}={_short(v)}" for k, v in sample.kwargs.items()]

@@ -30,7 +30,12 @@ CASES = [
     for name, variants in DECAYING.items()
     for options, decay, maximize in itertools.product(variants, (0, 0.1), (False, True))
 ]
-CASES += [("Rprop", {}), ("Rprop", {"maximize": True}), ("Adam", {"lr": 0.0}), ("SGD", {"lr": 0.0, "momentum": 0.9})]
+CASES += [
+    ("Rprop", {}),
+    ("Rprop", {"maximize": True}),
+    ("Adam", {"lr": 0.0}),
+    ("SGD", {"lr": 0.0, "momentum": 0.9}),
+]
 
 
 class Pair:
@@ -79,7 +84,8 @@ class Pair:
             for name, value in state.items():
                 found = ours["state"][number][name].numpy()
                 assert (found.shape, found.dtype) == (tuple(value.shape), value.numpy().dtype)
-                close(found, value.numpy(), tolerance)
+                # torch keeps numbers of a whole parameter, such as the step, in float32 whatever its type
+                close(found, value.numpy(), max(tolerance, 1e-6) if found.dtype == np.float32 else tolerance)
 
 
 def close(found, wanted, tolerance):
@@ -113,7 +119,9 @@ def test_other_dtypes(name, dtype, tolerance):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("skip", [lambda i, j: (i + j) % 3 == 0, lambda i, j: i < 5 and j == 1, lambda i, j: j == i % 2])
+@pytest.mark.parametrize(
+    "skip", [lambda i, j: (i + j) % 3 == 0, lambda i, j: i < 5 and j == 1, lambda i, j: j == i % 2]
+)
 def test_missing_gradients(name, skip):
     pair = Pair(name, {"momentum": 0.9} if name == "SGD" else {})
     for i in range(12):
@@ -134,7 +142,9 @@ def test_torchs_state_goes_on_here():
     pair.compare(5e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"lr": 0.5}, {"line_search_fn": "strong_wolfe"}, {"history_size": 2, "max_iter": 7}])
+@pytest.mark.parametrize(
+    "options", [{}, {"lr": 0.5}, {"line_search_fn": "strong_wolfe"}, {"history_size": 2, "max_iter": 7}]
+)
 def test_lbfgs(options):
     start = np.random.RandomState(1).randn(6) * 1.5
     t, o = torch.nn.Parameter(torch.tensor(start)), nn.Parameter(wrap(start.copy()))

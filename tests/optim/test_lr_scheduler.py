@@ -23,16 +23,19 @@ SCHEDULES = {
     "WR": lambda L, o: L.CosineAnnealingWarmRestarts(o,3,2,.001),
     "WR1": lambda L, o: L.CosineAnnealingWarmRestarts(o,4),
     "Cyc": lambda L, o: L.CyclicLR(o,.01,[.1,.2],3,5),
-    "Cyc2": lambda L, o: L.CyclicLR(o,.01,.1,3,mode='triangular2'),
-    "Cyc3": lambda L, o: L.CyclicLR(o,.01,.1,3,mode='exp_range',gamma=.9),
+    "Cyc2": lambda L, o: L.CyclicLR(o,.01,.1,3,mode="triangular2"),
+    "Cyc3": lambda L, o: L.CyclicLR(o,.01,.1,3,mode="exp_range",gamma=.9),
     "One": lambda L, o: L.OneCycleLR(o,.1,25),
-    "One3": lambda L, o: L.OneCycleLR(o,[.1,.2],epochs=5,steps_per_epoch=5,three_phase=True,anneal_strategy='linear'),
+    "One3": lambda L, o:
+    L.OneCycleLR(o,[.1,.2],epochs=5,steps_per_epoch=5,three_phase=True,anneal_strategy="linear"),
     "Seq": lambda L, o: L.SequentialLR(o,[L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9),L.StepLR(o,2)],[3,8]),
     "Seq2": lambda L, o: L.SequentialLR(o,[L.LinearLR(o,.1,1.,5),L.CosineAnnealingLR(o,10)],[5]),
     "Chain": lambda L, o: L.ChainedScheduler([L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)]),
     "SeqWR": lambda L, o: L.SequentialLR(o,[L.LinearLR(o,.1,1.,4),L.CosineAnnealingWarmRestarts(o,3)],[4]),
-    "SeqChain": lambda L, o: L.SequentialLR(o,[L.ChainedScheduler([L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)]),L.StepLR(o,2)],[4]),
-    "SeqSeq": lambda L, o: L.SequentialLR(o,[L.SequentialLR(o,[L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)],[2]),L.StepLR(o,2)],[4]),
+    "SeqChain": lambda L, o:
+    L.SequentialLR(o,[L.ChainedScheduler([L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)]),L.StepLR(o,2)],[4]),
+    "SeqSeq": lambda L, o:
+    L.SequentialLR(o,[L.SequentialLR(o,[L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)],[2]),L.StepLR(o,2)],[4]),
 }  # fmt: skip
 
 
@@ -51,7 +54,10 @@ def _options(optimizer):
 def test_rates_are_torchs(name, adam):
     torch = pytest.importorskip("torch")
     theirs, ours = _optimizer(torch, adam), _optimizer(retrograd, adam)
-    wanted, found = SCHEDULES[name](torch.optim.lr_scheduler, theirs), SCHEDULES[name](optim.lr_scheduler, ours)
+    wanted, found = (
+        SCHEDULES[name](torch.optim.lr_scheduler, theirs),
+        SCHEDULES[name](optim.lr_scheduler, ours),
+    )
     nested = name in ("SeqChain", "SeqSeq")  # torch keeps marks of its own on composed parts
     for step in range(25):
         assert _options(ours) == _options(theirs), step
@@ -98,7 +104,12 @@ def test_plateau(mode, threshold_mode):
     made = []
     for package in (torch, retrograd):
         schedule = package.optim.lr_scheduler.ReduceLROnPlateau(
-            _optimizer(package, False), mode, patience=1, cooldown=1, factor=0.5, threshold_mode=threshold_mode
+            _optimizer(package, False),
+            mode,
+            patience=1,
+            cooldown=1,
+            factor=0.5,
+            threshold_mode=threshold_mode,
         )
         made.append(schedule)
     for metric in [5, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3.0, math.nan, 2, 2, 2, 2]:
@@ -130,7 +141,9 @@ def test_a_tensor_rate_stays_the_tensor():
 
 def test_order_of_steps_is_watched():
     schedule = optim.lr_scheduler.StepLR(_optimizer(retrograd, False), 2)
-    with pytest.warns(UserWarning, match=r"^Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`"):
+    with pytest.warns(
+        UserWarning, match=r"^Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`"
+    ):
         schedule.step()
     optimizer = _optimizer(retrograd, False)
     schedule = optim.lr_scheduler.StepLR(optimizer, 2)
@@ -144,11 +157,20 @@ def test_order_of_steps_is_watched():
     [
         (lambda L, o: L.StepLR(3, 2), "int is not an Optimizer"),
         (lambda L, o: L.ReduceLROnPlateau(o, factor=1.0), "Factor should be < 1.0."),
-        (lambda L, o: L.ConstantLR(o, factor=2), "Constant multiplicative factor expected to be between 0 and 1."),
+        (
+            lambda L, o: L.ConstantLR(o, factor=2),
+            "Constant multiplicative factor expected to be between 0 and 1.",
+        ),
         (lambda L, o: L.LambdaLR(o, [None]), "Expected 2 lr_lambdas, but got 1"),
-        (lambda L, o: L.OneCycleLR(o, 0.1), "You must define either total_steps OR (epochs AND steps_per_epoch)"),
+        (
+            lambda L, o: L.OneCycleLR(o, 0.1),
+            "You must define either total_steps OR (epochs AND steps_per_epoch)",
+        ),
         (lambda L, o: L.CosineAnnealingWarmRestarts(o, 0), "Expected positive integer T_0, but got 0"),
-        (lambda L, o: L.SequentialLR(o, [], []), "SequentialLR expects at least one scheduler, but got no scheduler."),
+        (
+            lambda L, o: L.SequentialLR(o, [], []),
+            "SequentialLR expects at least one scheduler, but got no scheduler.",
+        ),
     ],
 )
 def test_errors(make, message):

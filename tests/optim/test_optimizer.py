@@ -61,7 +61,8 @@ def test_a_planted_fault_in_the_update_is_seen(kind, options):
     optimizer.step()
     reference.step()
     assert any(
-        not np.allclose(p.detach().numpy(), q.detach().numpy(), rtol=2e-6, atol=1e-7) for p, q in zip(fast, slow, strict=True)
+        not np.allclose(p.detach().numpy(), q.detach().numpy(), rtol=2e-6, atol=1e-7)
+        for p, q in zip(fast, slow, strict=True)
     )
 
 
@@ -220,7 +221,8 @@ def test_a_loaded_state_is_a_copy():
 def test_text():
     (p,) = _made(((2,),))
     assert repr(optim.SGD([p], lr=0.1)) == (
-        "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n    foreach: None\n    fused: None\n"
+        "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n    foreach: None\n    "
+        "fused: None\n"
         "    lr: 0.1\n    maximize: False\n    momentum: 0\n    nesterov: False\n    weight_decay: 0\n)"
     )
 
@@ -231,7 +233,8 @@ ERRORS = [
     (
         lambda: optim.SGD(P),
         TypeError,
-        "params argument given to the optimizer should be an iterable of Tensors or dicts, but got torch.FloatTensor",
+        "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+        "torch.FloatTensor",
     ),
     (lambda: optim.SGD([P * 2]), ValueError, "can't optimize a non-leaf Tensor"),
     (lambda: optim.SGD([3]), TypeError, "optimizer can only optimize Tensors, but one of the params is int"),
@@ -240,9 +243,17 @@ ERRORS = [
         ValueError,
         "some parameters appear in more than one parameter group",
     ),
-    (lambda: optim.SGD([P]).add_param_group(3), TypeError, "param_group must be a dict, but got <class 'int'>"),
+    (
+        lambda: optim.SGD([P]).add_param_group(3),
+        TypeError,
+        "param_group must be a dict, but got <class 'int'>",
+    ),
     (lambda: optim.SGD([P], lr=-1), ValueError, "Invalid learning rate: -1"),
-    (lambda: optim.SGD([P], nesterov=True), ValueError, "Nesterov momentum requires a momentum and zero dampening"),
+    (
+        lambda: optim.SGD([P], nesterov=True),
+        ValueError,
+        "Nesterov momentum requires a momentum and zero dampening",
+    ),
     (lambda: optim.Adam([P], betas=(1.0, 0)), ValueError, "Invalid beta parameter at index 0: 1.0"),
     (lambda: optim.Adam([P], eps=-1), ValueError, "Invalid epsilon value: -1"),
     (lambda: optim.Adadelta([P], rho=2), ValueError, "Invalid rho value: 2"),

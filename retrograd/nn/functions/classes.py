@@ -318,3 +318,27 @@ def _bag_maxima(rows: Any, starts: Any, ends: Any, kept: Any) -> Any:
         at = np.flatnonzero(kept[a:b]) + a
         bags.append(rows[wrap(at)].max(0)[0] if len(at) else rows.new_zeros(rows.shape[1:]))
     return np.stack(bags) if bags else rows.new_zeros((0, *rows.shape[1:]))
+
+
+def linear_cross_entropy(
+    input: Any,
+    linear_weight: Any,
+    target: Any,
+    *,
+    linear_bias: Any = None,
+    weight: Any = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Any:
+    """Take the cross entropy of an affine map of the input: cross_entropy(linear(input, ...), target).
+
+    `options` only say how torch splits the work, so they change nothing here.
+    """
+    del options
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    scores = OPS["linear"](input, linear_weight, linear_bias)
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(scores, target, weight, None, ignored, None, reduction, label_smoothing)

@@ -172,7 +172,9 @@ def _conv_transpose(rank: int) -> Callable[..., Any]:
         return made if has_batch else made.squeeze(0)
 
     conv_transpose.__name__ = conv_transpose.__qualname__ = function
-    conv_transpose.__doc__ = f"Apply a convolution's adjoint over {rank} dimension(s): (n, c, ...), (c, o / groups, ...) -> (n, o, ...)."
+    conv_transpose.__doc__ = (
+        f"Apply the adjoint of conv{rank}d: (n, c, ...), (c, o / groups, ...) -> (n, o, ...)."
+    )
     return conv_transpose
 
 

@@ -86,7 +86,8 @@ class _BatchNorm(_NormBase):
         uses_batch = self.training or (self.running_mean is None and self.running_var is None)
         tracks = not self.training or self.track_running_stats
         return F.batch_norm(
-            input, self.running_mean if tracks else None, self.running_var if tracks else None, self.weight, self.bias,
+            input, self.running_mean if tracks else None, self.running_var if tracks else None, self.weight,
+            self.bias,
             uses_batch, average, self.eps,
         )  # fmt: skip
 
@@ -135,11 +136,13 @@ class _InstanceNorm(_NormBase):
         if input.shape[dim] != self.num_features:
             if self.affine:
                 raise ValueError(
-                    f"expected input's size at dim={dim} to match num_features ({self.num_features}), but got: "
+                    f"expected input's size at dim={dim} to match num_features ({self.num_features}), but "
+                    "got: "
                     f"{input.shape[dim]}."
                 )
             warnings.warn(
-                f"input's size at dim={dim} does not match num_features. You can silence this warning by not passing "
+                f"input's size at dim={dim} does not match num_features. You can silence this warning by "
+                "not passing "
                 "in num_features, which is not used because affine=False",
                 stacklevel=3,
             )
@@ -150,7 +153,8 @@ class _InstanceNorm(_NormBase):
     def _normalised(self, input: Any) -> Any:
         return F.instance_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias,
-            self.training or not self.track_running_stats, 0.0 if self.momentum is None else self.momentum, self.eps,
+            self.training or not self.track_running_stats, 0.0 if self.momentum is None else self.momentum,
+            self.eps,
         )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ class _ConvNd(Module):
     transposed: ClassVar[bool] = False
 
     def _set_up(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, output_padding: Any,
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any,
+        output_padding: Any,
         dilation: Any, groups: int, bias: bool, padding_mode: str, device: Any, dtype: Any,
     ) -> None:  # fmt: skip
         if groups <= 0:
@@ -50,14 +51,21 @@ class _ConvNd(Module):
     def _check_padding(self) -> None:
         if isinstance(self.padding, str):
             if self.padding not in ("same", "valid"):
-                raise ValueError(f"Invalid padding string {self.padding!r}, should be one of {{'valid', 'same'}}")
+                raise ValueError(
+                    f"Invalid padding string {self.padding!r}, should be one of {{'valid', 'same'}}"
+                )
             if self.padding == "same" and any(s != 1 for s in self.stride):
                 raise ValueError("padding='same' is not supported for strided convolutions")
         if self.padding_mode not in _PADDING_MODES:
             names = "{'zeros', 'replicate', 'reflect', 'circular'}"
-            raise ValueError(f"padding_mode must be one of {names}, but got padding_mode='{self.padding_mode}'")
+            raise ValueError(
+                f"padding_mode must be one of {names}, but got padding_mode='{self.padding_mode}'"
+            )
         if isinstance(self.padding, str):
-            both = [d * (k - 1) if self.padding == "same" else 0 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            both = [
+                d * (k - 1) if self.padding == "same" else 0
+                for d, k in zip(self.dilation, self.kernel_size, strict=True)
+            ]
             sides = [(total // 2, total - total // 2) for total in both]
         else:
             sides = [(p, p) for p in self.padding]
@@ -75,7 +83,9 @@ class _ConvNd(Module):
 
     def extra_repr(self) -> str:
         zero, one = (0,) * self.dims, (1,) * self.dims
-        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        ]
         if self.padding != zero:
             parts.append(f"padding={self.padding}")
         if self.dilation != one:
@@ -96,12 +106,14 @@ class _Conv(_ConvNd):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
+        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any =
+        None,
         dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self._set_up(
-            in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode, device,
+            in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode,
+            device,
             dtype,
         )  # fmt: skip
 
@@ -165,7 +177,8 @@ class _ConvTranspose(_ConvNd):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
+        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str =
+        "zeros",
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -177,7 +190,9 @@ class _ConvTranspose(_ConvNd):
         )  # fmt: skip
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
-        """Return the transposed convolution; `output_size` chooses among the sizes that the stride leaves open."""
+        """Return the transposed convolution; `output_size` chooses among the sizes that the stride leaves
+        open.
+        """
         extra = self.output_padding if output_size is None else self._output_padding(input, list(output_size))
         return type(self)._convolve(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
@@ -189,7 +204,8 @@ class _ConvTranspose(_ConvNd):
             output_size = output_size[-n:]
         if len(output_size) != n:
             raise ValueError(
-                f"ConvTranspose{n}D: for {input.ndim}D input, output_size must have {n} or {n + 2} elements (got {len(output_size)})"
+                f"ConvTranspose{n}D: for {input.ndim}D input, output_size must have {n} or {n + 2} elements "
+                f"(got {len(output_size)})"
             )
         smallest = [
             (size - 1) * s - 2 * p + d * (k - 1) + 1
@@ -198,9 +214,12 @@ class _ConvTranspose(_ConvNd):
             )
         ]
         largest = [low + s - 1 for low, s in zip(smallest, self.stride, strict=True)]
-        if any(not low <= size <= high for size, low, high in zip(output_size, smallest, largest, strict=True)):
+        if any(
+            not low <= size <= high for size, low, high in zip(output_size, smallest, largest, strict=True)
+        ):
             raise ValueError(
-                f"requested an output size of {tuple(output_size)}, but valid sizes range from {smallest} to {largest} "
+                f"requested an output size of {tuple(output_size)}, but valid sizes range from {smallest} "
+                f"to {largest} "
                 f"(for an input of {input.shape[2:]})"
             )
         return tuple(size - low for size, low in zip(output_size, smallest, strict=True))

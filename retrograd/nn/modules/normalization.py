@@ -35,7 +35,9 @@ class LayerNorm(Module):
         self.elementwise_affine = elementwise_affine
         shape = self.normalized_shape
         self.register_parameter("weight", parameter(shape, dtype, device) if elementwise_affine else None)
-        self.register_parameter("bias", parameter(shape, dtype, device) if elementwise_affine and bias else None)
+        self.register_parameter(
+            "bias", parameter(shape, dtype, device) if elementwise_affine and bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -59,7 +61,8 @@ class RMSNorm(Module):
     """
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
+        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any =
+        None,
         dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()

@@ -63,7 +63,9 @@ class ParameterList(Module):
     def extend(self, values: Iterable[Any]) -> Self:
         """Add values at the end; return the list."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
+            raise TypeError(
+                f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}"
+            )
         for value in values:
             self.append(value)
         return self
@@ -84,7 +86,9 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """Hold parameters in a dictionary, registered; tensors become parameters, other values are kept as they are."""
+    """Hold parameters in a dictionary, registered; tensors become parameters, other values are kept as they
+    are.
+    """
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
@@ -94,9 +98,16 @@ class ParameterDict(Module):
 
     def _attribute(self, key: str) -> str:
         if not isinstance(key, str):
-            raise TypeError(f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}').")
+            raise TypeError(
+                "Index given to ParameterDict cannot be used as a key as it is not a string (type is "
+                f"'{type(key).__name__}')."
+            )
         # A key that a method has taken is registered under another name.
-        return key if "." not in key and not hasattr(type(self), key) and key not in ("training", "_keys") else f"_key_{key}"
+        return (
+            key
+            if "." not in key and not hasattr(type(self), key) and key not in ("training", "_keys")
+            else f"_key_{key}"
+        )
 
     def __getitem__(self, key: str) -> Any:
         return getattr(self, self._attribute(key))
@@ -153,7 +164,7 @@ class ParameterDict(Module):
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
         """Return a dictionary with the same value for all keys."""
-        return ParameterDict({key: default for key in keys})
+        return ParameterDict(dict.fromkeys(keys, default))
 
     def keys(self) -> Any:
         """Return the keys."""

@@ -19,7 +19,13 @@ class RNNCellBase(Module):
     """What cells share: the weights of input and state."""
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device: Any = None, dtype: Any = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        num_chunks: int,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.input_size = input_size
@@ -43,7 +49,9 @@ class RNNCellBase(Module):
         if input.dim() not in (1, 2):
             raise ValueError(f"{self._get_name()}: Expected input to be 1D or 2D, got {input.dim()}D instead")
         if input.shape[-1] != self.input_size:
-            raise RuntimeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}")
+            raise RuntimeError(
+                f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}"
+            )
         shape = (*input.shape[:-1], self.hidden_size)
         found = []
         for i, state in enumerate(states):
@@ -51,14 +59,17 @@ class RNNCellBase(Module):
                 found.append(wrap(np.zeros(shape, input._array.dtype)))
                 continue
             if state.dim() not in (1, 2):
-                raise ValueError(f"{self._get_name()}: Expected hidden to be 1D or 2D, got {state.dim()}D instead")
+                raise ValueError(
+                    f"{self._get_name()}: Expected hidden to be 1D or 2D, got {state.dim()}D instead"
+                )
             if state.dim() == 2 and state.shape[0] != shape[0]:
                 raise RuntimeError(
                     f"Input batch size {shape[0]} doesn't match hidden{i} batch size {state.shape[0]}"
                 )
             if state.shape[-1] != self.hidden_size:
                 raise RuntimeError(
-                    f"hidden{i} has inconsistent hidden_size: got {state.shape[-1]}, expected {self.hidden_size}"
+                    f"hidden{i} has inconsistent hidden_size: got {state.shape[-1]}, expected "
+                    f"{self.hidden_size}"
                 )
             found.append(state)
         return found
@@ -77,7 +88,8 @@ class RNNCell(RNNCellBase):
     """Return tanh(W x + b + V h + c), or relu instead of tanh."""
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any = None,
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any =
+        None,
         dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, bias, 1, device, dtype)

@@ -1,6 +1,7 @@
 """The recurrences: one step of each cell, and the walk over a sequence.
 
-A walk takes the input's part of the gates for every step, the initial states, the recurrent weights, and the LSTM's
+A walk takes the input's part of the gates for every step, the initial states, the recurrent weights, and the
+LSTM's
 projection; it returns the results of all steps and the last states.
 """
 
@@ -49,7 +50,9 @@ def gru(steps: list[Any], states: list[Any], w: Any, b: Any, projection: Any) ->
     return results, [h]
 
 
-def rnn_tanh(steps: list[Any], states: list[Any], w: Any, b: Any, projection: Any) -> tuple[list[Any], list[Any]]:
+def rnn_tanh(
+    steps: list[Any], states: list[Any], w: Any, b: Any, projection: Any
+) -> tuple[list[Any], list[Any]]:
     del projection
     (h,) = states
     results = []
@@ -59,7 +62,9 @@ def rnn_tanh(steps: list[Any], states: list[Any], w: Any, b: Any, projection: An
     return results, [h]
 
 
-def rnn_relu(steps: list[Any], states: list[Any], w: Any, b: Any, projection: Any) -> tuple[list[Any], list[Any]]:
+def rnn_relu(
+    steps: list[Any], states: list[Any], w: Any, b: Any, projection: Any
+) -> tuple[list[Any], list[Any]]:
     del projection
     (h,) = states
     results = []

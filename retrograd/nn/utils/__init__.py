@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from retrograd.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from retrograd.nn.utils.clip_grad import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
 from retrograd.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 
 __all__ = [

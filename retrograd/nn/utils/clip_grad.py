@@ -40,7 +40,8 @@ def get_total_norm(
         total = _norm(arrays, kind)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {kind} for gradients from `parameters` is non-finite, so it cannot be clipped. "
+            f"The total norm of order {kind} for gradients from `parameters` is non-finite, so it cannot be "
+            "clipped. "
             "To disable this error and scale the gradients by the non-finite norm anyway, set "
             "`error_if_nonfinite=False`"
         )
@@ -48,7 +49,9 @@ def get_total_norm(
     return wrap(np.asarray(total, real))
 
 
-def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
+def clip_grads_with_norm_(
+    parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
     """Scale the gradients by max_norm / (total_norm + 1e-6), if that is less than 1."""
     del foreach
     grads = _grads(parameters)

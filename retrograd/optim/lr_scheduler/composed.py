@@ -25,7 +25,9 @@ class _Composed(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the schedule and its parts know, except the optimizer."""
-        state = {key: value for key, value in self.__dict__.items() if key not in ("optimizer", "_schedulers")}
+        state = {
+            key: value for key, value in self.__dict__.items() if key not in ("optimizer", "_schedulers")
+        }
         state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
         return state
 
@@ -56,14 +58,18 @@ class SequentialLR(_Composed):
                 raise TypeError(f"SequentialLR at index {i} should have `optimizer` as its attribute.")
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(  # noqa: TRY004 - torch's type
-                    "SequentialLR does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs to "
-                    f"be specified when calling `step`, but got one at index {i} in the given schedulers sequence."
+                    "SequentialLR does not support `ReduceLROnPlateau` scheduler as it requires additional "
+                    "kwargs to "
+                    f"be specified when calling `step`, but got one at index {i} in the given schedulers "
+                    "sequence."
                 )
         _same_optimizer("SequentialLR", optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
-                f"milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to be "
+                "Sequential Schedulers expects number of schedulers provided to be one more than the number "
+                "of "
+                f"milestone points, but got number of schedulers {len(schedulers)} and the number of "
+                "milestones to be "
                 f"equal to {len(milestones)}"
             )
         self._schedulers = list(schedulers)
@@ -125,7 +131,9 @@ class ChainedScheduler(_Composed):
 
     def __init__(self, schedulers: Sequence[Any], optimizer: Any = None) -> None:
         if len(schedulers) < 1:
-            raise ValueError("ChainedScheduler expects at least one scheduler to be chained, but got no scheduler.")
+            raise ValueError(
+                "ChainedScheduler expects at least one scheduler to be chained, but got no scheduler."
+            )
         for i, scheduler in enumerate(schedulers):
             if not hasattr(scheduler, "optimizer"):
                 raise TypeError(f"ChainedScheduler at index {i} should have `optimizer` as its attribute.")

@@ -40,7 +40,8 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Let the rate fall along a cosine, and start again after `T_0` steps; each round is `T_mult` times as long.
+    """Let the rate fall along a cosine, and start again after `T_0` steps; each round is `T_mult` times as
+    long.
 
     Source: I. Loshchilov, F. Hutter (2017).
     """
@@ -53,7 +54,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")  # noqa: TRY004
+            raise ValueError(  # noqa: TRY004
+                f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}"
+            )
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult

@@ -15,7 +15,8 @@ _UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, 
 
 
 def default_collate(batch: Any) -> Any:
-    """Join samples into a batch: tensors, arrays and numbers are stacked, containers joined element by element.
+    """Join samples into a batch: tensors, arrays and numbers are stacked, containers joined element by
+    element.
 
     Raises:
         TypeError: the samples hold something else.
@@ -35,7 +36,9 @@ def default_collate(batch: Any) -> Any:
     if isinstance(first, int):
         array = np.array(batch)
         if array.dtype.kind not in "biuf":
-            raise TypeError(f"new(): invalid data type '{next(type(b).__name__ for b in batch if not isinstance(b, (int, float)))}'")
+            raise TypeError(
+                f"new(): invalid data type '{next(type(b).__name__ for b in batch if not isinstance(b, (int, float)))}'"
+            )
         return wrap(array.astype(dtypes.default.float.np) if array.dtype.kind == "f" else array)
     if isinstance(first, (str, bytes)):
         return batch

@@ -94,16 +94,21 @@ class DataLoader(Generic[T_co]):
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and "
+                    "drop_last"
                 )
             batch_size, drop_last = None, False
         elif batch_size is None and drop_last:
-            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
+            raise ValueError(
+                "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
+            )
         if sampler is None:
             if self._is_iterable:
                 sampler = _Endless()
             else:
-                sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+                sampler = (
+                    RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+                )
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.batch_size = batch_size
@@ -151,7 +156,8 @@ class DataLoader(Generic[T_co]):
 
 
 def fetcher(dataset: Any, batched: bool, collate: Any, drop_last: bool) -> Callable[[Any], Any]:
-    """Return the function that makes a batch of sample numbers, or of the next samples of an iterable data set.
+    """Return the function that makes a batch of sample numbers, or of the next samples of an iterable data
+    set.
 
     It raises StopIteration at the end of an iterable data set.
     """
@@ -169,7 +175,9 @@ def fetcher(dataset: Any, batched: bool, collate: Any, drop_last: bool) -> Calla
     return lambda numbers: collate([dataset[number] for number in numbers])
 
 
-def _iterable_fetcher(samples: Iterator[Any], batched: bool, collate: Any, drop_last: bool) -> Callable[[Any], Any]:
+def _iterable_fetcher(
+    samples: Iterator[Any], batched: bool, collate: Any, drop_last: bool
+) -> Callable[[Any], Any]:
     if not batched:
         return lambda _: collate(next(samples))
 
@@ -235,9 +243,12 @@ def _check_workers(count: int, timeout: float, prefetch: int | None, persistent:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if count > cores:
         warnings.warn(
-            f"This DataLoader will create {count} worker processes in total. Our suggested max number of worker in "
-            f"current system is {cores}, which is smaller than what this DataLoader is going to create. Please be "
-            "aware that excessive worker creation might get DataLoader running slow or even freeze, lower the worker "
+            f"This DataLoader will create {count} worker processes in total. Our suggested max number of "
+            "worker in "
+            f"current system is {cores}, which is smaller than what this DataLoader is going to create. "
+            "Please be "
+            "aware that excessive worker creation might get DataLoader running slow or even freeze, lower "
+            "the worker "
             "number to avoid potential slowness/freeze if necessary.",
             stacklevel=3,
         )

@@ -55,7 +55,11 @@ class RandomSampler(Sampler[int]):
     """
 
     def __init__(
-        self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None
+        self,
+        data_source: Any,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Any = None,
     ) -> None:
         self.data_source = data_source
         self.replacement = replacement
@@ -111,13 +115,17 @@ class WeightedRandomSampler(Sampler[int]):
     ) -> None:
         _check_count(num_samples)
         if not isinstance(replacement, bool):
-            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")  # noqa: TRY004
+            raise ValueError(  # noqa: TRY004
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
         from retrograd.tensor import wrap  # noqa: PLC0415
 
         array = weights._array if isinstance(weights, Tensor) else np.asarray(weights)
         self.weights = wrap(array.astype(np.float64))
         if array.ndim != 1:
-            raise ValueError(f"weights should be a 1d sequence but given weights have shape {tuple(array.shape)}")
+            raise ValueError(
+                f"weights should be a 1d sequence but given weights have shape {tuple(array.shape)}"
+            )
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
@@ -135,9 +143,13 @@ class BatchSampler(Sampler[list[int]]):
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
+            raise ValueError(
+                f"batch_size should be a positive integer value, but got batch_size={batch_size}"
+            )
         if not isinstance(drop_last, bool):
-            raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")  # noqa: TRY004
+            raise ValueError(  # noqa: TRY004
+                f"drop_last should be a boolean value, but got drop_last={drop_last}"
+            )
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last

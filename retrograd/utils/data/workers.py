@@ -49,9 +49,7 @@ class _Failure:
 
     def __init__(self, error: BaseException, worker: int) -> None:
         self.kind = type(error)
-        self.text = (
-            f"Caught {self.kind.__name__} in DataLoader worker process {worker}.\nOriginal {traceback.format_exc()}"
-        )
+        self.text = f"Caught {self.kind.__name__} in DataLoader worker process {worker}.\nOriginal {traceback.format_exc()}"
 
     def raise_again(self) -> None:
         """Raise an exception of the same type; RuntimeError where that cannot be made of a text."""
@@ -63,7 +61,8 @@ class _Failure:
 
 
 def _work(
-    number: int, count: int, seed: int, dataset: Any, batched: bool, collate: Any, drop_last: bool, initialise: Any,
+    number: int, count: int, seed: int, dataset: Any, batched: bool, collate: Any, drop_last: bool,
+    initialise: Any,
     tasks: Any, results: Any,
 ) -> None:  # fmt: skip
     """Run a worker: answer tasks (index, numbers) with (index, batch), until the task None."""
