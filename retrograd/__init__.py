@@ -71,7 +71,7 @@ _LAZY = {
 _LAZY_NAMES = {
     "set_printoptions": "printing", "save": "serialization", "load": "serialization",
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "Generator": "random",
-    "default_generator": "random",
+    "default_generator": "random", "vmap": "func",
 }  # fmt: skip
 
 

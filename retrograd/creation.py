@@ -115,8 +115,8 @@ def asarray(
         else:
             made = obj.to(dtype)  # type: ignore[attr-defined]
         if requires_grad:
-            return made.requires_grad_()
-        return made.detach() if obj.requires_grad else made
+            return made.requires_grad_()  # type: ignore[no-any-return]
+        return made.detach() if obj.requires_grad else made  # type: ignore[no-any-return]
     source = obj if isinstance(obj, ndarray) else None
     array = array_from(obj, dtype, copy=bool(copy))
     if copy is False and (source is None or not np.shares_memory(array, source)):

@@ -21,7 +21,7 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -
         np.copyto(out._array, array, casting="unsafe")
         out._version_cell().bump()
         return out
-    made = wrap(array)
+    made = wrap(np.asarray(array))  # NumPy's arithmetic makes a scalar of an array without dimensions
     if modes.special and local.inference:
         made._facts().inference = True
     if requires_grad:

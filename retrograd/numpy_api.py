@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from retrograd.ops.declare import NUMPY
+
+
+_FACTS: dict[Any, Any] = {
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a, axis=None: a.numel() if axis is None else a.shape[axis],
+    np.zeros_like: lambda a: a.new_zeros(a.shape),
+    np.ones_like: lambda a: a.new_ones(a.shape),
+}
+"""NumPy's functions that no op answers because they read no element."""
 
 
 def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -28,6 +40,8 @@ def call_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     """Answer `function(*args, **kwargs)`."""
     found = NUMPY.get(function)
     if found is None:
+        if function in _FACTS:
+            return _FACTS[function](*args, **kwargs)
         raise TypeError(_unknown(f"np.{function.__name__}"))
     op, adapt = found
     if adapt is None:

@@ -139,7 +139,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
     source = input._array
     array = random.bernoulli(generator, source.shape, input.dtype, source if p is None else _probability(p))
     if out is None and history(input) is not None:
-        return TABLE["drawn"].function(input, array)  # type: ignore[no-any-return]
+        return TABLE["drawn"].function(input, np.asarray(array))  # type: ignore[no-any-return]
     return finish(array, False, out)
 
 

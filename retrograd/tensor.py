@@ -360,6 +360,10 @@ class Tensor(PythonProtocol, NumpyProtocol):
         return self._meta is not None and self._meta.retains and self.grad_fn is not None
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
+        if local.levels:
+            from retrograd.autograd.levels import describe  # noqa: PLC0415 - it needs this file
+
+            return describe(self)
         from retrograd.printing import tensor_str  # noqa: PLC0415 - printing is rarely needed to compute
 
         return tensor_str(self)

@@ -12,7 +12,7 @@ _NAMES = {
     "inference_mode": "modes", "Function": "function", "GradientEdge": "engine", "detect_anomaly": "anomaly",
     "set_detect_anomaly": "anomaly",
 }  # fmt: skip
-_SUBMODULES = ("engine", "function", "grad_mode", "graph", "modes")
+_SUBMODULES = ("engine", "forward_ad", "function", "functional", "grad_mode", "graph", "modes")
 
 __all__ = list(_NAMES)
 

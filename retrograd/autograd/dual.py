@@ -149,7 +149,9 @@ class DualLevel(OpLevel):
             self._give_tangent(out)
         _copy_into(self.primal(out), result)
         if self.owns(out):
-            _copy_into(self.tangent(out), wrap(np.zeros((), result._array.dtype)) if tangent is None else tangent)
+            _copy_into(
+                self.tangent(out), wrap(np.zeros((), result._array.dtype)) if tangent is None else tangent
+            )
         return out
 
     def _give_tangent(self, target: Tensor) -> None:
@@ -157,7 +159,9 @@ class DualLevel(OpLevel):
         root = target._root()
         if isinstance(target, Wrapped) or isinstance(root, Wrapped):
             if root is not target and not self.owns(root):
-                raise RuntimeError("forward AD: a view of a tensor of another level cannot take a tangent by a write")
+                raise RuntimeError(
+                    "forward AD: a view of a tensor of another level cannot take a tangent by a write"
+                )
             if root is target:
                 twin = blank(type(target), target._array)
                 twin.__dict__.update(target.__dict__)
@@ -205,7 +209,9 @@ def _same_view(tensor: Tensor, view: Any, base: Any) -> Tensor:
     """Return the view of `tensor` that lies in it where `view` lies in `base`."""
     array = tensor._array
     if array.strides != base.strides and base.size > 1:
-        raise RuntimeError("forward AD: a write through a view needs a base whose elements lie densely in memory")
+        raise RuntimeError(
+            "forward AD: a write through a view needs a base whose elements lie densely in memory"
+        )
     offset = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     made = wrap(np.ndarray(view.shape, array.dtype, array, offset, view.strides))
     as_view(made, tensor)

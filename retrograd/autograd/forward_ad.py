@@ -1,9 +1,9 @@
 """torch.autograd.forward_ad: tangents carried along with the values.
 
-    with dual_level():
-        x = make_dual(primal, tangent)
-        y = f(x)
-        y_t = unpack_dual(y).tangent        # the derivative of f at primal, in direction tangent
+with dual_level():
+    x = make_dual(primal, tangent)
+    y = f(x)
+    y_t = unpack_dual(y).tangent        # the derivative of f at primal, in direction tangent
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from retrograd.autograd.modes import local
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, blank, history
 
-__all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
+__all__ = [
+    "UnpackedDualTensor",
+    "dual_level",
+    "enter_dual_level",
+    "exit_dual_level",
+    "make_dual",
+    "unpack_dual",
+]
 
-_NO_LEVEL = (
-    "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
-)
+_NO_LEVEL = "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
 
 
 class UnpackedDualTensor(NamedTuple):

@@ -28,6 +28,7 @@ from retrograd.autograd.source_pull import pullback_source
 from retrograd.autograd.source_write import write_source
 from retrograd.autograd.views import Meta
 from retrograd.autograd.where import library, outside, seen
+from retrograd.errors import DeclarationError
 from retrograd.ops.declare import Op
 from retrograd.tensor import Tensor
 
@@ -39,6 +40,9 @@ _SHARED: dict[str, Any] = {
     "library": library, "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__,
     "operator": operator, "outside": outside, "process": process, "pull": pull, "seen": seen,
 }  # fmt: skip
+
+_LOCALS = {"_dtype", "base", "cell", "code", "frame", "item", "made", "meta", "node", "out", "result"}
+"""What generated code calls its own local variables."""
 
 
 def function(op: Op, *, dunder: bool = False) -> Callable[..., Any]:
@@ -65,6 +69,7 @@ def _lazy(op: Op, name: str, source: Callable[[], str]) -> FunctionType:
 
     def specialise() -> None:
         namespace.update(_SHARED, **_namespace(op))
+        _check_names(op, namespace)
         written = _compile(source(), f"<retrograd {name}>", namespace, "dispatch")
         made.__code__ = written.__code__
         made.__defaults__ = written.__defaults__
@@ -89,7 +94,7 @@ def write_pullback(cls: Any) -> Callable[..., Any]:
 
 
 def _namespace(op: Op) -> dict[str, Any]:
-    found: dict[str, Any] = {"op": op, "definition": op.definition, "kernel": op.kernel}
+    found: dict[str, Any] = {"op": op, "definition": op.definition, "kernel_": op.kernel}
     found.update({f"{name}_rule": rule for name, rule in op.rules.items()})
     found.update({f"default_{p.name}": p.default for p in op.parameters if not p.is_required})
     if op.outputs and op.outputs != ("*",):
@@ -112,6 +117,15 @@ class _Classes(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         found = self[name] = named_node_class(self.op, name)
         return found
+
+
+def _check_names(op: Op, namespace: dict[str, Any]) -> None:
+    """Refuse a parameter whose name the generated code uses for something else."""
+    taken = (set(namespace) | _LOCALS) & {p.name for p in op.parameters}
+    if taken:
+        raise DeclarationError(
+            f"op {op.name}: generated code needs the names {sorted(taken)} of its parameters"
+        )
 
 
 def _compile(source: str, filename: str, namespace: dict[str, Any], name: str) -> Any:

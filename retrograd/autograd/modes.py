@@ -38,6 +38,7 @@ class _Local(threading.local):
         self.grad = True
         self.inference = False
         self.intercepts: list[Interpreter] = []
+        self.levels: list[Any] = []  # running transforms, outermost first (see levels.py)
         self.careful = False
         self.saved_hooks: tuple[Any, ...] = ()
         self.saved_hooks_refused: str | None = None

@@ -15,6 +15,13 @@ NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
 PROMOTED = ("tensor", "operand", "optional", "operand?", "tensors")
 """The kinds of parameter that take part in promotion."""
 
+_MATRICES = "mat1 and mat2 must have the same dtype, but got {0.scalar_name} and {1.scalar_name}"
+_MISMATCH = {
+    "linear": _MATRICES,
+    "addmm": _MATRICES,
+    "dot": "dot : expected both vectors to have same dtype, but found {0.scalar_name} and {1.scalar_name}",
+}
+
 
 def common_dtype(values: Sequence[Any]) -> dtypes.dtype:
     """Return the dtype that arrays and Python scalars have in common.
@@ -49,11 +56,13 @@ def promote(op: Op, values: list[Any], at: list[int]) -> tuple[dtypes.dtype, np.
     flat = [v for o in operands for v in (o if isinstance(o, list) else [o])]
     common = common_dtype(flat)
     if op.promote == "match" and any(isinstance(v, ndarray) and v.dtype != common.np for v in flat):
-        first, other = (dtypes.of_array(v) for v in flat[:2])
+        found = [dtypes.of_array(v) for v in flat if isinstance(v, ndarray)]
+        first, other = found[0], next(d for d in found if d is not found[0])
+        text = _MISMATCH.get(
+            op.name, "expected m1 and m2 to have the same dtype, but got: {0.c_name} != {1.c_name}"
+        )
         raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {first.c_name} != {other.c_name}"
-            if op.name == "mm"
-            else f"{op.name}: expected operands of one dtype; got {[dtypes.of_array(v) for v in flat]}"
+            f"{text.format(first, other)}\n[{op.torch_name}: got {', '.join(map(str, found))}]"
         )
     if op.promote == "float" and common.category < dtypes.FLOATING:
         common = dtypes.default.float

@@ -101,12 +101,12 @@ def unwrap_lines(op: Op, parameter: Parameter, position: int, fall: str) -> list
     check: list[str] = []
     if typed and x == first:
         check = [
-            f"    dtype = {x}_.dtype",
-            "    if dtype is not float32 and dtype is not float64:",
+            f"    _dtype = {x}_.dtype",
+            "    if _dtype is not float32 and _dtype is not float64:",
             f"        return {fall}",
         ]
     elif typed:
-        check = [f"    if {x}_.dtype is not dtype:", f"        return {fall}"]
+        check = [f"    if {x}_.dtype is not _dtype:", f"        return {fall}"]
     absent = [f"{x}_ = {x}_cell = {x}_node = None"]
     if parameter.kind in ("optional", "operand?", "plain?"):
         body = [
@@ -123,7 +123,7 @@ def unwrap_lines(op: Op, parameter: Parameter, position: int, fall: str) -> list
 def _operand_lines(op: Op, parameter: Parameter, take: list[str], stale: list[str], fall: str) -> list[str]:
     """Unwrap an operand that may be a Python number, or None."""
     x = parameter.name
-    check = [f"    if {x}_.dtype is not dtype:", f"        return {fall}"] if op.promote != "none" else []
+    check = [f"    if {x}_.dtype is not _dtype:", f"        return {fall}"] if op.promote != "none" else []
     number = f"{x}.__class__ is float or {x}.__class__ is int"
     return [
         f"    if {f'{x} is None or ' if parameter.kind == 'operand?' else ''}{number}:",
@@ -149,13 +149,13 @@ def _sequence_lines(op: Op, x: str, fall: str) -> list[str]:
         f"            return {fall}",
         "except AttributeError:",
         f"    return {fall}",
-        f"dtype = {x}_[0].dtype",
+        f"_dtype = {x}_[0].dtype",
         f"for item in {x}_:",
-        "    if item.dtype is not dtype:",
+        "    if item.dtype is not _dtype:",
         f"        return {fall}",
     ]
     if op.promote != "none":
-        lines += ["if dtype is not float32 and dtype is not float64:", f"    return {fall}"]
+        lines += ["if _dtype is not float32 and _dtype is not float64:", f"    return {fall}"]
     return _in(lines)
 
 
@@ -174,7 +174,7 @@ def compute_expression(op: Op, dunder: bool = False) -> str:
     compute = f"definition({passed})"
     if op.kernel is None:
         return compute
-    call = f"kernel({', '.join(operands)})"
+    call = f"kernel_({', '.join(operands)})"
     if op.kernel in _SYMBOLS:
         call = f" {_SYMBOLS[op.kernel]} ".join(operands)
     usual = usual_condition(op, dunder)

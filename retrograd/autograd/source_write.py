@@ -34,8 +34,8 @@ def write_source(op: Op) -> str:
         f"            {fall}",
         "    except AttributeError:",
         f"        {fall}",
-        f"    dtype = {x}_.dtype",
-        "    if dtype is not float32 and dtype is not float64:",
+        f"    _dtype = {x}_.dtype",
+        "    if _dtype is not float32 and _dtype is not float64:",
         f"        {fall}",
     ]
     for operand in operands[1:]:
@@ -56,7 +56,11 @@ def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
         f"        {y}_ = {y}._array",
         f"        if {y}._meta is not None or ({y}._node is not None and {_RECORDS}):",
         f"            {fall}",
-        *([f"        if {y}_.dtype is not dtype:", f"            {fall}"] if operand.kind != "plain" else []),
+        *(
+            [f"        if {y}_.dtype is not _dtype:", f"            {fall}"]
+            if operand.kind != "plain"
+            else []
+        ),
         "    except AttributeError:",
         f"        {fall}",
     ]
@@ -70,7 +74,7 @@ def _store_lines(op: Op, x: str, fall: str) -> list[str]:
     """Compute straight into the memory where a kernel can, else compute and copy."""
     copy = [
         f"    result = {compute_expression(op) if op.kernel is None else _definition(op)}",
-        f"    if result.__class__ is not ndarray or result.shape != {x}_.shape or result.dtype is not dtype:",
+        f"    if result.__class__ is not ndarray or result.shape != {x}_.shape or result.dtype is not _dtype:",
         f"        {fall}",
         f"    copyto({x}_, result)",
     ]
@@ -84,7 +88,7 @@ def _store_lines(op: Op, x: str, fall: str) -> list[str]:
     operands = ", ".join(f"{p.name}_" for p in op.parameters if not p.is_static)
     direct = [
         "    try:",
-        f"        kernel({operands}, out={x}_)",
+        f"        kernel_({operands}, out={x}_)",
         "    except ValueError:",
         f"        {fall}",
     ]

@@ -30,7 +30,9 @@ def gradients(
 
     The nodes belong to plain tensors, inside of as many levels as the results.
     """
-    pairs = [(r, c) for r, c in zip(results, cts, strict=True) if any(history(p) is not None for p in contents(r))]
+    pairs = [
+        (r, c) for r, c in zip(results, cts, strict=True) if any(history(p) is not None for p in contents(r))
+    ]
     levels = set().union(*(levels_in(r) for r, _ in pairs))
     return _pull(pairs, sorted(levels, key=lambda level: level.number), list(nodes), keep, recorded)
 

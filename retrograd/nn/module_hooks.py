@@ -37,11 +37,8 @@ everywhere = Everywhere()
 def _lazily(name: str) -> Any:
     """Return a property that makes an ordered dictionary in the instance at its first use."""
 
-    def get(self: Any) -> _Hooks:
-        found = self.__dict__.get(name)
-        if found is None:
-            found = self.__dict__[name] = OrderedDict()
-        return found
+    def get(self: Any) -> Any:
+        return self.__dict__.setdefault(name, OrderedDict())
 
     return property(get, doc=f"The hooks registered as {name}, by their handles' ids.")
 
@@ -103,14 +100,13 @@ class HookProtocol:
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
-        """Call `hook(module, grad_output)` before the module's backward; what it returns replaces
-        grad_output.
-        """
+        """Call `hook(module, grad_output)` before the module's backward; its result replaces grad_output."""
         return self._register(self._backward_pre_hooks, hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` after the module's backward; what it returns replaces
-        grad_input.
+        """Call `hook(module, grad_input, grad_output)` after the module's backward.
+
+        What it returns replaces grad_input.
         """
         return self._register(self._backward_hooks, hook, prepend)
 
@@ -182,9 +178,7 @@ class HookProtocol:
         return shared + [(k, h, k in self._forward_hooks_with_kwargs) for k, h in self._forward_hooks.items()]
 
     def _run_always_called(self, args: Any, kwargs: Any, called: set[int]) -> None:
-        """After an exception: call the hooks that want to be called anyway; their own exceptions become
-        warnings.
-        """
+        """Call, after an exception, the hooks that want it; their own exceptions become warnings."""
         for key, hook, with_kwargs in self._post_hooks():
             if key in called or not (
                 key in self._forward_hooks_always_called or key in everywhere.post_always

@@ -43,8 +43,7 @@ class StateProtocol:
     def state_dict(
         self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> Any:
-        """Return the parameters and persistent buffers of the tree by dotted name: the same memory, no
-        history.
+        """Return the tree's parameters and persistent buffers by dotted name: same memory, no history.
 
         Args:
             args: the old way to give the arguments below, by position.
@@ -60,7 +59,8 @@ class StateProtocol:
                 FutureWarning,
                 stacklevel=2,
             )
-            destination, prefix, keep_vars = [*args, *(destination, prefix, keep_vars)[len(args) :]]
+            given: list[Any] = [*args, *(destination, prefix, keep_vars)[len(args) :]]
+            destination, prefix, keep_vars = given
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()
@@ -158,7 +158,7 @@ class StateProtocol:
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load this module's own parameters, buffers and extra state; note what is missing, unknown or wrong."""
+        """Load this module's own part of a state; note what is missing, unknown or wrong."""
         for hook in list(self.__dict__.get("_load_state_dict_pre_hooks", {}).values()):
             hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
         own = self._own_state()
@@ -189,8 +189,8 @@ class StateProtocol:
     ) -> None:
         if not isinstance(given, Tensor):
             errors.append(
-                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
-                f"checkpoint but received {type(given)}"
+                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object '
+                f"from checkpoint but received {type(given)}"
             )
             return
         array = given._array
@@ -218,9 +218,7 @@ class StateProtocol:
         return self._register_state_hook("_state_dict_hooks", hook)
 
     def register_state_dict_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` after state_dict; it may change the
-        dictionary.
-        """
+        """Call `hook(module, state_dict, prefix, local_metadata)` after state_dict."""
         hook._from_public_api = True  # type: ignore[attr-defined]
         return self._register_state_hook("_state_dict_hooks", hook)
 
@@ -240,8 +238,9 @@ class StateProtocol:
         return self._register_state_hook("_load_state_dict_pre_hooks", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., None]) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before
-        loading.
+        """Call the hook before loading.
+
+        It gets (module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors).
         """
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 

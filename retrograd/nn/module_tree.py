@@ -184,8 +184,7 @@ class TreeProtocol:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert floating-point parameters and buffers to a dtype; accept the CPU as device; return the
-        module.
+        """Convert floating-point parameters and buffers to a dtype; return the module.
 
         Raises:
             TypeError: the dtype is neither floating nor complex.
@@ -248,7 +247,7 @@ class TreeProtocol:
         return self._apply(lambda t: t.share_memory_())
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, on which dropout and batch norm depend, for all of the tree; return the module."""
+        """Set training mode, on which dropout and batch norm depend, for all of the tree."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")  # noqa: TRY004 - torch's type
         self.training = mode

@@ -82,7 +82,7 @@ class Buffer(Tensor, metaclass=_BufferType):
     __slots__ = ()
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
-        made = wrap(np.empty(0, dtypes.default.float.np)) if data is None else data.detach()
+        made: Any = wrap(np.empty(0, dtypes.default.float.np)) if data is None else data.detach()
         made.persistent = persistent
         made._is_buffer = True
         return made

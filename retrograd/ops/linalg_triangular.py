@@ -257,8 +257,8 @@ def cholesky_solve(input: Array, L: Array, upper: bool = False) -> Array:  # noq
 
 @general(
     node="CholeskyInverseBackward0",
-    L=lambda ct, L, result, upper: _factor_ct(-(H(result) @ ct @ H(result)), L, upper),
-    jvp={"L": lambda t, L, result, upper: -(result @ _product_tangent(t, L, upper) @ result)},
+    input=lambda ct, input, result, upper: _factor_ct(-(H(result) @ ct @ H(result)), input, upper),
+    jvp={"input": lambda t, input, result, upper: -(result @ _product_tangent(t, input, upper) @ result)},
     batch=stacked(),
     holomorphic=False,
     samples=lambda: [sample(regular(3)), sample(regular(2, 2), True), sample(complex_regular(2))],
@@ -267,8 +267,8 @@ def cholesky_solve(input: Array, L: Array, upper: bool = False) -> Array:  # noq
         error(RuntimeError, "cholesky_inverse: A must be batches of square matrices", numbers(2, 3)),
     ],
 )
-def cholesky_inverse(L: Array, upper: bool = False) -> Array:  # noqa: N803
+def cholesky_inverse(input: Array, upper: bool = False) -> Array:
     """Invert A = L L^H, or U^H U if `upper`."""
-    check_square(L, "cholesky_inverse")
-    check_floating(L, "cholesky_inverse", "cholesky_inverse_out_cpu")
-    return cholesky_solution(np.broadcast_to(np.eye(L.shape[-1], dtype=L.dtype), L.shape), L, upper)
+    check_square(input, "cholesky_inverse")
+    check_floating(input, "cholesky_inverse", "cholesky_inverse_out_cpu")
+    return cholesky_solution(np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape), input, upper)

@@ -50,9 +50,7 @@ class FlatOptimizer(Optimizer):
         raise NotImplementedError
 
     def prepare(self, group: dict[str, Any], scalars: dict[str, Any], fresh: bool) -> Any:
-        """Advance the scalars to this step and return the numbers that `update` needs; `fresh` at the first
-        step.
-        """
+        """Advance the scalars to this step and return what `update` needs; `fresh` at the first step."""
         raise NotImplementedError
 
     def update(self, numbers: Any, p: Any, g: Any, *buffers: Any) -> tuple[Any, ...]:
@@ -95,7 +93,7 @@ class FlatOptimizer(Optimizer):
     # ---- cohorts ----
 
     def _ready(self, i: int, group: dict[str, Any]) -> list[tuple[Cohort, list[Any]]]:
-        """Return the cohorts that have gradients, with these, after bringing the group's cohorts up to date."""
+        """Return the cohorts that have gradients, and these, after bringing the cohorts up to date."""
         cohorts = self._cohorts[i]  # type: ignore[index]
         layout = self.layout(group)
         if sum(len(c.params) for c in cohorts) == len(group["params"]) and all(
@@ -108,8 +106,7 @@ class FlatOptimizer(Optimizer):
         return [(c, grads) for c in cohorts if (grads := c.grads()) is not None]
 
     def _form(self, group: dict[str, Any], layout: tuple[str, ...], old: list[Cohort]) -> list[Cohort]:
-        """Divide the group's parameters into cohorts: alike in dtype, scalars, and whether there is a
-        gradient now.
+        """Divide the group's parameters into cohorts, alike in dtype, scalars and presence of a gradient.
 
         Parameters that were in different cohorts stay apart, so that a pattern of missing gradients that
         comes again
@@ -184,7 +181,7 @@ class Cohort:
             self._divide()
 
     def _lay_out(self, optimizer: FlatOptimizer, group: Any) -> None:
-        """Put the state into flat arrays, large parameters behind the small ones, and make its tensors views."""
+        """Put the state into flat arrays, large parameters last, and make its tensors views of them."""
         self.order = sorted(range(len(self.params)), key=lambda i: _is_large(self.arrays[i]))
         kind = self.arrays[0].dtype
         sizes = [a.size for a in self.arrays]
@@ -246,9 +243,7 @@ class Cohort:
         self.small_arrays = [self.arrays[i] for i in small]
 
     def _blocks(self, p: Any, flat: list[Any], at: int, g: Any = None) -> Iterator[tuple[Any, ...]]:
-        """Yield (slice, scratch, p, g, buffers) for each block of a flat parameter whose state begins at
-        `at`.
-        """
+        """Yield (slice, scratch, p, g, buffers) for each block; the parameter's state begins at `at`."""
         for start in range(0, p.size, BLOCK):
             part = slice(start, min(start + BLOCK, p.size))
             scratch = self.scratch[:, : part.stop - start]

@@ -168,9 +168,11 @@ class _History:
         self.inverse = [t._array[()] for t in state.get("ro") or []]
         scale = state.get("H_diag", 1)
         self.scale: Any = scale._array[()] if isinstance(scale, Tensor) else scale
-        self.last = state["d"]._array if state.get("d") is not None else None
+        self.last: Any = state["d"]._array if state.get("d") is not None else None
         self.length: Any = state.get("t")
-        self.gradient = state["prev_flat_grad"]._array if state.get("prev_flat_grad") is not None else None
+        self.gradient: Any = (
+            state["prev_flat_grad"]._array if state.get("prev_flat_grad") is not None else None
+        )
         self.loss = state.get("prev_loss")
         self.alphas: list[Any] = [None] * size
 

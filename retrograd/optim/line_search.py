@@ -24,7 +24,7 @@ class _Point(NamedTuple):
 
 
 def _cubic_minimum(a: _Point, b: _Point, low: float, high: float) -> float:
-    """Return the place of the minimum of the cubic with the losses and slopes of two points, within bounds."""
+    """Return the minimum of the cubic with the losses and slopes of two points, within bounds."""
     if a.t > b.t:
         a, b = b, a
     if a.t == b.t:
@@ -48,8 +48,7 @@ def strong_wolfe(
     gradient: Any,
     slope: float,
 ) -> tuple[float, Any, float, int]:
-    """Return loss, gradient and length of a step with enough decrease and a flat enough slope, and the
-    evaluations.
+    """Return loss, gradient and length of a step that meets the conditions, and the evaluations.
 
     Args:
         evaluate: returns loss and gradient at a length along the line.

@@ -176,9 +176,7 @@ class Optimizer:
     # ---- state ----
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state, by the parameters' numbers, and the groups' options: {'state': ...,
-        'param_groups': ...}.
-        """
+        """Return the state, by the parameters' numbers, and the groups' options."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         numbers: dict[Any, int] = {}
@@ -216,7 +214,9 @@ class Optimizer:
                 "group"
             )
         params = dict(zip(
-            chain.from_iterable(g["params"] for g in saved), chain.from_iterable(g["params"] for g in mine), strict=True
+            chain.from_iterable(g["params"] for g in saved),
+            chain.from_iterable(g["params"] for g in mine),
+            strict=True,
         ))  # fmt: skip
         state: defaultdict[Any, Any] = defaultdict(dict)
         for key, value in state_dict["state"].items():

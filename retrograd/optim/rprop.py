@@ -20,8 +20,7 @@ class _Numbers(NamedTuple):
 
 
 class Rprop(FlatOptimizer):
-    """Steps whose size grows while the gradient keeps its sign and shrinks when it turns; magnitudes are
-    ignored.
+    """Steps that grow while the gradient keeps its sign and shrink when it turns, whatever its size.
 
     Source: M. Riedmiller, H. Braun (1993), the variant that does not take steps back.
     """
@@ -54,7 +53,8 @@ class Rprop(FlatOptimizer):
 
     def prepare(self, group: dict[str, Any], scalars: dict[str, Any], fresh: bool) -> _Numbers:
         scalars["step"] += 1
-        return _Numbers(*group["etas"], *group["step_sizes"], -1.0 if group["maximize"] else 1.0)
+        (shrink, grow), (smallest, largest) = group["etas"], group["step_sizes"]
+        return _Numbers(shrink, grow, smallest, largest, -1.0 if group["maximize"] else 1.0)
 
     def update(self, n: _Numbers, p: Any, g: Any, previous: Any, size: Any) -> tuple[Any, ...]:
         g = n.sign * g

@@ -136,7 +136,8 @@ def _entry(name: str, entry: Any, file: str) -> tuple[dtypes.dtype, list[int], i
     if offsets[1] - offsets[0] != needed:
         raise CheckpointError(
             file,
-            f"tensor {name!r} of {kind} and shape {shape} needs {needed} bytes, not {offsets[1] - offsets[0]}",
+            f"tensor {name!r} of {kind} and shape {shape} needs {needed} bytes, "
+            f"not {offsets[1] - offsets[0]}",
         )
     return kind, shape, offsets[0], offsets[1]
 

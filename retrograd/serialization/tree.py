@@ -31,6 +31,9 @@ from retrograd.tensor import Tensor, wrap
 
 KEY = "retrograd"
 
+_SEQUENCES: dict[Any, str] = {list: "list", tuple: "tuple", set: "set", Size: "size"}
+_DICTIONARIES: dict[Any, str] = {OrderedDict: "ordered", Counter: "counter"}
+
 
 def dump(obj: Any) -> bytes:
     """Return the bytes of a file with this tree.
@@ -67,14 +70,14 @@ class _Writer:
         if isinstance(value, np.generic):
             return self.encode(value.item(), path)
         if type(value) in (list, tuple, set, Size):
-            kind = {list: "list", tuple: "tuple", set: "set", Size: "size"}[type(value)]
+            kind = _SEQUENCES[type(value)]
             return {kind: [self.encode(item, f"{path}[{i}]") for i, item in enumerate(value)]}
         if type(value) in (dict, OrderedDict, Counter, defaultdict):
             return self._dictionary(value, path)
         return self._plain(value, path)
 
     def _dictionary(self, value: Any, path: str) -> Any:
-        kind = {OrderedDict: "ordered", Counter: "counter"}.get(type(value), "dict")
+        kind = _DICTIONARIES.get(type(value), "dict")
         pairs = [[self.encode(k, f"{path} key"), self.encode(v, f"{path}[{k!r}]")] for k, v in value.items()]
         found = {kind: pairs}
         metadata = getattr(value, "_metadata", None)

@@ -195,15 +195,15 @@ def test_a_workers_exception_comes_back():
 @pytest.mark.parametrize(
     ("dataset", "options", "message"),
     [
-        (TEN, {"num_workers": -1}, "num_workers option should be non-negative; use num_workers=0 to disable
-        multiprocessing."),
+        (TEN, {"num_workers": -1}, "num_workers option should be non-negative; use num_workers=0 to disable "
+        "multiprocessing."),
         (TEN, {"shuffle": True, "sampler": TEN}, "sampler option is mutually exclusive with shuffle"),
         (TEN, {"batch_size": 0}, "batch_size should be a positive integer value, but got batch_size=0"),
-        (TEN, {"batch_sampler": [[1]], "shuffle": True}, "batch_sampler option is mutually exclusive with
-        batch_size, shuffle, sampler, and drop_last"),
+        (TEN, {"batch_sampler": [[1]], "shuffle": True}, "batch_sampler option is mutually exclusive with "
+        "batch_size, shuffle, sampler, and drop_last"),
         ([], {"shuffle": True}, "num_samples should be a positive integer value, but got num_samples=0"),
-        (Stream(), {"shuffle": True}, "DataLoader with IterableDataset: expected unspecified shuffle option,
-        but got shuffle=True"),
+        (Stream(), {"shuffle": True}, "DataLoader with IterableDataset: expected unspecified shuffle option, "
+        "but got shuffle=True"),
     ],
 )  # fmt: skip
 def test_errors(dataset, options, message):

@@ -156,8 +156,8 @@ def test_load_state_dict_lists_all_that_is_wrong():
         "\tsize mismatch for a.weight: copying a param with shape torch.Size([3, 3]) from checkpoint, the "
         "shape in "
         "current model is torch.Size([2, 2]).\n"
-        '\tWhile copying the parameter named "a.bias", expected torch.Tensor or Tensor-like object from checkpoint but '
-        "received <class 'int'>"
+        '\tWhile copying the parameter named "a.bias", expected torch.Tensor or Tensor-like object from '
+        "checkpoint but received <class 'int'>"
     )
 
 

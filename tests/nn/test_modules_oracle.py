@@ -1,4 +1,4 @@
-"""Every module against torch's: text, initial values, results in both modes, gradients, and state afterwards."""
+"""Every module against torch's: text, initial values, results in both modes, gradients, state afterwards."""
 
 from __future__ import annotations
 

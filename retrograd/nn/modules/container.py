@@ -266,8 +266,9 @@ class ModuleDict(Module):
             pairs: Any = modules.items()
         else:
             pairs = modules
+        pair: Any
         for i, pair in enumerate(pairs):
-            if not isinstance(pair, Iterable):
+            if not hasattr(pair, "__len__"):
                 raise TypeError(
                     f"ModuleDict update sequence element #{i} should be Iterable; is{_type_name(pair)}"
                 )

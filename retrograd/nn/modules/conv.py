@@ -34,7 +34,7 @@ class _ConvNd(Module):
         self.out_channels = out_channels
         self.kernel_size = spread(kernel_size, self.dims)
         self.stride = spread(stride, self.dims)
-        self.padding = padding if isinstance(padding, str) else spread(padding, self.dims)
+        self.padding: Any = padding if isinstance(padding, str) else spread(padding, self.dims)
         self.dilation = spread(dilation, self.dims)
         self.output_padding = spread(output_padding, self.dims)
         self.groups = groups
@@ -42,10 +42,7 @@ class _ConvNd(Module):
         self._check_padding()
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = parameter((first, second // groups, *self.kernel_size), dtype, device)
-        if bias:
-            self.bias = parameter(out_channels, dtype, device)
-        else:
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", parameter(out_channels, dtype, device) if bias else None)
         self.reset_parameters()
 
     def _check_padding(self) -> None:
@@ -121,7 +118,7 @@ class _Conv(_ConvNd):
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
@@ -190,9 +187,7 @@ class _ConvTranspose(_ConvNd):
         )  # fmt: skip
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
-        """Return the transposed convolution; `output_size` chooses among the sizes that the stride leaves
-        open.
-        """
+        """Return the transposed convolution; `output_size` chooses where the stride leaves sizes open."""
         extra = self.output_padding if output_size is None else self._output_padding(input, list(output_size))
         return type(self)._convolve(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation

@@ -51,7 +51,8 @@ class LayerNorm(Module):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, {options(self, 'eps elementwise_affine')}, bias={self.bias is not None}"
+        kind = options(self, "eps elementwise_affine")
+        return f"{self.normalized_shape}, {kind}, bias={self.bias is not None}"
 
 
 class RMSNorm(Module):
@@ -121,7 +122,8 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, {options(self, 'eps affine')}, bias={self.bias is not None}"
+        kind = options(self, "eps affine")
+        return f"{self.num_groups}, {self.num_channels}, {kind}, bias={self.bias is not None}"
 
 
 class LocalResponseNorm(Module):

@@ -86,9 +86,7 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """Hold parameters in a dictionary, registered; tensors become parameters, other values are kept as they
-    are.
-    """
+    """Hold parameters in a dictionary, registered; tensors become parameters, other values stay."""
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()

@@ -112,7 +112,7 @@ class RNNBase(Module):
     # ---- forward ----
 
     def _states(self, input: Any, hx: Any) -> tuple[Any, ...]:
-        """Return the initial states, each (layers * directions, N, size): zeros, or the given ones, checked."""
+        """Return the initial states, (layers * directions, N, size): zeros, or the given ones, checked."""
         count = self.num_layers * (2 if self.bidirectional else 1)
         sizes = [self.proj_size or self.hidden_size]
         if self.mode == "LSTM":

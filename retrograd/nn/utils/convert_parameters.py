@@ -15,7 +15,7 @@ def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     return cat([parameter.view(-1) for parameter in parameters])  # type: ignore[no-any-return]
 
 
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Any]) -> None:
+def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     """Make the parts of a vector the data of the parameters.
 
     Raises:
@@ -23,8 +23,9 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Any]) -> None:
     """
     if not isinstance(vec, Tensor):
         raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")
+    vector: Any = vec
     start = 0
     for parameter in parameters:
         count = parameter._array.size
-        parameter.data = vec[start : start + count].view(parameter.shape).data
+        parameter.data = vector[start : start + count].view(parameter.shape).data
         start += count

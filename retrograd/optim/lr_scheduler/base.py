@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from retrograd.optim.optimizer import Optimizer
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap
 
 _ADVICE = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 _WRONG_ORDER = (
@@ -50,8 +50,7 @@ class LRScheduler:
         self.optimizer = optimizer
         if last_epoch == -1:
             for group in optimizer.param_groups:
-                value = group["lr"]
-                group.setdefault("initial_lr", value.clone() if isinstance(value, Tensor) else value)
+                group.setdefault("initial_lr", _copied(group["lr"]))
         else:
             for i, group in enumerate(optimizer.param_groups):
                 if "initial_lr" not in group:
@@ -164,7 +163,7 @@ def put(group: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+    return wrap(value._array.copy()) if isinstance(value, Tensor) else value
 
 
 def per_group(name: str, value: Any, optimizer: Any) -> list[Any]:

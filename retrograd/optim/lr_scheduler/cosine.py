@@ -40,8 +40,7 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Let the rate fall along a cosine, and start again after `T_0` steps; each round is `T_mult` times as
-    long.
+    """Let the rate fall along a cosine again and again: `T_0` steps, then `T_mult` times as many ...
 
     Source: I. Loshchilov, F. Hutter (2017).
     """

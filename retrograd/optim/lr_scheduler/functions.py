@@ -9,7 +9,7 @@ from retrograd.optim.lr_scheduler.base import LRScheduler
 
 
 class _FunctionScheduler(LRScheduler):
-    """Keeps one function per group. Plain functions are not saved; callable objects are, by their attributes."""
+    """Keeps one function per group; callable objects are saved by their attributes, functions not."""
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
         self.optimizer = optimizer

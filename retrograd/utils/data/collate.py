@@ -15,8 +15,7 @@ _UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, 
 
 
 def default_collate(batch: Any) -> Any:
-    """Join samples into a batch: tensors, arrays and numbers are stacked, containers joined element by
-    element.
+    """Join samples into a batch: tensors, arrays and numbers are stacked, containers joined by element.
 
     Raises:
         TypeError: the samples hold something else.
@@ -36,9 +35,8 @@ def default_collate(batch: Any) -> Any:
     if isinstance(first, int):
         array = np.array(batch)
         if array.dtype.kind not in "biuf":
-            raise TypeError(
-                f"new(): invalid data type '{next(type(b).__name__ for b in batch if not isinstance(b, (int, float)))}'"
-            )
+            wrong = next(type(item) for item in batch if not isinstance(item, (int, float)))
+            raise TypeError(f"new(): invalid data type '{wrong.__name__}'")
         return wrap(array.astype(dtypes.default.float.np) if array.dtype.kind == "f" else array)
     if isinstance(first, (str, bytes)):
         return batch
@@ -75,7 +73,7 @@ def _mapping(like: Any, made: dict[Any, Any]) -> Any:
             found = copy.copy(like)
             found.update(made)
             return found
-        return type(like)(made)  # type: ignore[call-arg]
+        return type(like)(made)
     except TypeError:
         return made
 
@@ -90,7 +88,7 @@ def _sequence(like: Any, made: list[Any]) -> Any:
             for i, value in enumerate(made):
                 found[i] = value
             return found
-        return type(like)(made)  # type: ignore[call-arg]
+        return type(like)(made)
     except TypeError:
         return made
 

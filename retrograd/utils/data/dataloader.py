@@ -110,7 +110,7 @@ class DataLoader(Generic[T_co]):
                     RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
                 )
         if batch_size is not None and batch_sampler is None:
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.sampler = sampler
@@ -156,8 +156,7 @@ class DataLoader(Generic[T_co]):
 
 
 def fetcher(dataset: Any, batched: bool, collate: Any, drop_last: bool) -> Callable[[Any], Any]:
-    """Return the function that makes a batch of sample numbers, or of the next samples of an iterable data
-    set.
+    """Return the function that makes a batch of sample numbers, or of the next samples of a stream.
 
     It raises StopIteration at the end of an iterable data set.
     """
@@ -196,7 +195,7 @@ def _iterable_fetcher(
 
 
 def _gatherer(dataset: Any) -> Callable[[Any], Any] | None:
-    """Return a function that takes a batch from tensors at once, where that equals collating single samples."""
+    """Return a function that takes a batch from tensors at once, where collating would give the same."""
     order = None
     while type(dataset) is Subset:
         indices = np.asarray(dataset.indices)

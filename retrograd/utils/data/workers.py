@@ -19,7 +19,7 @@ _END = "end"
 
 @dataclass
 class WorkerInfo:
-    """What a worker knows about itself: its number, how many there are, its seed, its copy of the data set."""
+    """What a worker knows: its number, how many there are, its seed, its copy of the data set."""
 
     id: int
     num_workers: int
@@ -49,7 +49,8 @@ class _Failure:
 
     def __init__(self, error: BaseException, worker: int) -> None:
         self.kind = type(error)
-        self.text = f"Caught {self.kind.__name__} in DataLoader worker process {worker}.\nOriginal {traceback.format_exc()}"
+        trace = traceback.format_exc()
+        self.text = f"Caught {self.kind.__name__} in DataLoader worker process {worker}.\nOriginal {trace}"
 
     def raise_again(self) -> None:
         """Raise an exception of the same type; RuntimeError where that cannot be made of a text."""
