@@ -13,7 +13,7 @@ demo: $(VENV)/.has-demo
 
 # Without torch in the environment the tests that compare with it are skipped, and counted as skipped.
 test: $(VENV)/.has-test
-	$(VENV)/bin/python -m pytest -n $(JOBS) -q -rs
+	$(VENV)/bin/python -m pytest -n $(JOBS) -q -rfEs
 
 check: $(VENV)/.has-dev test
 	$(VENV)/bin/ruff format --check .

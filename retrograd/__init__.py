@@ -54,15 +54,12 @@ globals().update(dtypes._ALIASES)
 
 public.attach()
 globals().update(public.functions("torch"))
-for _module in ("shapes", "creation", "overloads", "indexing"):
-    try:
-        _found = import_module(f"retrograd.{_module}")
-    except ModuleNotFoundError:
-        continue
-    globals().update(getattr(_found, "FUNCTIONS", {}))
-    for _name, _method in {**getattr(_found, "FUNCTIONS", {}), **getattr(_found, "METHODS", {})}.items():
-        if _module != "creation" or _name in getattr(_found, "METHODS", {}):
-            setattr(Tensor, _name, _method)
+
+from retrograd import functions  # noqa: E402 - they take ops by their public functions, attached above
+
+globals().update(functions.FUNCTIONS)
+for _name, _method in functions.METHODS.items():
+    setattr(Tensor, _name, _method)
 
 _LAZY = {
     "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random", "testing",

@@ -11,7 +11,6 @@ import numpy as np
 
 from retrograd.ops.declare import NUMPY
 
-
 _FACTS: dict[Any, Any] = {
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,

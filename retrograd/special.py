@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from retrograd import public
-from retrograd.overloads import SPECIAL
+from retrograd.functions.overloads import SPECIAL
 
 globals().update(public.functions("special"))
 globals().update(SPECIAL)

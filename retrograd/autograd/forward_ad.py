@@ -8,8 +8,8 @@ with dual_level():
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from retrograd.autograd import modes

@@ -161,24 +161,23 @@ class Reach:
 
     def __init__(self, level: GradLevel) -> None:
         self._mine = {x._node for x in level.leaves if type(x._node) is AccumulateGrad}
-        self._done: set[Any] = set()
+        self._clean: set[Any] = set()  # nodes known to lead nowhere else
 
     def others(self, tensor: Tensor) -> bool:
         """Return whether some leaf that is not this level's is reached from a tensor."""
         return any(self._from(part._node) for part in contents(tensor) if history(part) is not None)
 
     def _from(self, root: Any) -> bool:
-        stack = [root]
+        stack, seen = [root], set()
         while stack:
             node = stack.pop()
-            if node is None or node in self._done:
+            if node is None or node in seen or node in self._clean:
                 continue
-            if type(node) is AccumulateGrad:
-                if node not in self._mine:
-                    return True
-            else:
-                stack.extend(node.edges)
-            self._done.add(node)
+            if type(node) is AccumulateGrad and node not in self._mine:
+                return True
+            seen.add(node)
+            stack.extend(node.edges)
+        self._clean |= seen
         return False
 
     def released(self, tensor: Any) -> Any:

@@ -33,29 +33,27 @@ def gradients(
     pairs = [
         (r, c) for r, c in zip(results, cts, strict=True) if any(history(p) is not None for p in contents(r))
     ]
-    levels = set().union(*(levels_in(r) for r, _ in pairs))
-    return _pull(pairs, sorted(levels, key=lambda level: level.number), list(nodes), keep, recorded)
+    return _pull(pairs, list(nodes), keep, recorded)
 
 
-def _pull(
-    pairs: list[tuple[Tensor, Tensor]], levels: list[Any], nodes: list[Any], keep: bool, recorded: bool
-) -> list[Maybe]:
+def _pull(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, recorded: bool) -> list[Maybe]:
     """Take the innermost level off, go on, and put it around what comes."""
     if not pairs:
         return [None] * len(nodes)
+    levels = set().union(*(levels_in(r) for r, _ in pairs))
     if not levels:
         return _plain(pairs, nodes, keep, recorded)
-    level, rest = levels[-1], levels[:-1]
+    level = max(levels, key=lambda x: x.number)
     if isinstance(level, VmapLevel):
         with enable_grad():
             pairs = [(removed(r, level), removed(c, level)) for r, c in pairs]
-        return [None if g is None else restored(g, level) for g in _pull(pairs, rest, nodes, keep, recorded)]
+        return [None if g is None else restored(g, level) for g in _pull(pairs, nodes, keep, recorded)]
     assert isinstance(level, DualLevel)
     primal = [(level.primal_alone(r), split(c, level)[0]) for r, c in pairs]
     moved = [(level.primal_alone(r), t) for r, c in pairs if (t := split(c, level)[1]) is not None]
     moved += [(t, split(c, level)[0]) for r, c in pairs if (t := level.tangent(r)) is not None]
-    first = _pull(_with_history(primal), rest, nodes, True, recorded)
-    second = _pull(_with_history(moved), rest, nodes, keep, recorded)
+    first = _pull(_with_history(primal), nodes, True, recorded)
+    second = _pull(_with_history(moved), nodes, keep, recorded)
     return [_dual(level, g, t) for g, t in zip(first, second, strict=True)]
 
 
@@ -64,12 +62,23 @@ def _with_history(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tens
 
 
 def _dual(level: DualLevel, primal: Maybe, tangent: Maybe) -> Maybe:
+    """Return a tensor of a level, below the levels inside of it that its parts already belong to."""
     if tangent is None:
         return primal
     if primal is None:
         primal = TABLE["mul"].function(tangent, 0)
     assert primal is not None
-    return level.wrap(TABLE["alias"].function(primal), tangent)
+    above = max((t._level for t in (primal, tangent) if isinstance(t, Wrapped)), key=lambda x: x.number, default=None)
+    if above is None or above.number < level.number:
+        return level.wrap(TABLE["alias"].function(primal), tangent)
+    if isinstance(above, VmapLevel):
+        inner = _dual(level, above.spread(primal), above.spread(tangent))
+        assert inner is not None
+        return above.wrap(inner, 0)
+    inner = _dual(level, above.primal_alone(primal), above.primal_alone(tangent))
+    along = _dual(level, above.tangent(primal), above.tangent(tangent))
+    assert inner is not None
+    return inner if along is None else above.wrap(inner, along)
 
 
 def split(tensor: Tensor, level: DualLevel) -> tuple[Tensor, Maybe]:

@@ -10,7 +10,17 @@ import numpy as np
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import composite, general
 from retrograd.ops.linalg_solve import linalg_inv_ex
-from retrograd.ops.matrices import H, check_floating, check_square, complex_regular, conj, numbers, regular, stacked, transposed
+from retrograd.ops.matrices import (
+    H,
+    check_floating,
+    check_square,
+    complex_regular,
+    conj,
+    numbers,
+    regular,
+    stacked,
+    transposed,
+)
 
 
 def _squares() -> Iterator[Sample]:

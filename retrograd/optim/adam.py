@@ -104,7 +104,7 @@ class Adam(FlatOptimizer):
         np.multiply(t, t, t)
         np.multiply(v, n.beta2, v)
         np.add(v, t, v)
-        np.sqrt(np.maximum(rest[0], v, rest[0]) if rest else v, t)
+        np.sqrt(np.maximum(rest[0], v, out=rest[0]) if rest else v, t)
         np.divide(t, n.correction, t) if n.step_size == 0 else np.multiply(
             t, 1 / (n.correction * n.step_size), t
         )

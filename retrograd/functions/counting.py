@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices, dtypes
-from retrograd.making import finish, numpy_type
+from retrograd.functions.making import finish, numpy_type
 from retrograd.random.distributions import _multiply_add as multiply_add
 from retrograd.tensor import Tensor
 

@@ -11,7 +11,7 @@ import numpy as np
 from retrograd import devices, dtypes, random
 from retrograd.autograd.inplace import check_target, inplace
 from retrograd.autograd.modes import local
-from retrograd.making import finish, sizes_of
+from retrograd.functions.making import finish, sizes_of
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
 

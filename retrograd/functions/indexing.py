@@ -6,12 +6,11 @@ from collections.abc import Callable
 from types import EllipsisType
 from typing import Any
 
-from retrograd import selection
-from retrograd.assignment import index_put, index_put_, setitem, zero_
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.modes import local, modes
-from retrograd.ops.declare import TABLE
-from retrograd.subscript import (
+from retrograd.functions import selection
+from retrograd.functions.assignment import index_put, index_put_, setitem, zero_
+from retrograd.functions.subscript import (
     PLAIN_ENDS,
     array_of,
     as_tensors,
@@ -23,6 +22,7 @@ from retrograd.subscript import (
     is_whole,
     split_index,
 )
+from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, wrap
 
 _select: Callable[..., Tensor] = TABLE["select"].function

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import devices, dtypes, inspection
-from retrograd.inspection import data_ptr, is_contiguous
-from retrograd.making import ints
+from retrograd import devices, dtypes
+from retrograd.functions import inspection
+from retrograd.functions.inspection import data_ptr, is_contiguous
+from retrograd.functions.making import ints
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor
 

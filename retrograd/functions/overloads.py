@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retrograd import calculus, composed, dtypes
+from retrograd import dtypes
 from retrograd.autograd.dispatch import general
+from retrograd.functions import calculus, composed
 from retrograd.ops.declare import TABLE
 from retrograd.public import written_in_place
 from retrograd.tensor import Tensor

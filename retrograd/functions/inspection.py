@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices
+from retrograd.functions.storage import TypedStorage, UntypedStorage
 from retrograd.ops.helpers import wrap_dim
-from retrograd.storage import TypedStorage, UntypedStorage
 from retrograd.tensor import Tensor
 
 Size = devices.Size

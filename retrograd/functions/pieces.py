@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import joins
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.graph import Output
 from retrograd.autograd.modes import modes
 from retrograd.autograd.record import named_node_class
 from retrograd.devices import contiguous_format
+from retrograd.functions import joins
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import wrap_dim
 from retrograd.tensor import Tensor, history, wrap

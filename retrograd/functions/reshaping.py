@@ -11,9 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from retrograd import conversion, dtypes
+from retrograd import dtypes
 from retrograd.autograd.dispatch import as_view
-from retrograd.making import ints
+from retrograd.functions import conversion
+from retrograd.functions.making import ints
 from retrograd.ops import windows
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import wrap_dim

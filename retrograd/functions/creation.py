@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import counting, devices, dtypes, sampling
+from retrograd import devices, dtypes
 from retrograd.autograd.modes import modes
-from retrograd.inference import array_from
-from retrograd.making import finish, numpy_type, sizes_of
+from retrograd.functions import counting, sampling
+from retrograd.functions.inference import array_from
+from retrograd.functions.making import finish, numpy_type, sizes_of
 from retrograd.ops.masks import as_number
 from retrograd.tensor import Tensor, wrap
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retrograd import conversion, pieces
 from retrograd.autograd.inplace import check_target
 from retrograd.autograd.modes import local
 from retrograd.devices import contiguous_format
-from retrograd.ops.declare import TABLE
-from retrograd.reshaping import (
+from retrograd.functions import conversion, pieces
+from retrograd.functions.reshaping import (
     adjoint,
     as_strided,
     broadcast_to,
@@ -40,6 +39,7 @@ from retrograd.reshaping import (
     view,
     view_as,
 )
+from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history
 
 _expand: Callable[..., Tensor] = TABLE["expand"].function

@@ -10,10 +10,7 @@ import numpy as np
 
 from retrograd.autograd.inplace import check_target, inplace
 from retrograd.autograd.modes import local, modes
-from retrograd.ops.declare import TABLE
-from retrograd.ops.index import put_into
-from retrograd.ops.masks import as_number
-from retrograd.subscript import (
+from retrograd.functions.subscript import (
     PLAIN_ENDS,
     array_of,
     as_tensors,
@@ -22,6 +19,9 @@ from retrograd.subscript import (
     check_single,
     split_index,
 )
+from retrograd.ops.declare import TABLE
+from retrograd.ops.index import put_into
+from retrograd.ops.masks import as_number
 from retrograd.tensor import Tensor, history, wrap
 
 _reshape: Callable[..., Tensor] = TABLE["reshape"].function

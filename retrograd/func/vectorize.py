@@ -1,0 +1,205 @@
+"""vmap: a function of one element, made into one of a batch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from retrograd.autograd.batched import VmapLevel, is_batched
+from retrograd.autograd.levels import entered
+from retrograd.func import trees
+from retrograd.ops.declare import TABLE
+from retrograd.tensor import Tensor
+
+
+def vmap(
+    func: Callable[..., Any],
+    in_dims: Any = 0,
+    out_dims: Any = 0,
+    randomness: str = "error",
+    *,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """Return the function that runs `func` on every element of a batch at once.
+
+    Args:
+        func: takes and returns tensors, nested at will.
+        in_dims: which dimension of each argument is the batch; None where all elements share it. One for all arguments, or
+            a tuple with one for each, nested as they are.
+        out_dims: where the batch goes in the results, likewise.
+        randomness: "error" refuses random functions in `func`; "same" draws once for all elements, "different" anew for
+            each.
+        chunk_size: run that many elements at a time.
+
+    Returns:
+        A function of the same arguments. Keyword arguments are shared by all elements.
+
+    Raises:
+        ValueError: nothing has a batch dimension, sizes differ, or dimensions do not fit the arguments or results.
+        RuntimeError: `func` reads the value of a batched tensor, or has results whose size depends on values.
+
+    Example:
+        >>> import retrograd as torch
+        >>> dot = torch.vmap(torch.dot)
+        >>> dot(torch.ones(3, 2), torch.ones(3, 2))
+        tensor([2., 2., 2.])
+    """
+    if randomness not in ("error", "different", "same"):
+        raise RuntimeError(
+            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
+        )
+    if not (chunk_size is None or chunk_size > 0):
+        raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = trees.flatten(args)
+        dims, size = _check_inputs(func, in_dims, leaves, structure)
+        if chunk_size is None or chunk_size >= size:
+            return _run(func, leaves, dims, structure, size, out_dims, randomness, kwargs)
+        return _in_chunks(func, leaves, dims, structure, size, out_dims, randomness, kwargs, chunk_size)
+
+    return wrapped
+
+
+def _name(func: Any) -> str:
+    return getattr(func, "__name__", None) or repr(func)
+
+
+def _check_inputs(
+    func: Any, in_dims: Any, leaves: list[Any], structure: trees.Structure
+) -> tuple[list[int | None], int]:
+    """Return the batch dimension of each leaf, counted from the front, and the batch size."""
+    call = f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>)"
+    if not isinstance(in_dims, (int, tuple)):
+        raise ValueError(
+            f"{call}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: "
+            f"{type(in_dims)}."
+        )
+    if not leaves:
+        raise ValueError(
+            f"vmap({_name(func)})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over "
+            "a function with no inputs. The latter is unsupported."
+        )
+    dims = trees.spread(in_dims, structure)
+    if dims is None:
+        raise ValueError(
+            f"{call}: in_dims is not compatible with the structure of `inputs`. in_dims has structure "
+            f"{trees.flatten(in_dims)[1]} but inputs has structure {structure}."
+        )
+    ready: list[int | None] = []
+    for leaf, dim in zip(leaves, dims, strict=True):
+        if dim is not None and not isinstance(dim, int):
+            raise ValueError(
+                f"{call}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None."
+            )
+        if dim is not None and not isinstance(leaf, Tensor):
+            raise ValueError(
+                f"{call}: Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over "
+                "non-Tensor arguments, please use None as the respective in_dim"
+            )
+        if dim is not None and not -leaf.ndim <= dim < leaf.ndim:
+            raise ValueError(
+                f"{call}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {leaf.ndim} so "
+                f"expected in_dim to satisfy -{leaf.ndim} <= in_dim < {leaf.ndim}."
+            )
+        ready.append(None if dim is None else dim % leaf.ndim)
+    sizes = [leaf.shape[dim] for leaf, dim in zip(leaves, ready, strict=True) if dim is not None]
+    if not sizes:
+        raise ValueError("vmap: at least one input must have a batch dimension; all in_dims are None")
+    if any(n != sizes[0] for n in sizes):
+        raise ValueError(
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the mapped "
+            "dimension"
+        )
+    return ready, sizes[0]
+
+
+def _run(
+    func: Any,
+    leaves: list[Any],
+    dims: list[int | None],
+    structure: trees.Structure,
+    size: int,
+    out_dims: Any,
+    randomness: str,
+    kwargs: dict[str, Any],
+) -> Any:
+    level = VmapLevel(size, randomness)
+    with entered(level):
+        inside = [leaf if dim is None else level.wrap(leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)]
+        output = func(*trees.unflatten(inside, structure), **kwargs)
+    results, made = trees.flatten(output)
+    places = _out_dims(func, out_dims, made)
+    return trees.unflatten([_unwrapped(func, level, r, d) for r, d in zip(results, places, strict=True)], made)
+
+
+def _out_dims(func: Any, out_dims: Any, structure: trees.Structure) -> list[Any]:
+    head = f"vmap({_name(func)}, ..., out_dims={out_dims})"
+    given, own = trees.flatten(out_dims)
+    if any(d is not None and not isinstance(d, int) for d in given):
+        raise ValueError(
+            f"{head}: `out_dims` must be an int, None or a python collection of ints representing where in the outputs the "
+            "vmapped dimension should appear."
+        )
+    if structure.kind is None and isinstance(out_dims, tuple) and len(out_dims) == 1:
+        out_dims = out_dims[0]
+    places = trees.spread(out_dims, structure)
+    if places is None:
+        raise ValueError(
+            f"{head}(<inputs>): out_dims is not compatible with the structure of `outputs`. out_dims has structure {own} "
+            f"but outputs has structure {structure}."
+        )
+    return places
+
+
+def _unwrapped(func: Any, level: VmapLevel, result: Any, dim: int | None) -> Any:
+    """Return a result with the batch as its visible dimension `dim`."""
+    if not isinstance(result, Tensor):
+        if dim is None:
+            return result
+        raise ValueError(
+            f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(result)}. Did you mean to "
+            "set out_dims= to None for output?"
+        )
+    if dim is None:
+        if is_batched(result, level):
+            raise ValueError(
+                f"vmap({_name(func)}, ...): `{_name(func)}` can not return a BatchedTensor when out_dim is None"
+            )
+        return result
+    value = result._value if is_batched(result, level) else level.spread(result)  # type: ignore[attr-defined]
+    at = result._dim if is_batched(result, level) else 0  # type: ignore[attr-defined]
+    rank = value._array.ndim
+    if not -rank <= dim < rank:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})"
+        )
+    return value if at == dim % rank else value.movedim(at, dim)
+
+
+def _in_chunks(
+    func: Any,
+    leaves: list[Any],
+    dims: list[int | None],
+    structure: trees.Structure,
+    size: int,
+    out_dims: Any,
+    randomness: str,
+    kwargs: dict[str, Any],
+    chunk: int,
+) -> Any:
+    columns: list[list[Any]] = []
+    made: Any = None
+    for start in range(0, size, chunk):
+        count = min(chunk, size - start)
+        part = [x if d is None else x.narrow(d, start, count) for x, d in zip(leaves, dims, strict=True)]
+        results, made = trees.flatten(_run(func, part, dims, structure, count, out_dims, randomness, kwargs))
+        columns.append(results)
+    places = _out_dims(func, out_dims, made)
+    joined = [
+        column[0] if dim is None else TABLE["cat"].function(list(column), dim)
+        for column, dim in zip(zip(*columns, strict=True), places, strict=True)
+    ]
+    return trees.unflatten(joined, made)
