@@ -63,12 +63,20 @@ for _name, _method in functions.METHODS.items():
 
 _LAZY = {
     "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random", "testing",
-    "distributed", "show", "compiler", "backends", "cuda", "serialization",
+    "distributed", "show", "compiler", "backends", "cuda", "serialization", "functional",
 }  # fmt: skip
 _LAZY_NAMES = {
     "set_printoptions": "printing", "save": "serialization", "load": "serialization",
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "Generator": "random",
     "default_generator": "random", "vmap": "func",
+    **dict.fromkeys(
+        "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm celu_ "
+        "binary_cross_entropy_with_logits conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
+        "cosine_embedding_loss cosine_similarity ctc_loss dropout embedding_bag feature_alpha_dropout group_norm "
+        "hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss max_pool1d max_pool2d max_pool3d "
+        "pairwise_distance poisson_nll_loss rms_norm rrelu selu selu_ triplet_margin_loss".split(),
+        "nn.functional",
+    ),
 }  # fmt: skip
 
 

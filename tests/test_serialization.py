@@ -5,6 +5,7 @@ code.
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import json
 import os
@@ -115,11 +116,11 @@ def test_what_cannot_be_saved_leaves_the_old_file(value, message, tmp_path):
     with pytest.raises(TypeError, match=message):
         torch.save(value, path)
     assert torch.load(path) == 1
-    assert os.listdir(tmp_path) == ["x"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_safetensors_hold_only_tensors_by_name(tmp_path):
-    with pytest.raises(TypeError, match="a .safetensors file holds a dictionary of tensors by name"):
+    with pytest.raises(TypeError, match=r"a .safetensors file holds a dictionary of tensors by name"):
         torch.save({"a": 3}, tmp_path / "x.safetensors")
 
 
@@ -200,10 +201,8 @@ def test_every_cut_and_flip_of_a_file_is_refused_or_loads(tmp_path):
     for i in range(len(data)):
         for changed in (data[:i], data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :]):
             path.write_bytes(changed)
-            try:
+            with contextlib.suppress(CheckpointError):
                 torch.load(path)
-            except CheckpointError:
-                pass
 
 
 def test_the_safetensors_package_reads_and_writes_the_same(tmp_path):
@@ -250,7 +249,7 @@ def test_files_of_torch(tmp_path):
     optim.Adam(fresh.parameters()).load_state_dict(found["optimizer"])
     oracle.save(net, tmp_path / "whole.pt")
     with pytest.raises(
-        CheckpointError, match="names torch.nn.modules.container.Sequential, which would have to be executed"
+        CheckpointError, match=r"names torch.nn.modules.container.Sequential, which would have to be executed"
     ):
         torch.load(tmp_path / "whole.pt")
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retrograd.functions import creation, indexing, overloads, shapes
+from retrograd.functions import creation, indexing, overloads, process, shapes
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **shapes.FUNCTIONS,
     **creation.FUNCTIONS,
     **overloads.FUNCTIONS,
     **indexing.FUNCTIONS,
+    **process.FUNCTIONS,
 }
 METHODS: dict[str, Any] = {
     **shapes.METHODS,
@@ -22,4 +23,5 @@ METHODS: dict[str, Any] = {
     **overloads.FUNCTIONS,  # these are both
     **overloads.METHODS,
     **indexing.METHODS,
+    **indexing.FUNCTIONS,  # likewise
 }

@@ -186,7 +186,7 @@ class HookProtocol:
                 continue
             try:
                 hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
-            except Exception as error:  # noqa: BLE001 - the first exception is the one to raise
+            except Exception as error:  # noqa: BLE001 - passed on, not swallowed
                 warnings.warn(
                     "module forward hook with ``always_call=True`` raised an exception that was silenced as "
                     "another "

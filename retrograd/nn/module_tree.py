@@ -108,7 +108,7 @@ class TreeProtocol:
         for name in target.split(".") if target else []:
             module = _attribute(module, name)
             if not isinstance(module, TreeProtocol):
-                raise AttributeError(f"`{name}` is not an nn.Module")
+                raise AttributeError(f"`{name}` is not an nn.Module")  # noqa: TRY004 - torch's type
         return module
 
     def set_submodule(self, target: str, module: Any, strict: bool = False) -> None:
@@ -121,9 +121,7 @@ class TreeProtocol:
         if not target:
             raise ValueError("Cannot set the submodule without a target name!")
         if not isinstance(module, TreeProtocol):
-            raise ValueError(  # noqa: TRY004 - torch's type
-                f"`module` is not an nn.Module, found {type(module)}"
-            )
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")  # noqa: TRY004
         path, _, name = target.rpartition(".")
         parent = self.get_submodule(path)
         if strict and not hasattr(parent, name):
@@ -141,7 +139,7 @@ class TreeProtocol:
         path, _, name = target.rpartition(".")
         found = _attribute(self.get_submodule(path), name)
         if not isinstance(found, Parameter):
-            raise AttributeError(f"`{name}` is not an nn.Parameter")
+            raise AttributeError(f"`{name}` is not an nn.Parameter")  # noqa: TRY004 - torch's type
         return found
 
     def get_buffer(self, target: str) -> Tensor:

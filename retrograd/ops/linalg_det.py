@@ -58,7 +58,7 @@ def _cofactor_rule(ct: Any, A: Any, result: Any) -> Any:  # noqa: N803
     """Pull back through det(A) A^-T; A must be regular here, as a second derivative of the determinant asks for."""
     inverse = _inverse(A)
     scale = np.sum(conj(transposed(inverse)) * ct, axis=(-2, -1))
-    turned = H(inverse) @ transposed(ct) @ conj(transposed(result))
+    turned = H(inverse) @ transposed(ct) @ conj(result)
     return _scalar(scale) * conj(result) - turned
 
 

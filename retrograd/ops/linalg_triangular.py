@@ -201,17 +201,17 @@ def cholesky_solution(b: Any, factor: Any, upper: bool) -> Any:
 def _factor_ct(a_ct: Any, factor: Any, upper: bool) -> Any:
     """Pull a cotangent of A = L L^H (U^H U) back to the factor."""
     both = a_ct + H(a_ct)
-    return triangle(factor @ both if upper else both @ factor, upper)
+    return factor @ both if upper else both @ factor
 
 
 def _factored_a(ct: Any, L: Any, result: Any, upper: bool) -> Any:  # noqa: N803
+    """Pull back as torch does: to the other triangle of L too, although it is not read."""
     b = cholesky_solution(ct, L, upper)
     return sum_to(_factor_ct(-(b @ H(result)), L, upper), L.shape)
 
 
 def _product_tangent(t: Any, factor: Any, upper: bool) -> Any:
-    part = triangle(t, upper)
-    half = H(part) @ factor if upper else part @ H(factor)
+    half = H(t) @ factor if upper else t @ H(factor)
     return half + H(half)
 
 
@@ -255,10 +255,16 @@ def cholesky_solve(input: Array, L: Array, upper: bool = False) -> Array:  # noq
     return cholesky_solution(input, L, upper)
 
 
+def _inverse_factor_ct(ct: Any, factor: Any, result: Any, upper: bool) -> Any:
+    return triangle(_factor_ct(-(H(result) @ ct @ H(result)), factor, upper), upper)
+
+
 @general(
     node="CholeskyInverseBackward0",
-    input=lambda ct, input, result, upper: _factor_ct(-(H(result) @ ct @ H(result)), input, upper),
-    jvp={"input": lambda t, input, result, upper: -(result @ _product_tangent(t, input, upper) @ result)},
+    input=lambda ct, input, result, upper: _inverse_factor_ct(ct, input, result, upper),
+    jvp={"input": lambda t, input, result, upper: -(
+        result @ _product_tangent(triangle(t, upper), input, upper) @ result
+    )},
     batch=stacked(),
     holomorphic=False,
     samples=lambda: [sample(regular(3)), sample(regular(2, 2), True), sample(complex_regular(2))],

@@ -23,7 +23,7 @@ from retrograd.tensor import Tensor
 __all__ = ["CheckpointError", "load", "save"]
 
 
-def save(
+def save(  # noqa: D417 - described together
     obj: Any,
     f: Any,
     pickle_module: Any = None,
@@ -52,7 +52,7 @@ def save(
     _replace(path, safetensors.dump(_by_name(obj)) if path.endswith(".safetensors") else tree.dump(obj))
 
 
-def load(
+def load(  # noqa: D417 - described together
     f: Any,
     map_location: Any = None,
     pickle_module: Any = None,
@@ -82,7 +82,7 @@ def load(
         data, name = f.read(), str(getattr(f, "name", "the file"))
     else:
         name = os.fspath(f)
-        with open(name, "rb") as file:
+        with open(name, "rb") as file:  # noqa: PTH123 - plain paths
             data = file.read()
     if data[:4] == b"PK\x03\x04":
         return torch_zip.load(data, name)
@@ -103,7 +103,7 @@ def _by_name(obj: Any) -> dict[str, Tensor]:
 
 def _replace(path: str, data: bytes) -> None:
     """Write a file under a temporary name and rename it, so that an error leaves the old one."""
-    folder, name = os.path.split(os.path.abspath(path))
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - plain paths
     handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -112,8 +112,8 @@ def _replace(path: str, data: bytes) -> None:
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
+        os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - plain paths
+        os.replace(temporary, path)  # noqa: PTH105 - plain paths
     except BaseException:
-        os.unlink(temporary)
+        os.unlink(temporary)  # noqa: PTH108 - plain paths
         raise

@@ -52,7 +52,7 @@ class _Storage:
 def _rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *rest: Any) -> Tensor:
     """Return the tensor that lies in a storage with this offset, shape and stride."""
     if not isinstance(storage, _Storage):
-        raise ValueError("a tensor without storage")  # noqa: TRY004 - becomes a CheckpointError
+        raise ValueError("a tensor without storage")  # noqa: TRY004 - torch's type
     array = storage.array
     shape, stride = tuple(shape), tuple(stride)
     if len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *shape, *stride)):

@@ -142,7 +142,7 @@ class _Reader:
         """Return the value that JSON stands for."""
         if not isinstance(value, dict):
             if isinstance(value, list):
-                raise ValueError("a list without a kind")  # noqa: TRY004 - becomes a CheckpointError
+                raise ValueError("a list without a kind")  # noqa: TRY004 - torch's type
             return value
         kind, content = next(iter(value.items()))
         if kind in ("tensor", "ndarray"):

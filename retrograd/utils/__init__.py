@@ -1,1 +1,12 @@
-"""Helpers around tensors, under their public names: data, and what other parts add."""
+"""Helpers around tensors, under their public names: `utils.data`, `utils.checkpoint`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("checkpoint", "data"):
+        return import_module(f"retrograd.utils.{name}")
+    raise AttributeError(f"module 'torch.utils' has no attribute '{name}'")

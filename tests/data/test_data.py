@@ -115,14 +115,14 @@ def test_tensors_are_gathered_as_single_samples_would_be():
     subset = data.Subset(data.Subset(whole, [6, 5, 3, 1]), [2, 0, 1])
     for dataset in (whole, subset):
         fast = list(DataLoader(dataset, 2))
-        slow = list(DataLoader(dataset, 2, collate_fn=lambda batch: data.default_collate(batch)))
+        slow = list(DataLoader(dataset, 2, collate_fn=lambda batch: data.default_collate(batch)))  # noqa: PLW0108
         assert len(fast) == len(slow)
         for a, b in zip(fast, slow, strict=True):
             assert type(a) is type(b)
             assert all(torch.equal(s, t) and s.dtype is t.dtype for s, t in zip(a, b, strict=True))
 
 
-Pair = collections.namedtuple("Pair", "x y")
+Pair = collections.namedtuple("Pair", "x y")  # noqa: PYI024 - torch's class
 BATCHES = [
     ([1, 2], "tensor([1, 2])"),
     ([1.0, 2.0], "tensor([1., 2.], dtype=torch.float64)"),
@@ -148,8 +148,10 @@ def test_collate(batch, text):
         (
             [None],
             TypeError,
-            "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
-            "<class 'NoneType'>",
+            (
+                "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
+                "<class 'NoneType'>"
+            ),
         ),
         ([[1], [1, 2]], RuntimeError, "each element in list of batch should be of equal size"),
         (
@@ -195,15 +197,15 @@ def test_a_workers_exception_comes_back():
 @pytest.mark.parametrize(
     ("dataset", "options", "message"),
     [
-        (TEN, {"num_workers": -1}, "num_workers option should be non-negative; use num_workers=0 to disable "
-        "multiprocessing."),
+        (TEN, {"num_workers": -1}, ("num_workers option should be non-negative; use num_workers=0 to disable "
+        "multiprocessing.")),
         (TEN, {"shuffle": True, "sampler": TEN}, "sampler option is mutually exclusive with shuffle"),
         (TEN, {"batch_size": 0}, "batch_size should be a positive integer value, but got batch_size=0"),
-        (TEN, {"batch_sampler": [[1]], "shuffle": True}, "batch_sampler option is mutually exclusive with "
-        "batch_size, shuffle, sampler, and drop_last"),
+        (TEN, {"batch_sampler": [[1]], "shuffle": True}, ("batch_sampler option is mutually exclusive with "
+        "batch_size, shuffle, sampler, and drop_last")),
         ([], {"shuffle": True}, "num_samples should be a positive integer value, but got num_samples=0"),
-        (Stream(), {"shuffle": True}, "DataLoader with IterableDataset: expected unspecified shuffle option, "
-        "but got shuffle=True"),
+        (Stream(), {"shuffle": True}, ("DataLoader with IterableDataset: expected unspecified shuffle option, "  # noqa: E501
+        "but got shuffle=True")),
     ],
 )  # fmt: skip
 def test_errors(dataset, options, message):

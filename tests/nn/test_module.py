@@ -365,7 +365,8 @@ def test_parameter_and_buffer():
         p.add_(1)
     assert (data._version, data.tolist()) == (1, [2.0, 2.0])
     with pytest.raises(
-        RuntimeError, match="^Only Tensors of floating point and complex dtype can require gradients$"
+        RuntimeError,
+        match="^Only Tensors of floating point and complex dtype can require gradients$",  # noqa: RUF043
     ):
         nn.Parameter(torch.ones(2, dtype=torch.int64))
     buffer = nn.Buffer(torch.ones(2), persistent=False)

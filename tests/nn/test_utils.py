@@ -38,7 +38,7 @@ def test_gradients_below_the_limit_stay():
 def test_not_finite():
     params = _parameters([[math.nan]])
     with pytest.raises(
-        RuntimeError, match="The total norm of order 2.0 for gradients from `parameters` is non-finite"
+        RuntimeError, match=r"The total norm of order 2.0 for gradients from `parameters` is non-finite"
     ):
         utils.clip_grad_norm_(params, 1.0, error_if_nonfinite=True)
 

@@ -11,30 +11,30 @@ import retrograd
 from retrograd import nn, optim
 
 SCHEDULES = {
-    "StepLR": lambda L, o: L.StepLR(o,3),
-    "Multi": lambda L, o: L.MultiStepLR(o,[2,2,7]),
-    "Const": lambda L, o: L.ConstantLR(o),
-    "Lin": lambda L, o: L.LinearLR(o,.1,.9,7),
-    "Exp": lambda L, o: L.ExponentialLR(o,.9),
-    "Cos": lambda L, o: L.CosineAnnealingLR(o,5,.001),
-    "Lam": lambda L, o: L.LambdaLR(o,[lambda e:.9**e,lambda e:1/(1+e)]),
-    "Mul": lambda L, o: L.MultiplicativeLR(o,lambda e:.97),
-    "Poly": lambda L, o: L.PolynomialLR(o,7,2.),
-    "WR": lambda L, o: L.CosineAnnealingWarmRestarts(o,3,2,.001),
-    "WR1": lambda L, o: L.CosineAnnealingWarmRestarts(o,4),
-    "Cyc": lambda L, o: L.CyclicLR(o,.01,[.1,.2],3,5),
-    "Cyc2": lambda L, o: L.CyclicLR(o,.01,.1,3,mode="triangular2"),
-    "Cyc3": lambda L, o: L.CyclicLR(o,.01,.1,3,mode="exp_range",gamma=.9),
-    "One": lambda L, o: L.OneCycleLR(o,.1,25),
-    "One3": lambda L, o:
+    "StepLR": lambda L, o: L.StepLR(o,3),  # noqa: N803 - torch's name
+    "Multi": lambda L, o: L.MultiStepLR(o,[2,2,7]),  # noqa: N803 - torch's name
+    "Const": lambda L, o: L.ConstantLR(o),  # noqa: N803 - torch's name
+    "Lin": lambda L, o: L.LinearLR(o,.1,.9,7),  # noqa: N803 - torch's name
+    "Exp": lambda L, o: L.ExponentialLR(o,.9),  # noqa: N803 - torch's name
+    "Cos": lambda L, o: L.CosineAnnealingLR(o,5,.001),  # noqa: N803 - torch's name
+    "Lam": lambda L, o: L.LambdaLR(o,[lambda e:.9**e,lambda e:1/(1+e)]),  # noqa: N803 - torch's name
+    "Mul": lambda L, o: L.MultiplicativeLR(o,lambda e:.97),  # noqa: N803 - torch's name
+    "Poly": lambda L, o: L.PolynomialLR(o,7,2.),  # noqa: N803 - torch's name
+    "WR": lambda L, o: L.CosineAnnealingWarmRestarts(o,3,2,.001),  # noqa: N803 - torch's name
+    "WR1": lambda L, o: L.CosineAnnealingWarmRestarts(o,4),  # noqa: N803 - torch's name
+    "Cyc": lambda L, o: L.CyclicLR(o,.01,[.1,.2],3,5),  # noqa: N803 - torch's name
+    "Cyc2": lambda L, o: L.CyclicLR(o,.01,.1,3,mode="triangular2"),  # noqa: N803 - torch's name
+    "Cyc3": lambda L, o: L.CyclicLR(o,.01,.1,3,mode="exp_range",gamma=.9),  # noqa: N803 - torch's name
+    "One": lambda L, o: L.OneCycleLR(o,.1,25),  # noqa: N803 - torch's name
+    "One3": lambda L, o:  # noqa: N803 - torch's name
     L.OneCycleLR(o,[.1,.2],epochs=5,steps_per_epoch=5,three_phase=True,anneal_strategy="linear"),
-    "Seq": lambda L, o: L.SequentialLR(o,[L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9),L.StepLR(o,2)],[3,8]),
-    "Seq2": lambda L, o: L.SequentialLR(o,[L.LinearLR(o,.1,1.,5),L.CosineAnnealingLR(o,10)],[5]),
-    "Chain": lambda L, o: L.ChainedScheduler([L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)]),
-    "SeqWR": lambda L, o: L.SequentialLR(o,[L.LinearLR(o,.1,1.,4),L.CosineAnnealingWarmRestarts(o,3)],[4]),
-    "SeqChain": lambda L, o:
+    "Seq": lambda L, o: L.SequentialLR(o,[L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9),L.StepLR(o,2)],[3,8]),  # noqa: N803
+    "Seq2": lambda L, o: L.SequentialLR(o,[L.LinearLR(o,.1,1.,5),L.CosineAnnealingLR(o,10)],[5]),  # noqa: N803
+    "Chain": lambda L, o: L.ChainedScheduler([L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)]),  # noqa: N803
+    "SeqWR": lambda L, o: L.SequentialLR(o,[L.LinearLR(o,.1,1.,4),L.CosineAnnealingWarmRestarts(o,3)],[4]),  # noqa: N803
+    "SeqChain": lambda L, o:  # noqa: N803 - torch's name
     L.SequentialLR(o,[L.ChainedScheduler([L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)]),L.StepLR(o,2)],[4]),
-    "SeqSeq": lambda L, o:
+    "SeqSeq": lambda L, o:  # noqa: N803 - torch's name
     L.SequentialLR(o,[L.SequentialLR(o,[L.ConstantLR(o,.1,2),L.ExponentialLR(o,.9)],[2]),L.StepLR(o,2)],[4]),
 }  # fmt: skip
 
@@ -155,20 +155,20 @@ def test_order_of_steps_is_watched():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda L, o: L.StepLR(3, 2), "int is not an Optimizer"),
-        (lambda L, o: L.ReduceLROnPlateau(o, factor=1.0), "Factor should be < 1.0."),
+        (lambda L, o: L.StepLR(3, 2), "int is not an Optimizer"),  # noqa: N803 - torch's name
+        (lambda L, o: L.ReduceLROnPlateau(o, factor=1.0), "Factor should be < 1.0."),  # noqa: N803
         (
-            lambda L, o: L.ConstantLR(o, factor=2),
+            lambda L, o: L.ConstantLR(o, factor=2),  # noqa: N803 - torch's name
             "Constant multiplicative factor expected to be between 0 and 1.",
         ),
-        (lambda L, o: L.LambdaLR(o, [None]), "Expected 2 lr_lambdas, but got 1"),
+        (lambda L, o: L.LambdaLR(o, [None]), "Expected 2 lr_lambdas, but got 1"),  # noqa: N803 - torch's name
         (
-            lambda L, o: L.OneCycleLR(o, 0.1),
+            lambda L, o: L.OneCycleLR(o, 0.1),  # noqa: N803 - torch's name
             "You must define either total_steps OR (epochs AND steps_per_epoch)",
         ),
-        (lambda L, o: L.CosineAnnealingWarmRestarts(o, 0), "Expected positive integer T_0, but got 0"),
+        (lambda L, o: L.CosineAnnealingWarmRestarts(o, 0), "Expected positive integer T_0, but got 0"),  # noqa: N803
         (
-            lambda L, o: L.SequentialLR(o, [], []),
+            lambda L, o: L.SequentialLR(o, [], []),  # noqa: N803 - torch's name
             "SequentialLR expects at least one scheduler, but got no scheduler.",
         ),
     ],

@@ -233,8 +233,10 @@ ERRORS = [
     (
         lambda: optim.SGD(P),
         TypeError,
-        "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-        "torch.FloatTensor",
+        (
+            "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+            "torch.FloatTensor"
+        ),
     ),
     (lambda: optim.SGD([P * 2]), ValueError, "can't optimize a non-leaf Tensor"),
     (lambda: optim.SGD([3]), TypeError, "optimizer can only optimize Tensors, but one of the params is int"),

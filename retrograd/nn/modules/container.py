@@ -113,7 +113,7 @@ class Sequential(_Sequence):
     def insert(self, index: int, module: Module) -> Self:
         """Put a module in before position `index`; return the container."""
         if not isinstance(module, Module):
-            raise AssertionError(f"module should be of type: {Module}")
+            raise AssertionError(f"module should be of type: {Module}")  # noqa: TRY004 - torch's type
         size = len(self)
         if not -size <= index <= size:
             raise IndexError(f"Index out of range: {index}")
@@ -124,14 +124,14 @@ class Sequential(_Sequence):
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - torch's type
                 f"add operator supports only objects of Sequential class, but {type(other)} is given."
             )
         return Sequential(*self, *other)
 
     def __iadd__(self, other: Sequential) -> Self:
         if not isinstance(other, Sequential):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - torch's type
                 f"add operator supports only objects of Sequential class, but {type(other)} is given."
             )
         return self.extend(other)

@@ -128,7 +128,7 @@ class RNNBase(Module):
 
     def _run(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...]]:
         """Return the results (L, N, size) and the last states of all layers and directions."""
-        from retrograd import cat, stack  # noqa: PLC0415 - complete by the time this runs
+        from retrograd import cat, stack  # noqa: PLC0415 - at use: complete by then
 
         if input.shape[-1] != self.input_size:
             raise RuntimeError(

@@ -10,7 +10,7 @@ from retrograd.tensor import Tensor
 
 def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     """Return the elements of all parameters as one vector; differentiable."""
-    from retrograd import cat  # noqa: PLC0415 - complete by the time this runs
+    from retrograd import cat  # noqa: PLC0415 - at use: complete by then
 
     return cat([parameter.view(-1) for parameter in parameters])  # type: ignore[no-any-return]
 

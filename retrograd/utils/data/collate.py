@@ -53,7 +53,7 @@ def default_collate(batch: Any) -> Any:
 
 def _stack(tensors: Sequence[Any]) -> Tensor:
     if any(t.requires_grad for t in tensors):
-        from retrograd import stack  # noqa: PLC0415 - complete by the time this runs
+        from retrograd import stack  # noqa: PLC0415 - at use: complete by then
 
         return stack(list(tensors))  # type: ignore[no-any-return]
     shape = tensors[0]._array.shape

@@ -132,7 +132,7 @@ class DataLoader(Generic[T_co]):
     def __iter__(self) -> Iterator[Any]:
         seed = draw_seed(self.generator)  # drawn also where no worker needs it, as torch does
         if self.num_workers > 0:
-            from retrograd.utils.data.workers import read_with_workers  # noqa: PLC0415 - processes are rarely wanted
+            from retrograd.utils.data.workers import read_with_workers  # noqa: PLC0415
 
             return read_with_workers(self, seed)
         return self._read()

@@ -115,10 +115,8 @@ class WeightedRandomSampler(Sampler[int]):
     ) -> None:
         _check_count(num_samples)
         if not isinstance(replacement, bool):
-            raise ValueError(  # noqa: TRY004
-                f"replacement should be a boolean value, but got replacement={replacement}"
-            )
-        from retrograd.tensor import wrap  # noqa: PLC0415
+            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")  # noqa: TRY004
+        from retrograd.tensor import wrap  # noqa: PLC0415 - at use: complete by then
 
         array = weights._array if isinstance(weights, Tensor) else np.asarray(weights)
         self.weights = wrap(array.astype(np.float64))
@@ -147,9 +145,7 @@ class BatchSampler(Sampler[list[int]]):
                 f"batch_size should be a positive integer value, but got batch_size={batch_size}"
             )
         if not isinstance(drop_last, bool):
-            raise ValueError(  # noqa: TRY004
-                f"drop_last should be a boolean value, but got drop_last={drop_last}"
-            )
+            raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")  # noqa: TRY004
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last

@@ -67,11 +67,11 @@ def _work(
     tasks: Any, results: Any,
 ) -> None:  # fmt: skip
     """Run a worker: answer tasks (index, numbers) with (index, batch), until the task None."""
-    global _info
-    from retrograd.utils.data.dataloader import fetcher  # noqa: PLC0415 - dataloader.py imports this file
+    global _info  # noqa: PLW0603 - the process's own
+    from retrograd.utils.data.dataloader import fetcher  # noqa: PLC0415 - at use: complete by then
 
     python_random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator that data sets use
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that data sets use
     random.manual_seed(seed)
     _info = WorkerInfo(number, count, seed, dataset)
     fetch: Any = None
@@ -80,7 +80,7 @@ def _work(
         if initialise is not None:
             initialise(number)
         fetch = fetcher(dataset, batched, collate, drop_last)
-    except Exception as error:  # noqa: BLE001 - sent to the main process
+    except Exception as error:  # noqa: BLE001 - passed on, not swallowed
         failure = _Failure(error, number)
     while (task := tasks.get()) is not None:
         index, numbers = task
@@ -88,7 +88,7 @@ def _work(
             answer = failure if failure is not None else fetch(numbers)
         except StopIteration:
             answer = _END
-        except Exception as error:  # noqa: BLE001 - sent to the main process
+        except Exception as error:  # noqa: BLE001 - passed on, not swallowed
             answer = _Failure(error, number)
         results.put((index, answer))
 
