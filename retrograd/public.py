@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
-from retrograd.autograd.engine import tensor_backward
+from retrograd.autograd.calls import tensor_backward
 from retrograd.autograd.generate import function, in_place_function
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor

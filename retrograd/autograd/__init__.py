@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import Any
 
 _NAMES = {
-    "backward": "engine", "grad": "engine", "no_grad": "modes", "enable_grad": "modes", "set_grad_enabled": "modes",
-    "inference_mode": "modes", "Function": "function", "GradientEdge": "engine", "detect_anomaly": "anomaly",
+    "backward": "calls", "grad": "calls", "no_grad": "modes", "enable_grad": "modes", "set_grad_enabled": "modes",
+    "inference_mode": "modes", "Function": "function", "GradientEdge": "calls", "detect_anomaly": "anomaly",
     "set_detect_anomaly": "anomaly",
 }  # fmt: skip
 _SUBMODULES = ("engine", "forward_ad", "function", "functional", "grad_mode", "graph", "modes")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from retrograd.autograd.engine import GradientEdge
+from retrograd.autograd.calls import GradientEdge
 from retrograd.autograd.graph import Node, Output
 from retrograd.autograd.saved_hooks import saved_tensors_hooks
 from retrograd.hooks import RemovableHandle

@@ -206,7 +206,7 @@ def _factor_ct(a_ct: Any, factor: Any, upper: bool) -> Any:
 
 def _factored_a(ct: Any, L: Any, result: Any, upper: bool) -> Any:  # noqa: N803
     """Pull back as torch does: to the other triangle of L too, although it is not read."""
-    b = cholesky_solution(ct, L, upper)
+    b = cholesky_solve(ct, L, upper)
     return sum_to(_factor_ct(-(b @ H(result)), L, upper), L.shape)
 
 
@@ -231,11 +231,11 @@ def _check_factored(b: Any, factor: Any) -> None:
 
 @general(
     node="CholeskySolveBackward0",
-    input=lambda ct, input_shape, L, upper: sum_to(cholesky_solution(ct, L, upper), input_shape),
+    input=lambda ct, input_shape, L, upper: sum_to(cholesky_solve(ct, L, upper), input_shape),
     L=_factored_a,
     jvp={
-        "input": lambda t, L, upper: cholesky_solution(t, L, upper),
-        "L": lambda t, L, result, upper: -cholesky_solution(_product_tangent(t, L, upper) @ result, L, upper),
+        "input": lambda t, L, upper: cholesky_solve(t, L, upper),
+        "L": lambda t, L, result, upper: -cholesky_solve(_product_tangent(t, L, upper) @ result, L, upper),
     },
     batch=stacked(),
     holomorphic=False,
@@ -255,16 +255,10 @@ def cholesky_solve(input: Array, L: Array, upper: bool = False) -> Array:  # noq
     return cholesky_solution(input, L, upper)
 
 
-def _inverse_factor_ct(ct: Any, factor: Any, result: Any, upper: bool) -> Any:
-    return triangle(_factor_ct(-(H(result) @ ct @ H(result)), factor, upper), upper)
-
-
 @general(
     node="CholeskyInverseBackward0",
-    input=lambda ct, input, result, upper: _inverse_factor_ct(ct, input, result, upper),
-    jvp={"input": lambda t, input, result, upper: -(
-        result @ _product_tangent(triangle(t, upper), input, upper) @ result
-    )},
+    input=lambda ct, input, result, upper: _factor_ct(-(H(result) @ ct @ H(result)), input, upper),
+    jvp={"input": lambda t, input, result, upper: -(result @ _product_tangent(t, input, upper) @ result)},
     batch=stacked(),
     holomorphic=False,
     samples=lambda: [sample(regular(3)), sample(regular(2, 2), True), sample(complex_regular(2))],

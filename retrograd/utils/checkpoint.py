@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from retrograd import random
-from retrograd.autograd.engine import backward, running
+from retrograd.autograd.calls import backward
+from retrograd.autograd.engine import running
 from retrograd.autograd.function import Function
 from retrograd.autograd.modes import enable_grad, is_grad_enabled, no_grad
 from retrograd.autograd.saved_hooks import saved_tensors_hooks

@@ -24,7 +24,7 @@ from ops.convert import (
     tensors,
 )
 
-from retrograd.autograd.engine import grad as gradients
+from retrograd.autograd.calls import grad as gradients
 from retrograd.ops.declare import ErrorSample, Op, Sample
 from retrograd.tensor import wrap
 

@@ -33,7 +33,7 @@ from ops.convert import (
 
 import retrograd
 from retrograd.arrays import ValueDependentError, evaluate, trace, verify
-from retrograd.autograd.engine import grad as gradients
+from retrograd.autograd.calls import grad as gradients
 from retrograd.ops import batching
 from retrograd.ops.apply import batched, bind, jvp, vjp
 from retrograd.ops.declare import Op, Sample

@@ -22,7 +22,7 @@ from ops.convert import (
 
 import retrograd
 from retrograd import dtypes
-from retrograd.autograd.engine import grad as gradients
+from retrograd.autograd.calls import grad as gradients
 from retrograd.ops.declare import TABLE, Op, Sample
 from retrograd.tensor import Tensor, wrap
 
