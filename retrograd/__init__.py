@@ -16,7 +16,7 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-import retrograd.startup  # noqa: F401, I001 - before NumPy is imported
+import retrograd.startup  # noqa: F401 - before NumPy is imported
 from retrograd import dtypes, errors, public
 from retrograd.autograd.modes import (
     enable_grad,
@@ -35,6 +35,8 @@ from retrograd.devices import (
     layout,
     memory_format,
     preserve_format,
+    sparse_coo,
+    sparse_csr,
     strided,
 )
 from retrograd.dtypes import can_cast, dtype, finfo, iinfo, promote_types
@@ -61,20 +63,43 @@ globals().update(functions.FUNCTIONS)
 for _name, _method in functions.METHODS.items():
     setattr(Tensor, _name, _method)
 
+
+def _from_sparse(name: str) -> Any:
+    """Return a method that loads `retrograd.sparse`, which puts its own in place, and calls that."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return import_module("retrograd.sparse").METHODS[name](self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
+for _name in (
+    "coalesce", "dense_dim", "indices", "is_coalesced", "sparse_dim", "to_dense", "to_sparse", "to_sparse_coo",
+    "to_sparse_csr", "values",
+):  # fmt: skip
+    setattr(Tensor, _name, _from_sparse(_name))
+
 _LAZY = {
-    "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random", "testing",
-    "distributed", "show", "compiler", "backends", "cuda", "serialization", "functional",
+    "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random",
+    "testing", "distributed", "distributions", "show", "sparse", "compiler", "backends", "cuda",
+    "serialization", "functional", "_tensor_str",
 }  # fmt: skip
 _LAZY_NAMES = {
     "set_printoptions": "printing", "save": "serialization", "load": "serialization",
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "Generator": "random",
-    "default_generator": "random", "vmap": "func",
+    "default_generator": "random", "vmap": "func", "sparse_coo_tensor": "sparse",
+    "sparse_csr_tensor": "sparse", "spmm": "sparse",
     **dict.fromkeys(
-        "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm celu_ "
-        "binary_cross_entropy_with_logits conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
-        "cosine_embedding_loss cosine_similarity ctc_loss dropout embedding_bag feature_alpha_dropout group_norm "
-        "hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss max_pool1d max_pool2d max_pool3d "
-        "pairwise_distance poisson_nll_loss rms_norm rrelu selu selu_ triplet_margin_loss".split(),
+        (
+            "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d", "batch_norm",
+            "celu_", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+            "conv_transpose2d", "conv_transpose3d", "cosine_embedding_loss", "cosine_similarity", "ctc_loss",
+            "dropout", "embedding_bag", "feature_alpha_dropout", "group_norm", "hinge_embedding_loss",
+            "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "max_pool1d", "max_pool2d",
+            "max_pool3d", "pairwise_distance", "poisson_nll_loss", "rms_norm", "rrelu", "selu", "selu_",
+            "triplet_margin_loss",
+        ),
         "nn.functional",
     ),
 }  # fmt: skip
@@ -105,6 +130,7 @@ def get_default_dtype() -> dtypes.dtype:
 
 __all__ = [
     "Size", "Tensor", "can_cast", "channels_last", "channels_last_3d", "contiguous_format", "device", "dtype",
-    "enable_grad", "finfo", "iinfo", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "layout",
-    "memory_format", "no_grad", "preserve_format", "promote_types", "set_grad_enabled", "strided",
+    "enable_grad", "finfo", "iinfo", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled",
+    "layout", "memory_format", "no_grad", "preserve_format", "promote_types", "set_grad_enabled",
+    "sparse_coo", "sparse_csr", "strided",
 ]  # fmt: skip

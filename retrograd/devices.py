@@ -1,14 +1,17 @@
-"""Devices, layouts, memory formats and sizes: the small value types that tensors report about themselves."""
+"""Devices, layouts, memory formats and sizes: the small value types that tensors report about themselves.
+
+The device `meta` holds no numbers: its tensors have a shape and a dtype, and an `Absent` for an array.
+"""
 
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any, SupportsIndex, overload
 
-_KNOWN = (
-    "cpu cuda ipu xpu mkldnn opengl opencl ideep hip ve fpga maia xla lazy vulkan mps meta hpu mtia "
-    "privateuseone"
-).split()
+import numpy as np
+
+_KNOWN = ["cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone"]
 
 
 class device:  # noqa: N801 - torch's public name
@@ -24,7 +27,7 @@ class device:  # noqa: N801 - torch's public name
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: str | device = "cpu", index: int | None = None) -> None:  # noqa: A002 - torch's keyword
+    def __init__(self, type: str | device = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
             type, index = type.type, type.index
         if not isinstance(type, str):
@@ -56,27 +59,97 @@ class device:  # noqa: N801 - torch's public name
         return device, (str(self),)
 
     def __enter__(self) -> device:
-        check(self)
+        check(self, meta=True)
+        chosen.stack.append(self)
+        chosen.device = self
         return self
 
     def __exit__(self, *exc: object) -> None:
-        return None
+        chosen.stack.pop()
+        chosen.device = chosen.stack[-1] if chosen.stack else None
 
 
+class _Chosen(threading.local):
+    """Where this thread's tensors are made when nothing is said: `with torch.device("meta"):`."""
+
+    def __init__(self) -> None:
+        self.device: device | None = None
+        self.stack: list[device] = []
+
+
+chosen = _Chosen()
 CPU = device("cpu")
+META = device("meta")
 
 
-def check(where: str | device | None) -> None:
-    """Raise unless `where` is a device that can hold tensors."""
+def check(where: str | device | None, *, meta: bool = False) -> None:
+    """Raise unless `where` is a device that can hold tensors; with `meta`, also where it holds only shapes."""
     if where is None or where is CPU:
         return
     found = device(where)
+    if meta and found.type == "meta":
+        return
     if found.type == "cuda":
         raise AssertionError("Torch not compiled with CUDA enabled")
     if found.type != "cpu":
         raise NotImplementedError(
             f"Could not run on device '{found}': retrograd keeps tensors in CPU memory; use device='cpu'"
         )
+
+
+def is_meta(where: str | device | None) -> bool:
+    """Return whether a tensor made on this device, or on the chosen one for None, is one without data."""
+    if where is None:
+        where = chosen.device
+    return where is not None and device(where).type == "meta"
+
+
+class Absent(np.ndarray):
+    """The array of a tensor without data: a read-only zero seen at every place, which may not be read.
+
+    Example:
+        >>> Absent.of((2, 3), np.float32).shape
+        (2, 3)
+    """
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], kind: Any) -> Absent:
+        """Return a stand-in of a shape and dtype."""
+        return np.broadcast_to(np.zeros((), kind), shape).view(cls)  # type: ignore[no-any-return]
+
+    def item(self, *args: Any) -> Any:
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def tolist(self) -> Any:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+
+    def nonzero(self) -> Any:
+        raise NotImplementedError("nonzero: the result depends on numbers; a tensor on the device meta has none")
+
+    def copy(self, order: Any = "C") -> Absent:
+        return Absent.of(self.shape, self.dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **kwargs: Any) -> Any:
+        if out and isinstance(out[0], Absent):
+            return out[0]
+        found = getattr(ufunc, method)(*map(numbers_of, inputs), **kwargs)
+        return Absent.of(found.shape, found.dtype)
+
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is not np.copyto:
+            return super().__array_function__(func, types, args, kwargs)
+        if not isinstance(args[0], Absent):
+            raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+        return None
+
+
+def numbers_of(array: Any) -> Any:
+    """Return an ordinary array of zeros in place of an absent one, without memory of its own."""
+    return array.view(np.ndarray) if array.__class__ is Absent else array
 
 
 class _Named:
@@ -107,6 +180,8 @@ class memory_format(_Named):  # noqa: N801 - torch's public name
 
 
 strided = layout("strided")
+sparse_coo = layout("sparse_coo")
+sparse_csr = layout("sparse_csr")
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")

@@ -7,7 +7,7 @@ category among the operands wins, and only operands of the highest-ranking kind 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -158,7 +158,7 @@ def of_scalar(value: complex) -> dtype:
 _SIGNED_OF_WIDTH = {1: int8, 2: int16, 4: int32, 8: int64}
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote_types(first: dtype, second: dtype) -> dtype:
     """Return the smallest dtype that holds both, as torch.promote_types does.
 
@@ -168,7 +168,7 @@ def promote_types(first: dtype, second: dtype) -> dtype:
     if first is second:
         return first
     low, high = sorted((first, second), key=lambda d: d.category)
-    if high.category == BOOL or low.category == BOOL:
+    if BOOL in (high.category, low.category):
         return high
     if high.category == COMPLEX:
         if low.category == COMPLEX:
@@ -192,7 +192,7 @@ def promote_types(first: dtype, second: dtype) -> dtype:
 
 
 def can_cast(from_: dtype, to: dtype) -> bool:
-    """Whether a result of type `from_` may be written into a tensor of type `to` (the category may not fall)."""
+    """Whether a result of type `from_` may be written into one of type `to` (the category may not fall)."""
     return from_.category <= to.category
 
 
@@ -204,14 +204,14 @@ class finfo:  # noqa: N801 - torch's public name
         1.1920928955078125e-07
     """
 
-    def __init__(self, type: dtype | None = None) -> None:  # noqa: A002 - torch's keyword
+    def __init__(self, type: dtype | None = None) -> None:
         type = default.float if type is None else type
         if type.category < FLOATING:
             raise TypeError(
                 "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'"
             )
         real = type.to_real()
-        found = ml_dtypes.finfo(real.np)
+        found: Any = ml_dtypes.finfo(real.np)  # type: ignore[no-untyped-call]
         self.dtype = real.name
         self.bits = int(found.bits)
         self.eps, self.max, self.min = float(found.eps), float(found.max), float(found.min)
@@ -226,7 +226,7 @@ class finfo:  # noqa: N801 - torch's public name
 class iinfo:  # noqa: N801 - torch's public name
     """Limits of an integer dtype: bits, max, min."""
 
-    def __init__(self, type: dtype) -> None:  # noqa: A002 - torch's keyword
+    def __init__(self, type: dtype) -> None:
         if type.category != INTEGER:
             raise TypeError(
                 "torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'"

@@ -1,4 +1,7 @@
-"""Discrete Fourier transforms: retrograd.fft, as torch.fft. What they compute is declared in ops/fft.py and ops/fourier.py."""
+"""Discrete Fourier transforms: retrograd.fft, as torch.fft.
+
+What they compute is declared in ops/fft.py and ops/fourier.py.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,6 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.public import functions
 from retrograd.tensor import Tensor, wrap
-
-__all__ = [
-    "fft", "ifft", "fft2", "ifft2", "fftn", "ifftn", "rfft", "irfft", "rfft2", "irfft2", "rfftn", "irfftn", "hfft",
-    "ihfft", "fftfreq", "rfftfreq", "fftshift", "ifftshift", "Tensor",
-]  # fmt: skip
 
 globals().update(functions("fft"))
 
@@ -27,8 +25,8 @@ def _frequencies(steps: Any, n: int, d: float, dtype: Any, requires_grad: bool, 
 
 
 def fftfreq(
-    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False,  # noqa: ARG001 - torch's signature
 ) -> Tensor:  # fmt: skip
     """Return the frequencies of the bins of `fft` for n samples that are `d` apart.
 
@@ -42,8 +40,8 @@ def fftfreq(
 
 
 def rfftfreq(
-    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False,  # noqa: ARG001 - torch's signature
 ) -> Tensor:  # fmt: skip
     """Return the frequencies of the bins of `rfft` for n samples that are `d` apart.
 

@@ -10,4 +10,4 @@ _NAMES = (
     "unique_consecutive",
 )  # fmt: skip
 globals().update({name: getattr(retrograd, name) for name in _NAMES if hasattr(retrograd, name)})
-__all__ = list(_NAMES)  # noqa: PLE0604 - names that are put into this module above
+__all__ = list(_NAMES)  # they are put into this module above

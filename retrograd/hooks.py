@@ -6,7 +6,7 @@ import itertools
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from retrograd.autograd.graph import AccumulateGrad
 
@@ -38,7 +38,7 @@ class RemovableHandle:
             if held is not None:
                 held.pop(self.id, None)
 
-    def __enter__(self) -> RemovableHandle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -53,8 +53,9 @@ def register(hooks: OrderedDict[int, Any], hook: Any) -> RemovableHandle:
 
 
 def register_hook(self: Any, hook: Callable[[Any], Any]) -> RemovableHandle:
-    """Call `hook(grad)` whenever the gradient of this tensor is computed; what it returns replaces the
-    gradient.
+    """Call `hook(grad)` whenever the gradient of this tensor is computed.
+
+    What it returns replaces the gradient.
 
     Raises:
         RuntimeError: the tensor does not require grad.

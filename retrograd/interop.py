@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,22 @@ class PythonProtocol:
     """What Python asks of a value: its truth, its number, its items, its copies."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:  # the methods and operators that public.py adds, for those who check types
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> Any: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __neg__(self) -> Any: ...
+        def __eq__(self, other: object) -> Any: ...
+        def __add__(self, other: Any) -> Any: ...
+
+        __ne__ = __eq__
+        __pos__ = __abs__ = __invert__ = __neg__
+        __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __matmul__ = __add__
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __add__
+        __rmatmul__ = __lshift__ = __rshift__ = __and__ = __or__ = __xor__ = __rand__ = __ror__ = __add__
+        __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
 
     def item(self: Any) -> Any:
         """Return the only element as a Python number.
@@ -90,7 +106,7 @@ class PythonProtocol:
         return id(self)
 
     def __format__(self: Any, spec: str) -> str:
-        if self._array.ndim == 0 and type(self).__name__ != "Parameter":
+        if self._array.ndim == 0 and not self.is_meta and type(self).__name__ != "Parameter":
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
@@ -157,8 +173,9 @@ def _unpickle(cls: Any, array: Any, name: str, requires_grad: bool, attributes: 
 
 
 class NumpyProtocol:
-    """What NumPy asks of a value; its own functions called on tensors are answered by our ops (see
-    numpy_api.py).
+    """What NumPy asks of a value.
+
+    NumPy's own functions called on tensors are answered by our ops (see numpy_api.py).
     """
 
     __slots__ = ()
@@ -178,6 +195,11 @@ class NumpyProtocol:
             )
         if self._array.dtype == _BFLOAT16:
             raise TypeError("Got unsupported ScalarType BFloat16")
+        if self.is_meta:
+            raise TypeError(
+                "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
+                "memory first."
+            )
         return self._array
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> Any:

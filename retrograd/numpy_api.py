@@ -17,8 +17,17 @@ _FACTS: dict[Any, Any] = {
     np.size: lambda a, axis=None: a.numel() if axis is None else a.shape[axis],
     np.zeros_like: lambda a: a.new_zeros(a.shape),
     np.ones_like: lambda a: a.new_ones(a.shape),
+    np.take: lambda a, indices, axis=None: _taken(a, indices, axis),
 }
-"""NumPy's functions that no op answers because they read no element."""
+"""NumPy's functions that no op answers: those that read no element, and what a method says."""
+
+
+def _taken(a: Any, indices: Any, axis: int | None) -> Any:
+    if axis is None:
+        a, axis = a.reshape(-1), 0
+    if isinstance(indices, int):
+        return a.select(axis, indices)
+    return a[(slice(None),) * (axis % a.ndim) + (indices,)]
 
 
 def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -53,6 +62,6 @@ def call_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 def _unknown(name: str) -> str:
     return (
-        f"{name} is not available on tensors; use a torch function, or t.detach().numpy() for the plain array "
-        "(its result has no gradient)"
+        f"{name} is not available on tensors; use a torch function, or t.detach().numpy() for the plain "
+        "array (its result has no gradient)"
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes
+from . import devices, dtypes
 
 # The thresholds at which torch leaves fixed-point notation.
 _SCI_RATIO, _SCI_LARGEST, _SCI_SMALLEST = 1000.0, 1e8, 1e-4
@@ -105,6 +105,8 @@ def tensor_str(tensor: Any, *, tangent: Any = None) -> str:
 
 def _body(array: np.ndarray[Any, Any], indent: int) -> str:
     """Return the numbers of `array` in nested brackets, to stand at column `indent`."""
+    if array.__class__ is devices.Absent:
+        return "..."
     if array.size == 0:
         return "[]"
     cut = [False] * array.ndim
@@ -212,7 +214,10 @@ def _suffixes(tensor: Any, tangent: Any) -> list[str]:
     """Return the `name=value` texts that say what the numbers alone do not."""
     array, dtype, default = tensor._array, tensor.dtype, dtypes.default.float
     suffixes = []
-    if array.size:
+    if array.__class__ is devices.Absent:
+        suffixes.append("device='meta'")
+        has_size, understood = True, {default}
+    elif array.size:
         has_size = PRINT_OPTS.edgeitems == 0
         understood = {default, default.to_complex(), dtypes.int64, dtypes.bool_}
     else:

@@ -7,7 +7,7 @@ An op's `places` say where: "torch" (module level), "Tensor" (a method), "nn.fun
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
@@ -17,8 +17,9 @@ from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor
 
 _OPERATORS = {
-    "add": "__add__ __radd__", "sub": "__sub__", "rsub": "__rsub__", "mul": "__mul__ __rmul__", "div": "__truediv__",
-    "floor_divide": "__floordiv__", "remainder": "__mod__", "pow": "__pow__", "matmul": "__matmul__",
+    "add": "__add__ __radd__", "sub": "__sub__", "rsub": "__rsub__", "mul": "__mul__ __rmul__",
+    "div": "__truediv__", "floor_divide": "__floordiv__", "remainder": "__mod__", "pow": "__pow__",
+    "matmul": "__matmul__",
     "neg": "__neg__", "abs": "__abs__", "positive": "__pos__", "eq": "__eq__", "ne": "__ne__", "lt": "__lt__",
     "le": "__le__", "gt": "__gt__", "ge": "__ge__", "bitwise_and": "__and__ __rand__",
     "bitwise_or": "__or__ __ror__", "bitwise_xor": "__xor__ __rxor__", "bitwise_not": "__invert__",
@@ -29,9 +30,10 @@ _REFLECTED = {
     "bitwise_left_shift": "__rlshift__", "bitwise_right_shift": "__rrshift__",
 }  # fmt: skip
 _INPLACE_OPERATORS = {
-    "add": "__iadd__", "sub": "__isub__", "mul": "__imul__", "div": "__itruediv__", "floor_divide": "__ifloordiv__",
-    "remainder": "__imod__", "bitwise_and": "__iand__", "bitwise_or": "__ior__",
-    "bitwise_xor": "__ixor__", "bitwise_left_shift": "__ilshift__", "bitwise_right_shift": "__irshift__",
+    "add": "__iadd__", "sub": "__isub__", "mul": "__imul__", "div": "__itruediv__",
+    "floor_divide": "__ifloordiv__", "remainder": "__imod__", "bitwise_and": "__iand__",
+    "bitwise_or": "__ior__", "bitwise_xor": "__ixor__", "bitwise_left_shift": "__ilshift__",
+    "bitwise_right_shift": "__irshift__",
 }  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def functions(place: str) -> dict[str, Callable[..., Any]]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def written_in_place(op: Op) -> Callable[..., Any]:
     """Return `op_`, made once."""
     return in_place_function(op)
@@ -77,10 +79,10 @@ def attach() -> None:
             setattr(Tensor, name, made)
     for table, make in ((_OPERATORS, None), (_REFLECTED, _reflected)):
         for name, symbols in table.items():
-            op = TABLE.get(name)
-            if op is None:
+            declared = TABLE.get(name)
+            if declared is None:
                 continue
-            made = function(op, dunder=True) if op.family != "composite" else op.definition
+            made = function(declared, dunder=True) if declared.family != "composite" else declared.definition
             for symbol in symbols.split():
                 setattr(Tensor, symbol, made if make is None else make(made))
     for name, symbol in _INPLACE_OPERATORS.items():
@@ -90,7 +92,7 @@ def attach() -> None:
         setattr(Tensor, f"{name}_", written_in_place(TABLE[name]))
 
 
-def _call(self: Any, op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call(self: Any, op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001 - a method
     return op.function(*args, **kwargs)
 
 

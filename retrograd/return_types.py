@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 _MADE: dict[tuple[str, tuple[str, ...]], type] = {}
@@ -11,7 +12,7 @@ def make(name: str, fields: tuple[str, ...]) -> type:
     """Return the tuple class `torch.return_types.NAME` with these fields; the same one for the same call."""
     found = _MADE.get((name, fields))
     if found is None:
-        body: dict[str, Any] = {f: property(lambda self, i=i: self[i]) for i, f in enumerate(fields)}
+        body: dict[str, Any] = {f: property(itemgetter(i)) for i, f in enumerate(fields)}
         body.update(__slots__=(), __module__="torch.return_types", __qualname__=name, _fields=fields)
         body.update(__new__=_new, __repr__=_repr, __reduce__=_reduce)
         found = _MADE[name, fields] = type(name, (tuple,), body)
@@ -24,7 +25,8 @@ def _new(cls: Any, *values: Any) -> Any:
         (values,) = values
     if len(values) != len(cls._fields):
         raise TypeError(
-            f"torch.return_types.{cls.__name__} takes a {len(cls._fields)}-sequence ({len(values)}-sequence given)"
+            f"torch.return_types.{cls.__name__} takes a {len(cls._fields)}-sequence "
+            f"({len(values)}-sequence given)"
         )
     return tuple.__new__(cls, values)
 

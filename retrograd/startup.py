@@ -1,8 +1,9 @@
-"""What is set up once per process, the first of it before NumPy is imported. Each has an environment
-variable.
+"""What is set up once per process, the first of it before NumPy is imported.
+
+Each has an environment variable:
 
 RETROGRAD_KEEP_PAGES=0       leave the C allocator as it is
-OPENBLAS_CORETYPE=NAME       OpenBLAS's own variable: set by us only if it is not set and NumPy is not loaded yet
+OPENBLAS_CORETYPE=NAME       OpenBLAS's own variable: set by us only if it is not set and NumPy is not loaded
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt(3)
 
 
 def choose_blas_kernel() -> str | None:
-    """Have NumPy's OpenBLAS use its AVX-512 kernels on AMD processors that have AVX-512; return what was
-    chosen.
+    """Have NumPy's OpenBLAS use its AVX-512 kernels on AMD processors with AVX-512; return the choice.
 
     OpenBLAS picks an AVX2 kernel on some of those: 243 GFLOP/s against 468 with the other, where it was
     measured.
@@ -24,7 +25,7 @@ def choose_blas_kernel() -> str | None:
     if "numpy" in sys.modules or "OPENBLAS_CORETYPE" in os.environ:
         return None
     try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
             head = file.read(4096)
     except OSError:
         return None

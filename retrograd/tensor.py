@@ -1,7 +1,8 @@
 """Tensor: a thin handle on an array, with its place in the graph.
 
     _array   the NumPy array, never a scalar
-    _node    where its cotangent goes: None, the node that made it, or the AccumulateGrad of a leaf that requires grad
+    _node    where its cotangent goes: None, the node that made it, or the AccumulateGrad of a leaf that
+             requires grad
     _cell    the version shared with views and detached tensors; None until somebody needs it
     _meta    rare facts (see autograd/views.py); usually None
 
@@ -11,7 +12,7 @@ Functions and operators are attached by methods.py from the declared ops.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
     _cell: Version | None
     _meta: Meta | None
 
-    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
+    def __new__(cls, *args: Any, device: Any = None) -> Self:
         devices.check(device)
         if len(args) == 1 and not isinstance(args[0], int):
             source = args[0]
@@ -64,7 +65,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
             else:
                 array = np.array(source, dtypes.default.float.np)
         else:
-            array = np.zeros(args if args else (0,), dtypes.default.float.np)
+            array = np.zeros(args or (0,), dtypes.default.float.np)
         return blank(cls, array)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -106,6 +107,8 @@ class Tensor(PythonProtocol, NumpyProtocol):
         cell = self._cell
         if cell is None:
             cell = self._cell = new_version()
+            if self._array.__class__ is devices.Absent:
+                cell.rebased = -1  # dispatch looks closer at it
             if type(self._node) is AccumulateGrad:
                 self._node._cell = cell
         return cell
@@ -143,8 +146,13 @@ class Tensor(PythonProtocol, NumpyProtocol):
 
     @property
     def device(self) -> devices.device:
-        """Where the memory is: always the CPU."""
-        return devices.CPU
+        """Where the memory is: the CPU, or `meta` where there is none."""
+        return devices.META if self._array.__class__ is devices.Absent else devices.CPU
+
+    @property
+    def is_meta(self) -> bool:
+        """Whether the tensor has a shape and a dtype, but no numbers."""
+        return self._array.__class__ is devices.Absent
 
     @property
     def layout(self) -> devices.layout:
@@ -166,9 +174,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """The bytes of all elements."""
         return self._array.nbytes
 
-    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_xpu = is_nested = is_mkldnn = is_sparse_csr = (
-        False
-    )
+    is_cuda = is_sparse = is_quantized = is_mps = is_xpu = is_nested = is_mkldnn = is_sparse_csr = False
     names: Any = None
     name: Any = None
 
@@ -248,7 +254,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """The gradient gathered by backward; None before."""
         node = self._node
         if type(node) is AccumulateGrad:
-            return node.grad
+            return node.grad  # type: ignore[no-any-return]  # the graph does not know Tensor
         meta = self._meta
         if node is not None and (meta is None or not meta.retains):
             warnings.warn(_NON_LEAF_GRAD, UserWarning, stacklevel=2)
@@ -298,7 +304,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
     def grad_dtype(self) -> dtypes.dtype | None:
         """The dtype that gradients of this leaf must have; None allows any."""
         node = self._node
-        found = node.grad_dtype if type(node) is AccumulateGrad else True
+        found: Any = node.grad_dtype if type(node) is AccumulateGrad else True
         return self.dtype if found is True else found
 
     @grad_dtype.setter
@@ -310,7 +316,10 @@ class Tensor(PythonProtocol, NumpyProtocol):
     @property
     def data(self) -> Tensor:
         """A tensor on the same memory, without history and with a version of its own."""
-        return wrap(self._array)
+        made = wrap(self._array)
+        if self._array.__class__ is devices.Absent:
+            made._version_cell()
+        return made
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -320,9 +329,12 @@ class Tensor(PythonProtocol, NumpyProtocol):
             raise RuntimeError(
                 "data set to a tensor that requires gradients must be floating point or complex dtype"
             )
+        if self._array.__class__ is devices.Absent:  # it gets memory, and with it a version
+            self._cell = None
         self._array = value._array
         if type(self._node) is AccumulateGrad:
             self._node._array = value._array
+            self._node._cell = self._cell
 
     def detach(self) -> Tensor:
         """Return a tensor on the same memory and version, without history."""
@@ -370,9 +382,10 @@ class Tensor(PythonProtocol, NumpyProtocol):
 
 
 _new = object.__new__
+_T = TypeVar("_T", bound=Tensor)
 
 
-def blank(cls: Any, array: np.ndarray[Any, Any]) -> Any:
+def blank(cls: type[_T], array: np.ndarray[Any, Any]) -> _T:
     """Return a handle of class `cls` on an array, without history."""
     tensor = _new(cls)
     tensor._array = array

@@ -17,7 +17,10 @@ from retrograd.autograd.graph import Node, anomaly
 from retrograd.autograd.modes import set_anomaly_reason
 from retrograd.autograd.where import library
 
-_SLOW = "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging."
+_SLOW = (
+    "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+    "debugging."
+)
 
 
 def is_anomaly_enabled() -> bool:
@@ -108,5 +111,8 @@ def show(node: Node) -> None:
             f"forward pass for more information.\n[recorded at {node.where()}]"
         )
     else:
-        text = f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{''.join(stack)}"
+        text = (
+            f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n"
+            f"{''.join(stack)}"
+        )
     warnings.warn(text, UserWarning, stacklevel=2)

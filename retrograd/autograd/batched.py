@@ -14,38 +14,22 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.batch_rules import DYNAMIC, RULES
+from retrograd.autograd import modes
+from retrograd.autograd.batch_rules import DYNAMIC, RULES, composition
 from retrograd.autograd.dispatch import return_type
 from retrograd.autograd.levels import OpLevel, Wrapped, run_below
 from retrograd.autograd.modes import local
 from retrograd.autograd.promote import PROMOTED, promote
+from retrograd.autograd.stand_in import BRANCH, ITEM, NO_STORAGE, refusing, stand_in
 from retrograd.devices import contiguous_format
 from retrograd.ops.declare import TABLE, Op
-from retrograd.tensor import Tensor, blank, history
+from retrograd.tensor import Tensor, blank
 
-_ITEM = (
-    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on "
-    "a Tensor, please "
-    "try to rewrite what you're doing with other operations. If error is occurring somewhere inside "
-    "PyTorch internals, "
-    "please file a bug report."
-)
-_BRANCH = (
-    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't "
-    "support that yet, "
-    "please file an issue at https://github.com/pytorch/pytorch/issues ."
-)
 _DYNAMIC = (
     "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
     "aten::{name}. Please "
     "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
 )
-_MASK = (
-    "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over "
-    "indexing with a "
-    "boolean mask."
-)
-_NO_STORAGE = "Cannot access data pointer of Tensor that doesn't have storage"
 _UNBATCHED_TARGET = (
     "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
     "extra_args that "
@@ -55,71 +39,6 @@ _UNBATCHED_TARGET = (
     "being called inside "
     "the PyTorch framework, please file a bug report instead."
 )
-
-
-# ---- an array without elements ----
-
-
-class StandIn(np.ndarray):
-    """An array that has a shape and a dtype but no elements: whoever reads it is told that vmap cannot."""
-
-    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError(_NO_STORAGE)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in _SHAPE_ONLY:
-            return _SHAPE_ONLY[function](*args, **kwargs)
-        raise RuntimeError(_NO_STORAGE)
-
-    def __bool__(self) -> bool:
-        raise RuntimeError(_BRANCH)
-
-    def nonzero(self, *args: Any) -> Any:
-        raise RuntimeError(_MASK)
-
-
-def _like(value: Any) -> Callable[..., Any]:
-    def made(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None) -> Any:
-        return np.full(a.shape if shape is None else shape, value, dtype or a.dtype)
-
-    return made
-
-
-_SHAPE_ONLY: dict[Any, Callable[..., Any]] = {
-    np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.size: lambda a: a.size,
-    np.zeros_like: _like(0), np.ones_like: _like(1), np.empty_like: _like(0),
-    np.full_like: lambda a, value, dtype=None, *rest, **named: np.full(a.shape, value, dtype or a.dtype),
-    np.may_share_memory: lambda a, b, max_work=None: False, np.shares_memory: lambda a, b, max_work=None: False,
-    np.result_type: lambda *args: np.result_type(*(getattr(a, "dtype", a) for a in args)),
-    np.iscomplexobj: lambda x: x.dtype.kind == "c", np.isrealobj: lambda x: x.dtype.kind != "c",
-}  # fmt: skip
-
-
-def _refusing(message: str) -> Callable[..., Any]:
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError(message)
-
-    return refuse
-
-
-for _name in ("item", "__int__", "__float__", "__complex__", "__index__"):
-    setattr(StandIn, _name, _refusing(_ITEM))
-for _name in (
-    "all any argmax argmin argsort astype byteswap choose clip compress copy cumprod cumsum diagonal dot "
-    "dump dumps fill "
-    "flatten max mean min partition prod put ravel repeat reshape round searchsorted sort std sum swapaxes "
-    "take tobytes "
-    "tolist tofile trace transpose var squeeze __getitem__ __setitem__ __iter__ __contains__ __copy__ "
-    "__deepcopy__ "
-    "__array__ __buffer__ __dlpack__"
-).split():
-    setattr(StandIn, _name, _refusing(_NO_STORAGE))
-_NOTHING = bytes(32)  # no dtype has larger elements; never read
-
-
-def stand_in(shape: Sequence[int], dtype: Any) -> Any:
-    """Return an array of this shape and dtype that holds nothing."""
-    return np.ndarray.__new__(StandIn, shape, dtype, _NOTHING, 0, (0,) * len(shape))
 
 
 # ---- the tensor ----
@@ -133,12 +52,12 @@ class BatchedTensor(Wrapped):
     _value: Tensor
     _dim: int
 
-    item = tolist = _refusing(_ITEM)  # type: ignore[assignment]
-    numpy = tolist = __array__ = data_ptr = untyped_storage = storage = _refusing(_NO_STORAGE)  # type: ignore[assignment]
-    __bool__ = is_nonzero = _refusing(_BRANCH)  # type: ignore[assignment]
-    __deepcopy__ = __reduce_ex__ = _refusing(_NO_STORAGE)  # type: ignore[assignment]
-    equal = _refusing("Batching rule not implemented for aten::equal. We could not generate a fallback.")
-    allclose = _refusing(
+    item = tolist = refusing(ITEM)
+    numpy = tolist = __array__ = data_ptr = untyped_storage = storage = refusing(NO_STORAGE)
+    __bool__ = is_nonzero = refusing(BRANCH)
+    __deepcopy__ = __reduce_ex__ = refusing(NO_STORAGE)
+    equal = refusing("Batching rule not implemented for aten::equal. We could not generate a fallback.")
+    allclose = refusing(
         "vmap over torch.allclose isn't supported yet. Please file an issue at "
         "https://github.com/pytorch/pytorch/issues if "
         "you need this feature."
@@ -179,14 +98,14 @@ class BatchedTensor(Wrapped):
 
     def stride(self, dim: int | None = None) -> Any:
         """Return the strides of one element of the batch."""
-        strides = list(self._value.stride())  # type: ignore[attr-defined]
+        strides = list(self._value.stride())
         del strides[self._dim]
         return tuple(strides) if dim is None else strides[dim]
 
     def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
         """Return whether each element of the batch is contiguous."""
-        front = np.moveaxis(self._value, self._dim, 0)
-        return bool(front.is_contiguous()) if memory_format is contiguous_format else False  # type: ignore[attr-defined]
+        front = _moved(self._value, self._dim, 0)
+        return bool(front.is_contiguous()) if memory_format is contiguous_format else False
 
     def contiguous(self, memory_format: Any = contiguous_format) -> Tensor:
         """Return the batch with contiguous elements."""
@@ -219,10 +138,10 @@ class VmapLevel(OpLevel):
         return made
 
     def spread(self, tensor: Tensor) -> Tensor:
-        """Return all elements of the batch along dimension 0, repeated without a copy if they are the same."""
+        """Return all elements of the batch along dimension 0; repeated without a copy if they are one."""
         if self.owns(tensor):
             assert isinstance(tensor, BatchedTensor)
-            return np.moveaxis(tensor._value, tensor._dim, 0) if tensor._dim else tensor._value  # type: ignore[return-value]
+            return _moved(tensor._value, tensor._dim, 0) if tensor._dim else tensor._value
         return TABLE["expand"].function(tensor, (self.size, *tensor._array.shape))  # type: ignore[no-any-return]
 
     def parts(self, tensor: Any) -> list[Tensor]:
@@ -242,6 +161,10 @@ class VmapLevel(OpLevel):
             raise RuntimeError(_refused_write(out, args, self))
         if op.name in DYNAMIC:
             raise RuntimeError(_DYNAMIC.format(name=DYNAMIC[op.name]))
+        composed = composition(op.name, [self.owns(a) for a in args])
+        if composed is not None:
+            result = self._composed(composed, args)
+            return result if out is None else self._written(op, self.spread(result), out)
         result = self.batched(op, args)
         if out is not None:
             return self._written(op, result, out)
@@ -251,9 +174,10 @@ class VmapLevel(OpLevel):
         return tuple(made) if op.outputs == ("*",) else return_type(op)(*made)
 
     def batched(self, op: Op, args: Sequence[Any]) -> Any:
-        """Run the batching rule of an op on the values of its arguments; the result has the batch in front."""
+        """Run an op's batching rule on the values of its arguments; the result has the batch in front."""
         args = _promoted(op, args)
-        values, dims = [], []
+        values: list[Any] = []
+        dims: list[Any] = []
         for arg in args:
             if isinstance(arg, (list, tuple)) and self.owns(arg):
                 values.append([x._value if self.owns(x) else x for x in arg])
@@ -267,8 +191,18 @@ class VmapLevel(OpLevel):
         for i, parameter in enumerate(op.parameters):
             if parameter.is_static:
                 dims[i] = None
-        rule = RULES.get(op.name, op.batch)
+            elif parameter.kind.startswith("plain") and type(values[i]) is Tensor and not op.view:
+                values[i] = values[i]._array  # nothing to record; and rules may look at indices and masks
+        rule: Any = RULES.get(op.name, op.batch)
         return rule(Runnable(op), self.size, values, dims)
+
+    def _composed(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+        """Run ops on this level's tensors again."""
+        modes.push(self)
+        try:
+            return function(*args)
+        finally:
+            modes.pop()
 
     def _written(self, op: Op, result: Any, out: Any) -> Tensor:
         if result._array.shape[1:] != out._array.shape:
@@ -281,9 +215,7 @@ class VmapLevel(OpLevel):
                 f"result type {result.dtype.scalar_name} can't be cast to the desired output type "
                 f"{out.dtype.scalar_name}"
             )
-        run_below(
-            TABLE["copy"], (out._value, np.moveaxis(result, 0, out._dim), *_defaults("copy", 2)), out._value
-        )
+        run_below(TABLE["copy"], (out._value, _moved(result, 0, out._dim), *_defaults("copy", 2)), out._value)
         return out  # type: ignore[no-any-return]
 
 
@@ -295,17 +227,18 @@ def _refused_write(out: Tensor, args: Sequence[Any], level: VmapLevel) -> str:
     other = next((a for a in args if level.owns(a) and isinstance(a, BatchedTensor)), None)
     shape = [] if other is None else list(level.spread(other)._array.shape)
     if len(shape) > out._array.ndim:
-        return f"output with shape {list(out._array.shape)} doesn't match the broadcast shape {shape}\n[{_UNBATCHED_TARGET}]"
+        have = list(out._array.shape)
+        return f"output with shape {have} doesn't match the broadcast shape {shape}\n[{_UNBATCHED_TARGET}]"
     return _UNBATCHED_TARGET
 
 
 def as_tensor(value: Any) -> Tensor:
     """Return what a batching rule made as a Tensor."""
-    return value if isinstance(value, Tensor) else blank(Tensor, np.asarray(value))  # type: ignore[no-any-return]
+    return value if isinstance(value, Tensor) else blank(Tensor, np.asarray(value))
 
 
 def _promoted(op: Op, args: Sequence[Any]) -> Sequence[Any]:
-    """Return the arguments in their common dtype, where it depends on ranks that the batch dimension changes."""
+    """Return the arguments in their common dtype, which depends on ranks without the batch dimension."""
     if op.promote == "none":
         return args
     at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and args[i] is not None]
@@ -317,27 +250,47 @@ def _promoted(op: Op, args: Sequence[Any]) -> Sequence[Any]:
     }
     if len(found) < 2 or any(isinstance(args[i], (list, tuple)) for i in at):
         return args
-    common, _ = promote(op, [a._array if isinstance(a, Tensor) else a for a in args], at)
+    common, _ = promote(op, [_rank_only(a._array) if isinstance(a, Tensor) else a for a in args], at)
     ready = list(args)
     for i in at:
         if isinstance(ready[i], Tensor):
-            ready[i] = ready[i].to(common)
+            ready[i] = _in_dtype(ready[i], common)
     return ready
+
+
+def _in_dtype(tensor: Any, dtype: Any) -> Tensor:
+    if isinstance(tensor, BatchedTensor) and tensor._level not in local.intercepts:
+        return tensor._level.wrap(_in_dtype(tensor._value, dtype), tensor._dim)  # type: ignore[no-any-return]
+    return tensor.to(dtype)  # type: ignore[no-any-return]
+
+
+def _rank_only(array: Any) -> Any:
+    """Return an array of this dtype that has dimensions or not, which is all that promotion asks."""
+    return np.empty((0,) * array.ndim, array.dtype)
+
+
+def _moved(tensor: Any, source: int, destination: int) -> Any:
+    return tensor.movedim(source, destination)
 
 
 class Runnable:
     """An op as batching rules see it: its definition takes Tensors and is recorded."""
 
-    __slots__ = ("family", "name", "op", "parameters", "outputs")
+    __slots__ = ("family", "name", "op", "outputs", "parameters")
 
     def __init__(self, op: Op) -> None:
         self.op, self.name, self.parameters = op, op.name, op.parameters
         self.family, self.outputs = op.family, op.outputs
 
     def definition(self, *args: Any, **kwargs: Any) -> Any:
-        return self.op.function(*args, **kwargs)
+        """Run the op on Tensors; NumPy's scalars, which rules may make of indices, become arrays."""
+        return self.op.function(*[np.asarray(a) if isinstance(a, np.generic) else a for a in args], **kwargs)
 
     __call__ = definition
+
+    def index(self, name: str) -> int:
+        """Return the position of the parameter called `name`."""
+        return self.op.index(name)
 
     @property
     def batch(self) -> Any:
@@ -365,7 +318,7 @@ def restored(tensor: Tensor, level: VmapLevel) -> Tensor:
     if isinstance(tensor, Wrapped) and tensor._level.number > level.number:
         above = tensor._level
         if isinstance(tensor, BatchedTensor):
-            inner = restored(np.moveaxis(tensor._value, tensor._dim, -1), level)  # type: ignore[arg-type]
+            inner = restored(_moved(tensor._value, tensor._dim, -1), level)
             return above.wrap(inner, inner._array.ndim - 1)  # type: ignore[no-any-return]
         return above.rebuilt(tensor, [restored(part, level) for part in above.parts(tensor)])  # type: ignore[no-any-return]
     return level.wrap(tensor, 0)
@@ -380,12 +333,11 @@ def like(made: Tensor, source: Any) -> Tensor:
     """Return a new tensor, batched as `source` is: a copy per element of the batch, which may then be written
     to.
     """
+    if isinstance(source, Wrapped) and not isinstance(source, BatchedTensor):
+        return like(made, source._level.primal_alone(source))
     if not isinstance(source, BatchedTensor):
         return made
     level = source._level
     inner = like(made, source._value)
     spread = TABLE["expand"].function(inner, (level.size, *made._array.shape))
     return level.wrap(TABLE["clone"].function(spread, memory_format=contiguous_format), 0)  # type: ignore[no-any-return]
-
-
-__all__ = ["BatchedTensor", "VmapLevel", "history"]

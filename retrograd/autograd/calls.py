@@ -11,8 +11,9 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.engine import accumulate, run
 from retrograd.autograd.graph import AccumulateGrad, Node, Output
-from retrograd.autograd.modes import enable_grad
+from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.run_hooks import run_post_accumulate
+from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
 
 
@@ -44,7 +45,7 @@ def tensor_backward(
         RuntimeError: no history; not a scalar and no gradient given; the graph was freed or a saved value
             modified.
     """
-    if gradient is not None or create_graph or inputs is not None:
+    if gradient is not None or create_graph or inputs is not None or local.levels:
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
         return
     node = history(self)
@@ -75,6 +76,10 @@ def backward(
     Raises:
         RuntimeError: as for Tensor.backward.
     """
+    if local.levels:
+        from retrograd.autograd.levels import refuse_backward  # noqa: PLC0415 - it needs this file
+
+        refuse_backward()
     if grad_variables is not None:
         warnings.warn(
             "`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2
@@ -174,7 +179,13 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     cts = [None] * len(results) if grad_outputs is None else list(_as_sequence(grad_outputs))
     keep = create_graph if retain_graph is None else retain_graph
-    if is_grads_batched:
+    if (is_grads_batched or (modes.special and local.careful)) and not _has_edges(results, wanted):
+        from retrograd.autograd.through import asked  # noqa: PLC0415 - it needs this file
+
+        pairs = [(r, _checked(r, c, i) if c is not None and not is_grads_batched else c) for i, (r, c) in
+                 enumerate(zip(results, cts, strict=True))]  # fmt: skip
+        found = asked(pairs, wanted, keep=bool(keep), recorded=create_graph, batched=is_grads_batched)
+    elif is_grads_batched:
         found = _batched(results, wanted, cts, keep, create_graph)
     else:
         roots = _roots(results, cts, create_graph)
@@ -202,6 +213,10 @@ def _captures(roots: list[tuple[Node, Any]], wanted: list[Any], keep: bool, reco
     return [captured[node] for node in nodes]
 
 
+def _has_edges(*given: Any) -> bool:
+    return any(isinstance(value, GradientEdge) for values in given for value in values)
+
+
 def _batched(results: Any, wanted: list[Any], cts: list[Any], keep: bool, recorded: bool) -> list[Any]:
     """Run once per slice of the cotangents' first dimension and stack what comes."""
     size = next(len(c) for c in cts if c is not None)
@@ -212,8 +227,7 @@ def _batched(results: Any, wanted: list[Any], cts: list[Any], keep: bool, record
         rows.append(
             [None if ct is None else _as_tensor(ct, t, False) for ct, t in zip(row, wanted, strict=True)]
         )
-    from retrograd import stack  # noqa: PLC0415 - the package's own namespace, complete by the time this runs
-
+    stack: Any = TABLE["stack"].function
     return [None if column[0] is None else stack(column) for column in zip(*rows, strict=True)]
 
 
@@ -273,7 +287,9 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
 def _one(output: Any) -> Any:
     """Return the cotangent 1 of a real scalar: a NumPy scalar for a 0-dim tensor (the quickest of arrays)."""
     if isinstance(output, GradientEdge):
-        raise RuntimeError("grad can be implicitly created only for scalar outputs; got a GradientEdge")
+        raise RuntimeError(  # noqa: TRY004 - torch's type
+            "grad can be implicitly created only for scalar outputs; got a GradientEdge"
+        )
     array = output._array
     if array.size != 1:
         raise RuntimeError(

@@ -29,6 +29,10 @@ def general(op: Op, args: tuple[Any, ...], out: Any = None) -> Any:
     """Run an op on its arguments, all of them, in the declared order."""
     if modes.special and local.intercepts:
         return local.intercepts[-1].call(op, args, out)
+    for answer in modes.elsewhere:
+        result = answer(op, args, out)
+        if result is not NotImplemented:
+            return result
     result = plain(op, args)
     return result if out is None else write_out(op, args, result, out)
 
@@ -94,6 +98,8 @@ def _unwrap(op: Op, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
     """Return what the definition takes, and the tensors that it came from (UNSHARED for what was none)."""
     values: list[Any] = []
     handles: list[Any] = []
+    value: Any
+    handle: Any
     for i, (parameter, arg) in enumerate(zip(op.parameters, args, strict=True)):
         if parameter.kind == "static":
             value, handle = arg, UNSHARED
@@ -101,7 +107,7 @@ def _unwrap(op: Op, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
             value, handle = arg._array, arg
         elif parameter.kind == "tensors":
             value, handle = _unwrap_sequence(op, parameter.name, i, arg)
-        elif arg is None and parameter.kind.endswith("?") or arg is None and parameter.kind == "optional":
+        elif arg is None and (parameter.kind.endswith("?") or parameter.kind == "optional"):
             value, handle = None, UNSHARED
         elif isinstance(arg, ndarray) or (isinstance(arg, _SCALARS) and parameter.kind.startswith("operand")):
             value, handle = arg, UNSHARED
@@ -166,8 +172,9 @@ def _wrap(
 
 
 def mark_inference(tensor: Tensor) -> None:
-    """Make a tensor one of inference mode; its cell says 'rebased', so that dispatch always looks closer at
-    it.
+    """Make a tensor one of inference mode.
+
+    Its cell says 'rebased', so that dispatch always looks closer at it.
     """
     tensor._facts().inference = True
     tensor._version_cell().rebased = -1

@@ -1,8 +1,9 @@
 """Tensors with a tangent, and the level that carries tangents through ops: forward mode.
 
-A DualTensor is an ordinary handle on its primal that also has a `_tangent`; with its level off the stack an op treats it as
-the primal. (Where the primal is itself a tensor of a lower level, it is kept in `_primal`.) Tangents are computed with ops
-on Tensors: they are recorded, and seen by the levels below, so forward mode may be differentiated by either mode.
+A DualTensor is an ordinary handle on its primal that also has a `_tangent`; with its level off the stack an
+op treats it as the primal. (Where the primal is itself a tensor of a lower level, it is kept in `_primal`.)
+Tangents are computed with ops on Tensors: they are recorded, and seen by the levels below, so forward mode
+may be differentiated by either mode.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class DualTensor(Wrapped):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through the primal."""
-        return Tensor.requires_grad.fget(self) if self._primal is None else self._primal.requires_grad  # type: ignore[attr-defined, no-any-return]
+        return Tensor.requires_grad.fget(self) if self._primal is None else self._primal.requires_grad  # type: ignore[attr-defined]
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -44,7 +45,7 @@ class DualTensor(Wrapped):
         """Return the primal without its history; the tangent is lost, as in torch."""
         return Tensor.detach(self) if self._primal is None else self._primal.detach()
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]  # it is the same
         from retrograd.printing import tensor_str  # noqa: PLC0415 - printing is rarely needed to compute
 
         level = self._level
@@ -143,7 +144,8 @@ class DualLevel(OpLevel):
             )
         if not dtypes.can_cast(result.dtype, out.dtype):
             raise RuntimeError(
-                f"result type {result.dtype.scalar_name} can't be cast to the desired output type {out.dtype.scalar_name}"
+                f"result type {result.dtype.scalar_name} can't be cast to the desired output type "
+                f"{out.dtype.scalar_name}"
             )
         if tangent is not None and not self.owns(out):
             self._give_tangent(out)
@@ -171,7 +173,7 @@ class DualLevel(OpLevel):
         if not self.owns(root):
             self._become(root, wrap(np.zeros_like(root._array)), None)
         if target is not root:
-            self._become(target, _same_view(root._tangent, target._array, root._array), None)  # type: ignore[attr-defined]
+            self._become(target, _same_view(root._tangent, target._array, root._array), None)
 
     def _become(self, target: Any, tangent: Tensor, primal: Tensor | None) -> None:
         target.__class__ = DualTensor
@@ -182,7 +184,7 @@ def _twin(tensor: Tensor) -> Tensor:
     """Return a plain handle with the same memory, history and place among views."""
     made = blank(Tensor, tensor._array)
     made._node, made._cell, made._meta = tensor._node, tensor._version_cell(), tensor._meta
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _shares(tangent: Tensor, tangents: Sequence[Any]) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd import devices
 from retrograd.autograd.anomaly import check, show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
@@ -83,7 +84,7 @@ def _run(
     while ready:
         node = by_age.pop(heappop(ready))
         while node is not None:
-            following = None
+            following: Any = None
             ct = held.pop(node, None)
             if node.__class__ is AccumulateGrad:
                 _finish_leaf(node, ct, recorded, captured)
@@ -225,7 +226,7 @@ def _probe_leaf(node: Any, ct: Any) -> int:
     return _probe_accumulate(node, ct)
 
 
-def _probe_accumulate(node: Any, ct: Any) -> int:
+def _probe_accumulate(node: Any, ct: Any) -> int:  # noqa: ARG001 - called as `accumulate` is
     return sys.getrefcount(ct)
 
 
@@ -238,6 +239,8 @@ checks what depends on it.)
 
 def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a copy of a cotangent that lies in memory as its leaf does."""
+    if array.__class__ is devices.Absent:
+        return array
     dense = array.flags.forc or 0 not in array.strides
     made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
     made[...] = ct

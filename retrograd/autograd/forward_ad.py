@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from retrograd.autograd import modes
 from retrograd.autograd.dual import DualLevel, DualTensor
@@ -27,7 +27,10 @@ __all__ = [
     "unpack_dual",
 ]
 
-_NO_LEVEL = "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
+_NO_LEVEL = (
+    "Trying to create a dual Tensor for forward AD but no level exists, "
+    "make sure to enter_dual_level() first."
+)
 
 
 class UnpackedDualTensor(NamedTuple):
@@ -75,7 +78,8 @@ def exit_dual_level(*, level: int | None = None) -> None:
         raise RuntimeError("Dual level must be a positive number.")
     if level is not None and level != len(_entered()) - 1:
         raise RuntimeError(
-            "Trying to exit a forward AD level that was not the last one that was created. This is not supported."
+            "Trying to exit a forward AD level that was not the last one that was created. This is not "
+            "supported."
         )
     found.active = False
     if local.intercepts[-1] is not found:
@@ -114,7 +118,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     if found is None:
         raise RuntimeError(_NO_LEVEL)
     for what, value in (("primal", tensor), ("tangent", tangent)):
-        if not (value.is_floating_point() or value.is_complex()):  # type: ignore[attr-defined]
+        if not (value.is_floating_point() or value.is_complex()):
             raise ValueError(f"Expected {what} to be floating point or complex, but got: {value.dtype}")
     return with_tangent(tensor, tangent, found)
 
@@ -128,7 +132,8 @@ def with_tangent(tensor: Tensor, tangent: Tensor, level: DualLevel) -> Tensor:
         )
     if tensor._array.shape != tangent._array.shape:
         raise RuntimeError(
-            "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, "
+            "this is not "
             f"supported. Tensor is of size {list(tensor.shape)} while the given forward gradient is of size "
             f"{list(tangent.shape)}."
         )

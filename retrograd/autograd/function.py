@@ -92,6 +92,11 @@ class BackwardCFunction(Node, FunctionCtx):
     _forward_cls: Any
     saved: tuple[SavedTensor | None, ...]
     outputs: list[tuple[tuple[int, ...], Any]]
+    input_metas: list[tuple[tuple[int, ...], Any] | None]
+    output_count: int
+    places: list[int]
+    plain_outputs: dict[int, tuple[tuple[int, ...], Any]]
+    result_numbers: dict[int, int]
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -173,14 +178,15 @@ class BackwardCFunction(Node, FunctionCtx):
         shape, dtype = meta
         if ct._array.shape != shape:
             try:
-                if np.broadcast_shapes(shape, ct._array.shape) != ct._array.shape:
-                    raise ValueError
+                fits = np.broadcast_shapes(shape, ct._array.shape) == ct._array.shape
             except ValueError:
+                fits = False
+            if not fits:
                 raise RuntimeError(
                     f"Function {self.name()} returned an invalid gradient at index {i} - got "
                     f"{list(ct.shape)} but "
                     f"expected shape compatible with {list(shape)}\n[forward was called at {self.where()}]"
-                ) from None
+                )
             ct = unbroadcast(ct, shape)
         return ct if ct._array.dtype == dtype else ct.to(dtypes.OF_NUMPY[dtype])
 
@@ -273,6 +279,14 @@ class Function(metaclass=FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run the function and record it."""
+        if local.levels:
+            from retrograd.autograd.function_levels import apply_inside  # noqa: PLC0415 - rare; it needs this file
+
+            return apply_inside(cls, args, kwargs)
+        return cls._run(*args, **kwargs)
+
+    @classmethod
+    def _run(cls, *args: Any, **kwargs: Any) -> Any:
         node = cls._backward_cls()
         node.stamp()
         needs = tuple(isinstance(a, Tensor) and history(a) is not None for a in args)
@@ -338,7 +352,7 @@ def _alias(tensor: Tensor, node: Any, number: int) -> Tensor:
 
 def _save(node: Any, outputs: list[Any], places: list[int]) -> None:
     numbers = {id(outputs[i]): n for n, i in enumerate(places)}
-    saved = []
+    saved: list[SavedTensor | None] = []
     for k, tensor in enumerate(node.__dict__.get("to_save", ())):
         if tensor is None:
             saved.append(None)
@@ -393,11 +407,11 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 class _Refuse(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Any:  # noqa: ARG004 - a Function's signature
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, *cts: Any) -> Any:
+    def backward(ctx: Any, *cts: Any) -> Any:  # noqa: ARG004 - likewise
         raise RuntimeError(
             "trying to differentiate twice a function that was marked with @once_differentiable"
         )

@@ -22,7 +22,7 @@ from retrograd.autograd.graph import UNSHARED, Output, Version, clock
 from retrograd.autograd.inplace import inplace
 from retrograd.autograd.modes import local, modes, process
 from retrograd.autograd.pull import fit, pull
-from retrograd.autograd.record import Metas, named_node_class, saved_names
+from retrograd.autograd.record import Metas, named_node_class
 from retrograd.autograd.source_call import dispatch_source
 from retrograd.autograd.source_pull import pullback_source
 from retrograd.autograd.source_write import write_source
@@ -33,12 +33,12 @@ from retrograd.ops.declare import Op
 from retrograd.tensor import Tensor
 
 _SHARED: dict[str, Any] = {
-    "__builtins__": builtins, "__name__": "retrograd.generated", "Meta": Meta, "Metas": Metas, "Output": Output,
-    "Tensor": Tensor, "UNSHARED": UNSHARED, "Version": Version, "asarray": np.asarray, "copyto": np.copyto,
-    "inplace": inplace, "clock": clock, "fit": fit,
-    "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "general": general, "getframe": sys._getframe,
-    "library": library, "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__,
-    "operator": operator, "outside": outside, "process": process, "pull": pull, "seen": seen,
+    "__builtins__": builtins, "__name__": "retrograd.generated", "Meta": Meta, "Metas": Metas,
+    "Output": Output, "Tensor": Tensor, "UNSHARED": UNSHARED, "Version": Version, "asarray": np.asarray,
+    "copyto": np.copyto, "inplace": inplace, "clock": clock, "fit": fit, "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64), "general": general, "getframe": sys._getframe, "library": library,
+    "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__, "operator": operator,
+    "outside": outside, "process": process, "pull": pull, "seen": seen,
 }  # fmt: skip
 
 _LOCALS = {"_dtype", "base", "cell", "code", "frame", "item", "made", "meta", "node", "out", "result"}
@@ -46,7 +46,7 @@ _LOCALS = {"_dtype", "base", "cell", "code", "frame", "item", "made", "meta", "n
 
 
 def function(op: Op, *, dunder: bool = False) -> Callable[..., Any]:
-    """Return the function that runs an op; `dunder` for Python's operators, which may answer NotImplemented."""
+    """Return the function that runs an op; `dunder` ones, Python's operators, may answer NotImplemented."""
     name = f"__{op.name}__" if dunder else op.torch_name
     made = _lazy(op, name, lambda: dispatch_source(op, dunder))
     made.__doc__ = op.doc
@@ -88,9 +88,9 @@ def _stub(*args: Any, **kwargs: Any) -> Any:
 def write_pullback(cls: Any) -> Callable[..., Any]:
     """Return the straight-line pullback of a node class."""
     op: Op = cls.op
-    return _compile(
-        pullback_source(op), f"<retrograd {cls.__name__}.pullback>", _namespace(op) | _SHARED, "pullback"
-    )
+    file = f"<retrograd {cls.__name__}.pullback>"
+    made: Callable[..., Any] = _compile(pullback_source(op), file, _namespace(op) | _SHARED, "pullback")
+    return made
 
 
 def _namespace(op: Op) -> dict[str, Any]:

@@ -72,8 +72,9 @@ class Version:
 
 
 def new_version() -> Version:
-    """Return the cell of memory that nobody has written to. (No __init__: dispatch makes these by the
-    million.)
+    """Return the cell of memory that nobody has written to.
+
+    Version has no __init__: dispatch makes these by the million.
     """
     cell = Version()
     cell.count = 0
@@ -169,8 +170,9 @@ class Node:
         return self.extras
 
     def register_hook(self, hook: Any) -> Any:
-        """Call `hook(grad_inputs, grad_outputs)` after this node's pullback; what it returns replaces
-        grad_inputs.
+        """Call `hook(grad_inputs, grad_outputs)` after this node's pullback.
+
+        What it returns replaces grad_inputs.
         """
         from retrograd.hooks import register  # noqa: PLC0415 - hooks.py needs this file
 

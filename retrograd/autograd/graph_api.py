@@ -77,7 +77,7 @@ def register_multi_grad_hook(
                 run.grads[i] = grad
                 run.seen += 1
                 fires = run.seen == run.expected if mode == "all" else run.seen == 1
-                if run.seen == run.expected or mode == "any" and run.seen == len(tensors):
+                if run.seen == run.expected or (mode == "any" and run.seen == len(tensors)):
                     del runs[key]
             if fires:
                 fn(run.grads if mode == "all" else grad)

@@ -19,8 +19,10 @@ from retrograd.autograd.modes import local, modes
 from retrograd.autograd.pull import op_label
 from retrograd.autograd.record import named_node_class
 from retrograd.ops import write as writes
-from retrograd.ops.declare import Op
+from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor, history
+
+_WRITE_PLACE, _TAKE_PLACE = TABLE["write_place"], TABLE["take_place"]
 
 
 def inplace(op: Op, args: tuple[Any, ...]) -> Tensor:
@@ -37,6 +39,10 @@ def inplace(op: Op, args: tuple[Any, ...]) -> Tensor:
         raise TypeError(f"{op.torch_name}_(): argument 'self' must be Tensor, not {type(target).__name__}")
     if modes.special and local.intercepts:
         return local.intercepts[-1].call(op, args, target)  # type: ignore[no-any-return]
+    for answer in modes.elsewhere:
+        found = answer(op, args, target)
+        if found is not NotImplemented:
+            return found  # type: ignore[no-any-return]
     recording = local.grad and any(_needs_grad(a) for a in args)
     check_target(target, recording)
     _check_overlap(target, args)
@@ -81,8 +87,9 @@ def write(target: Tensor, result: Tensor) -> None:
 
 
 def _patch_saved(node: Any, target: Tensor, result: Any) -> None:
-    """Make what the node saved of the target refer to the target's memory, not to its handle (which holds the
-    node).
+    """Make what the node saved of the target refer to the target's memory.
+
+    Not to its handle, which holds the node.
     """
     node = node.edges[0] if type(node) is Output else node
     op = node.op
@@ -106,7 +113,7 @@ def rebase(target: Tensor, node: Any) -> None:
         _set_history(target, node)
     else:
         base = meta.base
-        copy = named_node_class(writes.write_place, "CopySlices")()
+        copy = named_node_class(_WRITE_PLACE, "CopySlices")()
         copy.stamp()
         copy.edges = (history(base), node)
         copy.saved_geometry = writes.geometry_of(target._array, base._array)
@@ -139,7 +146,7 @@ def refresh(view: Tensor) -> None:
     if edge is None:
         view._node = None
         return
-    node = named_node_class(writes.take_place, "AsStridedBackward0")()
+    node = named_node_class(_TAKE_PLACE, "AsStridedBackward0")()
     node.stamp()
     node.edges = (edge,)
     node.saved_input_shape = meta.base._array.shape
@@ -225,7 +232,7 @@ def _check_overlap(target: Tensor, args: tuple[Any, ...]) -> None:
         if same and other.__array_interface__["data"][0] == have.__array_interface__["data"][0]:
             continue
         try:
-            shared = np.shares_memory(have, other, max_work=1000)
+            shared = np.shares_memory(have, other, max_work=1000)  # type: ignore[arg-type]  # any number will do
         except np.exceptions.TooHardError:
             shared = False
         if shared:

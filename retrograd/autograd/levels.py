@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Level:
     """One running transform."""
 
     number: int
+    is_transform = True
 
     def leaf_nodes(self) -> set[Any]:
         """Return the leaves of this level's tape."""
@@ -114,6 +116,19 @@ def entered(level: Level) -> Iterator[Any]:
         local.levels.pop()
 
 
+_BACKWARD = (
+    "backward() called inside a functorch transform. This is not supported, please use functorch.grad or "
+    "functorch.vjp "
+    "instead or call backward() outside of functorch transforms."
+)
+
+
+def refuse_backward() -> None:
+    """Raise the error of backward() inside a transform; forward_ad's level is none."""
+    if any(level.is_transform for level in local.levels):
+        raise RuntimeError(_BACKWARD)
+
+
 def op_levels() -> list[Any]:
     """Return the levels that are given ops, innermost first."""
     return [level for level in reversed(local.intercepts) if isinstance(level, OpLevel)]
@@ -152,8 +167,13 @@ def _leaf(tensor: Tensor, level: GradLevel, recording: bool) -> Tensor:
         leaf = wrap(tensor._array)
         leaf._cell = tensor._version_cell()
         leaf.requires_grad_()
+        _LEVEL_OF[leaf._node] = level
     level.leaves.append(leaf)
     return leaf
+
+
+_LEVEL_OF: WeakKeyDictionary[Any, GradLevel] = WeakKeyDictionary()
+"""The levels that leaves were made for: when one has ended, nobody can ask for its leaves' gradients."""
 
 
 class Reach:
@@ -173,12 +193,16 @@ class Reach:
             node = stack.pop()
             if node is None or node in seen or node in self._clean:
                 continue
-            if type(node) is AccumulateGrad and node not in self._mine:
+            if type(node) is AccumulateGrad and node not in self._mine and self._is_wanted(node):
                 return True
             seen.add(node)
             stack.extend(node.edges)
         self._clean |= seen
         return False
+
+    def _is_wanted(self, leaf: Any) -> bool:
+        level = _LEVEL_OF.get(leaf)
+        return level is None or level in local.levels
 
     def released(self, tensor: Any) -> Any:
         """Return a tensor as it is outside the level: without a history that leads nowhere else."""
@@ -193,7 +217,7 @@ def cut(tensor: Tensor) -> Tensor:
         return tensor
     made = blank(Tensor, tensor._array)
     made._cell = tensor._version_cell()
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 # ---- looking through wrappers ----

@@ -13,7 +13,7 @@ import functools
 import inspect
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from retrograd.ops.declare import Op
@@ -27,10 +27,13 @@ class Interpreter(Protocol):
 
 
 class _Modes:
-    __slots__ = ("special",)
+    __slots__ = ("elsewhere", "special")
 
     def __init__(self) -> None:
         self.special = 0
+        # Functions (op, args, target) that run ops on tensors without an ordinary array, or return
+        # NotImplemented: empty until such a tensor is made.
+        self.elsewhere: list[Callable[..., Any]] = []
 
 
 class _Local(threading.local):
@@ -104,7 +107,7 @@ def pop() -> Interpreter:
 
 
 class _GradMode:
-    """A context manager that is also a decorator, for functions and for generators (which keep it per step)."""
+    """A context manager, also a decorator of functions and of generators (which keep it per step)."""
 
     def __enter__(self) -> Any:
         raise NotImplementedError
@@ -119,11 +122,9 @@ class _GradMode:
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isclass(function):
             warnings.warn(
-                f"Decorating classes is deprecated and will be disabled in future versions. You should "
-                f"only decorate "
-                f"functions or methods. To preserve the current behavior of class decoration, you can "
-                f"directly "
-                f"decorate the `__init__` method and nothing else.",
+                "Decorating classes is deprecated and will be disabled in future versions. You should only "
+                "decorate functions or methods. To preserve the current behavior of class decoration, you "
+                "can directly decorate the `__init__` method and nothing else.",
                 FutureWarning,
                 stacklevel=2,
             )
@@ -139,7 +140,7 @@ class _GradMode:
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def decorated(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def decorated(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             generator = function(*args, **kwargs)
             resume, value = generator.send, None
             while True:
@@ -155,7 +156,7 @@ class _GradMode:
                         generator.close()
                     raise
                 except BaseException as error:  # noqa: BLE001 - the generator decides what to do with it
-                    value, resume = error, generator.throw  # type: ignore[assignment]
+                    value, resume = error, generator.throw
 
         return decorated
 
@@ -201,7 +202,7 @@ class enable_grad(_NoParentheses):  # noqa: N801 - torch's public name
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801 - torch's public name
-    """Record or not, at once when called; as context manager until its end; as decorator within the function."""
+    """Record or not: at once when called, until its end as a context manager, in the decorated function."""
 
     def __init__(self, mode: bool) -> None:
         self._before = local.grad

@@ -76,8 +76,9 @@ def promote(op: Op, values: list[Any], at: list[int]) -> tuple[dtypes.dtype, np.
 
 
 def cast(value: Any, to: np.dtype[Any]) -> Any:
-    """Return an array in another dtype; a Python scalar becomes a 0-dim array, wrapping as torch's integers
-    do.
+    """Return an array in another dtype.
+
+    A Python scalar becomes a 0-dim array, wrapping as torch's integers do.
     """
     if isinstance(value, ndarray):
         return value if value.dtype == to else value.astype(to)

@@ -39,7 +39,7 @@ def pull(node: Any, ct: Any, keep: bool, recorded: bool) -> tuple[Any, ...]:
             continue
         several = parameter.kind == "tensors"
         start = len(cts)
-        width = _width(op, node, start) if several else 1
+        width = _width(op, node) if several else 1
         if all(e is None for e in node.edges[start : start + width]):
             cts += [None] * width
             continue
@@ -61,8 +61,8 @@ def pull(node: Any, ct: Any, keep: bool, recorded: bool) -> tuple[Any, ...]:
     return tuple(cts)
 
 
-def _width(op: Op, node: Any, start: int) -> int:
-    """Return how many edges a parameter that takes a sequence of tensors has: all but the other parameters'."""
+def _width(op: Op, node: Any) -> int:
+    """Return how many edges a sequence of tensors has: all but the other parameters'."""
     return len(node.edges) - (len(op.rules) - 1)
 
 
@@ -115,7 +115,7 @@ def conjugate(value: Any) -> Any:
     )
 
 
-def fit(ct: Any, meta: tuple[tuple[int, ...], Any]) -> Any:
+def fit(ct: Any, meta: tuple[tuple[int, ...], Any] | None) -> Any:
     """Return a cotangent in the shape and dtype of the input it goes to."""
     if meta is None:
         return ct
@@ -208,7 +208,7 @@ def made_by(owner: Any) -> str:
 
 def op_label(node: Any) -> str:
     """Return a node's name as error messages have it: `Exp` for ExpBackward0."""
-    name = node.name()
+    name: str = node.name()
     stem = name.rstrip("0123456789")
     return stem.removesuffix("Backward") if stem.endswith("Backward") else name
 

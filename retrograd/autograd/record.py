@@ -16,7 +16,7 @@ from retrograd.tensor import Tensor, history
 ndarray = np.ndarray
 
 
-class Metas(tuple[Any, ...]):
+class Metas(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
     """(shape, dtype) per edge, for a node whose rules run in another dtype than the op's operands have."""
 
     compute: np.dtype[Any] | None

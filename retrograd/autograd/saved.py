@@ -1,4 +1,4 @@
-"""Tensors that a node keeps by the user's wish: their memory and history, checked by version when unpacked."""
+"""Tensors that a node keeps by the user's wish: memory and history, checked by version when unpacked."""
 
 from __future__ import annotations
 

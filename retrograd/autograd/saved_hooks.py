@@ -69,7 +69,7 @@ def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
     pack, unpack = local.saved_hooks[-1]
     for name in names:
         slot = f"saved_{name}"
-        value = getattr(node, slot, None)
+        value: Any = getattr(node, slot, None)
         several = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], np.ndarray)
         if isinstance(value, np.ndarray):
             setattr(node, slot, Packed(_handle(value, edges.get(name)), pack, unpack))

@@ -1,4 +1,4 @@
-"""The source of the function that users call: the common case of `dispatch.plain`, as straight-line Python."""
+"""The source of the function that users call: the common case of `dispatch.plain` as straight-line Python."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _in(lines: list[str]) -> list[str]:
 
 
 def compute_expression(op: Op, dunder: bool = False) -> str:
-    """Return the expression that computes the result: the kernel where static parameters have their defaults."""
+    """Return the expression for the result: the kernel where static parameters have their defaults."""
     operands = [f"{p.name}_" for p in op.parameters if not p.is_static]
     passed = ", ".join(
         (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_")

@@ -48,8 +48,9 @@ def pullback_source(op: Op) -> str:
 
 
 def _is_unusual(op: Op) -> bool:
-    """Whether the readable `pull` must do it: saved tuples, or sequences beside other differentiable
-    parameters.
+    """Whether the readable `pull` must do it.
+
+    So it is with saved tuples, and with sequences beside other differentiable parameters.
     """
     sequences = [p.name for p in op.parameters if p.kind == "tensors"]
     saved = saved_names(op)

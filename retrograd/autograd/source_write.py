@@ -1,5 +1,6 @@
-"""The source of `op_`: writing a result into the first operand where nothing is recorded and no view is
-involved.
+"""The source of `op_`, which writes a result into the first operand.
+
+It serves where nothing is recorded and no view is involved.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def write_source(op: Op) -> str:
         f"        {fall}",
     ]
     for operand in operands[1:]:
-        lines += _operand_lines(op, operand, fall)
+        lines += _operand_lines(operand, fall)
     lines += [
         *_store_lines(op, x, fall),
         f"    cell = {x}._version_cell()",
@@ -49,7 +50,7 @@ def write_source(op: Op) -> str:
     return "\n".join([*lines, f"    return {x}"]) + "\n"
 
 
-def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
+def _operand_lines(operand: Parameter, fall: str) -> list[str]:
     y = operand.name
     lines = [
         "    try:",
@@ -74,7 +75,10 @@ def _store_lines(op: Op, x: str, fall: str) -> list[str]:
     """Compute straight into the memory where a kernel can, else compute and copy."""
     copy = [
         f"    result = {compute_expression(op) if op.kernel is None else _definition(op)}",
-        f"    if result.__class__ is not ndarray or result.shape != {x}_.shape or result.dtype is not _dtype:",
+        (
+            f"    if result.__class__ is not ndarray or result.shape != {x}_.shape "
+            "or result.dtype is not _dtype:"
+        ),
         f"        {fall}",
         f"    copyto({x}_, result)",
     ]

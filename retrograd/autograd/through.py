@@ -1,8 +1,8 @@
 """Gradients through levels: the tape's engine for tensors that are wrapped by running transforms.
 
-The results of a pullback are linear in the cotangents, element by element of a batch, and their tangents follow by the
-product rule; so a level that the results belong to is taken off both results and cotangents, and put around the gradients
-again. A level that only the cotangents belong to stays: the rules then run on its tensors.
+The results of a pullback are linear in the cotangents, element by element of a batch, and their tangents follow
+by the product rule; so a level that the results belong to is taken off both results and cotangents, and put
+around the gradients again. A level that only the cotangents belong to stays: the rules then run on its tensors.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.autograd.batched import VmapLevel, removed, restored
+from retrograd.autograd.batched import VmapLevel, is_batched, removed, restored
 from retrograd.autograd.dual import DualLevel
 from retrograd.autograd.engine import run
-from retrograd.autograd.levels import Wrapped, contents, levels_in
+from retrograd.autograd.levels import Wrapped, contents, cut, entered, levels_in, with_contents
 from retrograd.autograd.modes import enable_grad, no_grad
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
@@ -23,20 +23,67 @@ from retrograd.tensor import Tensor, history, wrap
 Maybe = Tensor | None
 
 
+def asked(
+    pairs: Sequence[tuple[Tensor, Maybe]],
+    wanted: Sequence[Tensor],
+    *,
+    keep: bool,
+    recorded: bool,
+    batched: bool,
+) -> list[Maybe]:
+    """Return what `autograd.grad` is asked for inside levels, or for a batch of cotangents.
+
+    Raises:
+        RuntimeError: a result or input has no history, or a cotangent is missing or has the wrong shape.
+    """
+    from retrograd.autograd.calls import _checked, _one  # noqa: PLC0415 - it needs this file
+
+    nodes = [next((history(part) for part in contents(x)), None) for x in wanted]
+    if any(node is None for node in nodes):
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    for i, (result, _) in enumerate(pairs):
+        if all(history(part) is None for part in contents(result)):
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+    if not batched:
+        ready = [(r, wrap(np.asarray(_one(r))) if c is None else c) for r, c in pairs]
+        return gradients(
+            [r for r, _ in ready], [c for _, c in ready], nodes, like=wanted, keep=keep, recorded=recorded
+        )
+    level = VmapLevel(next(len(c) for _, c in pairs if c is not None), "different")
+    with entered(level):
+        hidden = [
+            (r, wrap(np.asarray(_one(r))) if c is None else _checked(r, level.wrap(c), i))
+            for i, (r, c) in enumerate(pairs)
+        ]
+        found = gradients(
+            [r for r, _ in hidden], [c for _, c in hidden], nodes, like=wanted, keep=keep, recorded=recorded
+        )
+    return [None if g is None else level.spread(g) for g in found]
+
+
 def gradients(
-    results: Sequence[Tensor], cts: Sequence[Tensor], nodes: Sequence[Any], *, keep: bool, recorded: bool
+    results: Sequence[Tensor],
+    cts: Sequence[Tensor],
+    nodes: Sequence[Any],
+    *,
+    keep: bool,
+    recorded: bool,
+    like: Sequence[Any] | None = None,
 ) -> list[Maybe]:
     """Return the cotangents of graph nodes, given those of results; None where a node is not reached.
 
-    The nodes belong to plain tensors, inside of as many levels as the results.
+    The nodes belong to plain tensors, inside of as many levels as the results. `like` are the tensors around
+    them, whose batch dimensions the gradients take; without it they come first, as `tracked` has them.
     """
     pairs = [
         (r, c) for r, c in zip(results, cts, strict=True) if any(history(p) is not None for p in contents(r))
     ]
-    return _pull(pairs, list(nodes), keep, recorded)
+    return _pull(pairs, list(nodes), list(like or [None] * len(nodes)), keep, recorded)
 
 
-def _pull(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, recorded: bool) -> list[Maybe]:
+def _pull(
+    pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], like: list[Any], keep: bool, recorded: bool
+) -> list[Maybe]:
     """Take the innermost level off, go on, and put it around what comes."""
     if not pairs:
         return [None] * len(nodes)
@@ -47,14 +94,51 @@ def _pull(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, reco
     if isinstance(level, VmapLevel):
         with enable_grad():
             pairs = [(removed(r, level), removed(c, level)) for r, c in pairs]
-        return [None if g is None else restored(g, level) for g in _pull(pairs, nodes, keep, recorded)]
+        shared = [i for i, x in enumerate(like) if x is not None and level not in levels_in(x)]
+        dims = [x._dim if is_batched(x, level) else 0 for x in like]
+        inner = [x._value if is_batched(x, level) else x for x in like]
+        found = _pull(pairs, nodes, inner, keep or bool(shared), recorded)
+        if shared:
+            apart = _apart(
+                pairs, [nodes[i] for i in shared], [like[i] for i in shared], level.size, keep, recorded
+            )
+            for i, g in zip(shared, apart, strict=True):
+                found[i] = g
+        return [
+            None if g is None else restored(_to_front(g, d), level) for g, d in zip(found, dims, strict=True)
+        ]
     assert isinstance(level, DualLevel)
     primal = [(level.primal_alone(r), split(c, level)[0]) for r, c in pairs]
     moved = [(level.primal_alone(r), t) for r, c in pairs if (t := split(c, level)[1]) is not None]
     moved += [(t, split(c, level)[0]) for r, c in pairs if (t := level.tangent(r)) is not None]
-    first = _pull(_with_history(primal), nodes, True, recorded)
-    second = _pull(_with_history(moved), nodes, keep, recorded)
+    inner = [level.primal_alone(x) if level.owns(x) else x for x in like]
+    first = _pull(_with_history(primal), nodes, inner, True, recorded)
+    second = _pull(_with_history(moved), nodes, inner, keep, recorded)
     return [_dual(level, g, t) for g, t in zip(first, second, strict=True)]
+
+
+def _apart(
+    pairs: list[tuple[Tensor, Tensor]],
+    nodes: list[Any],
+    like: list[Any],
+    size: int,
+    keep: bool,
+    recorded: bool,
+) -> list[Maybe]:
+    """Return, for tensors that a batch shares, the gradient of each of its elements by itself, in front."""
+    level = VmapLevel(size)
+    one_hot = np.eye(size)
+    apart: list[tuple[Tensor, Tensor]] = []
+    with entered(level):
+        for r, c in pairs:
+            rows = one_hot.astype(c._array.dtype).reshape(size, size, *(1,) * (c._array.ndim - 1))
+            apart.append((r, level.wrap(TABLE["mul"].function(c, wrap(rows)), 0)))
+        found = _pull(apart, nodes, like, keep, recorded)
+    return [None if g is None else removed(g, level) for g in found]
+
+
+def _to_front(ct: Tensor, dim: int) -> Tensor:
+    return ct if dim == 0 else ct.movedim(dim, 0)
 
 
 def _with_history(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
@@ -68,7 +152,9 @@ def _dual(level: DualLevel, primal: Maybe, tangent: Maybe) -> Maybe:
     if primal is None:
         primal = TABLE["mul"].function(tangent, 0)
     assert primal is not None
-    above = max((t._level for t in (primal, tangent) if isinstance(t, Wrapped)), key=lambda x: x.number, default=None)
+    above = max(
+        (t._level for t in (primal, tangent) if isinstance(t, Wrapped)), key=lambda x: x.number, default=None
+    )
     if above is None or above.number < level.number:
         return level.wrap(TABLE["alias"].function(primal), tangent)
     if isinstance(above, VmapLevel):
@@ -89,8 +175,8 @@ def split(tensor: Tensor, level: DualLevel) -> tuple[Tensor, Maybe]:
         return level.primal_alone(tensor), level.tangent(tensor)
     above = tensor._level
     if isinstance(above, VmapLevel):
-        primal, tangent = split(tensor._value, level)  # type: ignore[attr-defined]
-        return above.wrap(primal, tensor._dim), None if tangent is None else above.wrap(tangent, tensor._dim)  # type: ignore[attr-defined]
+        primal, tangent = split(tensor._value, level)
+        return above.wrap(primal, tensor._dim), None if tangent is None else above.wrap(tangent, tensor._dim)
     primal, tangent = split(above.primal_alone(tensor), level)
     along, along_tangent = split(above.tangent(tensor), level)
     moved = None if tangent is None and along_tangent is None else _dual(above, tangent, along_tangent)
@@ -108,11 +194,12 @@ def _plain(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, rec
         return [None if captured[n] is None else _owned(captured[n]) for n in nodes]
     with np.errstate(all="ignore"), enable_grad() if recorded else no_grad():
         run(roots, keep, True, captured)
-    return [captured[n] for n in nodes]
+    found = [captured[n] for n in nodes]
+    return found if recorded else [None if g is None else with_contents(g, cut) for g in found]
 
 
 def _in_dtype(ct: Tensor, result: Tensor) -> Tensor:
-    return ct if ct.dtype is result.dtype else ct.to(result.dtype)  # type: ignore[attr-defined, no-any-return]
+    return ct if ct.dtype is result.dtype else ct.to(result.dtype)
 
 
 def _owned(ct: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a tensor handle knows beyond its array: whose view it is, what it was made in, what gradient it keeps."""
+"""What a tensor handle knows beyond its array: whose view it is, its mode, the gradient it keeps."""
 
 from __future__ import annotations
 

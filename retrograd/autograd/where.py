@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from types import CodeType, FrameType
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_ROOT = f"{Path(__file__).absolute().parent.parent}{os.sep}"
 
 
 class _Library(dict[str, bool]):
@@ -21,8 +22,9 @@ library = _Library()
 
 
 class _Seen:
-    """The code object that the last recorded call came from: usually the next one's too, and known to be the
-    user's.
+    """The code object that the last recorded call came from.
+
+    Usually the next call comes from it too, and it is known to be the user's.
     """
 
     __slots__ = ("code",)
@@ -34,7 +36,7 @@ seen.code = None
 
 
 def outside(frame: FrameType) -> FrameType:
-    """Return the nearest frame, from `frame` outwards, that is not retrograd's own; the outermost if all are."""
+    """Return the nearest frame, from `frame` outwards, that is not retrograd's; the outermost if all are."""
     while library[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame

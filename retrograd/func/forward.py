@@ -46,8 +46,10 @@ def jvp(
     directions, given = trees.flatten(tangents)
     if given != structure:
         raise RuntimeError(
-            f"{_NAME}: Expected primals and tangents to have the same python structure. For example, if primals is a tuple "
-            f"of 3 tensors, tangents also must be. Got primals with structure {structure} and tangents with structure "
+            f"{_NAME}: Expected primals and tangents to have the same python structure. For example, if "
+            "primals is a tuple "
+            f"of 3 tensors, tangents also must be. Got primals with structure {structure} and tangents with "
+            "structure "
             f"{given}"
         )
     if not points:
@@ -71,10 +73,14 @@ def jvp(
         _check_aux(trees.flatten(aux)[0])
     results, made = trees.flatten(output)
     if not results:
-        raise RuntimeError(f"{_NAME}: Expected f to be a function that has non-empty output (got output = {output})")
+        raise RuntimeError(
+            f"{_NAME}: Expected f to be a function that has non-empty output (got output = {output})"
+        )
     for result in results:
         if not isinstance(result, Tensor):
-            raise RuntimeError(f"{_NAME}: expected f(*primals) to return only tensors, got unsupported type {type(result)}")
+            raise RuntimeError(
+                f"{_NAME}: expected f(*primals) to return only tensors, got unsupported type {type(result)}"
+            )
     moved = [_tangent(level, result, strict) for result in results]
     value = trees.unflatten([level.primal_alone(r) for r in results], made)
     tangent = trees.unflatten(moved, made)
@@ -93,7 +99,8 @@ def _tangent(level: DualLevel, result: Tensor, strict: bool) -> Tensor:
     if found is None:
         if strict:
             raise RuntimeError(
-                "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed "
+                "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This "
+                "is not allowed "
                 "with strict=True."
             )
         return zeros_like(result)
@@ -128,7 +135,8 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
             for what, have, want in (("shape", t.shape, p.shape), ("dtype", t.dtype, p.dtype)):
                 if have != want:
                     raise RuntimeError(
-                        f"tangent:{i} with {what} {have} in flattened pytree doesn't match the {what} {want} of the "
+                        f"tangent:{i} with {what} {have} in flattened pytree doesn't match the {what} "
+                        f"{want} of the "
                         "corresponding primal."
                     )
         return trees.unflatten(transpose(trees.unflatten(directions, structure)), made)

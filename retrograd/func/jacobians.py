@@ -17,7 +17,7 @@ from retrograd.tensor import Tensor, wrap
 
 
 def basis(tensors: Sequence[Tensor], start: int = 0, stop: int | None = None) -> list[Tensor]:
-    """Return rows start ... stop of the identity on all the tensors' elements laid in a row, cut up per tensor.
+    """Return rows of the identity on all the tensors' elements laid in a row, cut up per tensor.
 
     Shape: (rows, *tensor.shape) each
     """
@@ -38,7 +38,9 @@ def _cut(rows: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     return list(TABLE["split_with_sizes"].function(rows, tuple(sizes), 0))
 
 
-def _only_chosen(func: Callable[..., Any], args: tuple[Any, ...], numbers: tuple[int, ...], kwargs: dict[str, Any]) -> Any:
+def _only_chosen(
+    func: Callable[..., Any], args: tuple[Any, ...], numbers: tuple[int, ...], kwargs: dict[str, Any]
+) -> Any:
     """Return `func` as a function of the chosen arguments only."""
 
     def partial(*given: Any) -> Any:
@@ -67,7 +69,7 @@ def jacrev(
         chunk_size: compute that many rows at a time.
 
     Returns:
-        A function that returns, in the structure of the output, in each place the structure of the chosen arguments.
+        A function that returns, in each place of the output's structure, that of the chosen arguments.
 
     Shape: (*output.shape, *argument.shape) each
 
@@ -117,7 +119,7 @@ def _by_output(
     found: list[list[Tensor]] = [[] for _ in results]
     for x, column in zip(inputs, rows, strict=True):
         for i, (result, part) in enumerate(zip(results, _cut(column, sizes), strict=True)):
-            found[i].append(part.reshape((*result._array.shape, *x._array.shape)))  # type: ignore[attr-defined]
+            found[i].append(part.reshape((*result._array.shape, *x._array.shape)))
     return found
 
 
@@ -169,7 +171,7 @@ def jacfwd(
             parts = _cut(column.movedim(0, -1), sizes) if not shape else list(
                 TABLE["split_with_sizes"].function(column.movedim(0, -1), tuple(sizes), -1)
             )  # fmt: skip
-            parts = [p.reshape((*shape, *x._array.shape)) for p, x in zip(parts, inputs, strict=True)]  # type: ignore[attr-defined]
+            parts = [p.reshape((*shape, *x._array.shape)) for p, x in zip(parts, inputs, strict=True)]
             per_output.append(_structured(parts, nested, argnums))
         jacobian = trees.unflatten(per_output, structure)
         return (jacobian, aux) if has_aux else jacobian

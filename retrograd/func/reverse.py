@@ -1,8 +1,8 @@
 """grad, grad_and_value, vjp: reverse mode as functions of functions.
 
-A transform runs the function on leaves of its own, on the tape, and asks the engine for their gradients. What it returns
-keeps a history only where that leads to something else than those leaves: an enclosing transform, or a tensor of the
-caller's that requires grad.
+A transform runs the function on leaves of its own, on the tape, and asks the engine for their gradients. What it
+returns keeps a history only where that leads to something else than those leaves: an enclosing transform, or a
+tensor of the caller's that requires grad.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def grad_and_value(
 
     Args:
         func: returns a scalar tensor; with `has_aux`, (scalar, anything).
-        argnums: which arguments to differentiate: a number, or several. Each may be a nested structure of tensors.
+        argnums: which arguments to differentiate: a number, or several. Each may be nested tensors.
         has_aux: `func` also returns something that is passed on.
 
     Returns:
@@ -98,18 +98,26 @@ def grad_and_value(
         recorded = outside.depends(output)
         keep = recorded or outside.depends(*aux_leaves)
         nodes = [x._node for x in level.leaves]
-        found = gradients([output], [wrap(np.ones((), output._array.dtype))], nodes, keep=keep, recorded=recorded)
+        found = gradients(
+            [output], [wrap(np.ones((), output._array.dtype))], nodes, keep=keep, recorded=recorded
+        )
         given = iter(found)
         grads = [trees.mapped(lambda x: _or_zeros(next(given), x), inside[n]) for n in numbers]
         made = tuple(outside.released(g) for g in grads)
         value = outside.released(output)
         result = made if isinstance(argnums, tuple) else made[0]
-        return (result, (value, outside.released(trees.unflatten(aux_leaves, aux_structure)))) if has_aux else (result, value)
+        return (
+            (result, (value, outside.released(trees.unflatten(aux_leaves, aux_structure))))
+            if has_aux
+            else (result, value)
+        )
 
     return wrapper
 
 
-def grad(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def grad(
+    func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """Return the function that computes the gradient of `func`; it may be transformed again.
 
     Args and Raises: as for grad_and_value.
@@ -135,7 +143,9 @@ def _or_zeros(ct: Tensor | None, leaf: Tensor) -> Tensor:
 
 def _with_aux(what: str, output: Any) -> tuple[Any, Any]:
     if not isinstance(output, tuple) or len(output) != 2:
-        raise RuntimeError(f"{what}: output of function f should be a tuple: (output, aux) if has_aux is True")
+        raise RuntimeError(
+            f"{what}: output of function f should be a tuple: (output, aux) if has_aux is True"
+        )
     return output
 
 
@@ -147,14 +157,18 @@ def _check_aux(leaves: list[Any]) -> None:
 
 def _check_scalar(output: Any) -> None:
     if not isinstance(output, Tensor):
-        raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}")
+        raise RuntimeError(
+            f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}"
+        )
     if output._array.ndim != 0:
         raise RuntimeError(
             "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with "
             f"{output._array.ndim} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
         )
     if output.dtype.is_complex:
-        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype}")
+        raise RuntimeError(
+            f"grad can be implicitly created only for real scalar outputs but got {output.dtype}"
+        )
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -166,8 +180,9 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         has_aux: `func` also returns something that is passed on.
 
     Returns:
-        (output, pullback), or (output, pullback, aux). The pullback takes a cotangent for each tensor of the output, in
-        the same structure, and returns a tuple with one gradient per primal. It may be called often, and transformed.
+        (output, pullback), or (output, pullback, aux). The pullback takes a cotangent for each tensor of the
+        output, in the same structure, and returns a tuple with one gradient per primal. It may be called often,
+        and transformed.
 
     Raises:
         RuntimeError: the output holds something else than tensors, or nothing.
@@ -192,7 +207,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     for result in results:
         if not isinstance(result, Tensor):
             raise RuntimeError(
-                f"vjp(f, *primals): expected f(*primals) to return only tensors, got unsupported type {type(result)}"
+                f"vjp(f, *primals): expected f(*primals) to return only tensors, got unsupported type "
+                f"{type(result)}"
             )
     outside = _Outside(level, recording)
     pullback = _pullback(level, outside, inside, results, structure)
@@ -214,7 +230,8 @@ def _pullback(
         cts, given = trees.flatten(cotangents)
         if given != structure:
             raise RuntimeError(
-                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
+                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to "
+                "the function. "
                 f"cotangents: {given.brief()}, primal output: {structure.brief()}"
             )
         for i, (ct, result) in enumerate(zip(cts, results, strict=True)):
@@ -222,10 +239,13 @@ def _pullback(
                 raise ValueError(f"Thing passed to transform API must be Tensor, got {type(ct)}")
             if ct._array.shape != result._array.shape:
                 raise RuntimeError(
-                    f"Mismatch in shape: grad_output[{i}] has a shape of {ct.shape} and output[{i}] has a shape of "
+                    f"Mismatch in shape: grad_output[{i}] has a shape of {ct.shape} and output[{i}] has a "
+                    "shape of "
                     f"{result.shape}."
                 )
-        recorded = local.grad and (depends or any(history(part) is not None for ct in cts for part in contents(ct)))
+        recorded = local.grad and (
+            depends or any(history(part) is not None for ct in cts for part in contents(ct))
+        )
         if create_graph is not None:
             recorded = recorded and create_graph
         found = iter(gradients(results, cts, nodes, keep=retain_graph, recorded=recorded))

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Structure:
-    """What is left of a tree without its leaves: the container's kind, its keys, its children; None for a leaf."""
+    """What is left of a tree without its leaves: a container's kind, keys and children; no kind: a leaf."""
 
     kind: Any = None
     keys: Any = None

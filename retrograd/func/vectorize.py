@@ -25,18 +25,18 @@ def vmap(
 
     Args:
         func: takes and returns tensors, nested at will.
-        in_dims: which dimension of each argument is the batch; None where all elements share it. One for all arguments, or
-            a tuple with one for each, nested as they are.
+        in_dims: which dimension of each argument is the batch; None where all elements share it. One for all
+            arguments, or a tuple with one for each, nested as they are.
         out_dims: where the batch goes in the results, likewise.
-        randomness: "error" refuses random functions in `func`; "same" draws once for all elements, "different" anew for
-            each.
+        randomness: "error" refuses random functions in `func`; "same" draws once for all elements, "different"
+            anew for each.
         chunk_size: run that many elements at a time.
 
     Returns:
         A function of the same arguments. Keyword arguments are shared by all elements.
 
     Raises:
-        ValueError: nothing has a batch dimension, sizes differ, or dimensions do not fit the arguments or results.
+        ValueError: nothing has a batch dimension, sizes differ, or dimensions fit no argument or result.
         RuntimeError: `func` reads the value of a batched tensor, or has results whose size depends on values.
 
     Example:
@@ -74,12 +74,14 @@ def _check_inputs(
     call = f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>)"
     if not isinstance(in_dims, (int, tuple)):
         raise ValueError(
-            f"{call}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: "
+            f"{call}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure "
+            "of inputs, got: "
             f"{type(in_dims)}."
         )
     if not leaves:
         raise ValueError(
-            f"vmap({_name(func)})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over "
+            f"vmap({_name(func)})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are "
+            "trying to vmap over "
             "a function with no inputs. The latter is unsupported."
         )
     dims = trees.spread(in_dims, structure)
@@ -92,16 +94,19 @@ def _check_inputs(
     for leaf, dim in zip(leaves, dims, strict=True):
         if dim is not None and not isinstance(dim, int):
             raise ValueError(
-                f"{call}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None."
+                f"{call}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or "
+                "None."
             )
         if dim is not None and not isinstance(leaf, Tensor):
             raise ValueError(
-                f"{call}: Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over "
+                f"{call}: Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot "
+                "vmap over "
                 "non-Tensor arguments, please use None as the respective in_dim"
             )
         if dim is not None and not -leaf.ndim <= dim < leaf.ndim:
             raise ValueError(
-                f"{call}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {leaf.ndim} so "
+                f"{call}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality "
+                f"{leaf.ndim} so "
                 f"expected in_dim to satisfy -{leaf.ndim} <= in_dim < {leaf.ndim}."
             )
         ready.append(None if dim is None else dim % leaf.ndim)
@@ -110,7 +115,8 @@ def _check_inputs(
         raise ValueError("vmap: at least one input must have a batch dimension; all in_dims are None")
     if any(n != sizes[0] for n in sizes):
         raise ValueError(
-            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the mapped "
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} "
+            "for the mapped "
             "dimension"
         )
     return ready, sizes[0]
@@ -128,11 +134,15 @@ def _run(
 ) -> Any:
     level = VmapLevel(size, randomness)
     with entered(level):
-        inside = [leaf if dim is None else level.wrap(leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)]
+        inside = [
+            leaf if dim is None else level.wrap(leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)
+        ]
         output = func(*trees.unflatten(inside, structure), **kwargs)
     results, made = trees.flatten(output)
     places = _out_dims(func, out_dims, made)
-    return trees.unflatten([_unwrapped(func, level, r, d) for r, d in zip(results, places, strict=True)], made)
+    return trees.unflatten(
+        [_unwrapped(func, level, r, d) for r, d in zip(results, places, strict=True)], made
+    )
 
 
 def _out_dims(func: Any, out_dims: Any, structure: trees.Structure) -> list[Any]:
@@ -140,7 +150,8 @@ def _out_dims(func: Any, out_dims: Any, structure: trees.Structure) -> list[Any]
     given, own = trees.flatten(out_dims)
     if any(d is not None and not isinstance(d, int) for d in given):
         raise ValueError(
-            f"{head}: `out_dims` must be an int, None or a python collection of ints representing where in the outputs the "
+            f"{head}: `out_dims` must be an int, None or a python collection of ints representing where in "
+            "the outputs the "
             "vmapped dimension should appear."
         )
     if structure.kind is None and isinstance(out_dims, tuple) and len(out_dims) == 1:
@@ -148,7 +159,8 @@ def _out_dims(func: Any, out_dims: Any, structure: trees.Structure) -> list[Any]
     places = trees.spread(out_dims, structure)
     if places is None:
         raise ValueError(
-            f"{head}(<inputs>): out_dims is not compatible with the structure of `outputs`. out_dims has structure {own} "
+            f"{head}(<inputs>): out_dims is not compatible with the structure of `outputs`. out_dims has "
+            f"structure {own} "
             f"but outputs has structure {structure}."
         )
     return places
@@ -160,17 +172,19 @@ def _unwrapped(func: Any, level: VmapLevel, result: Any, dim: int | None) -> Any
         if dim is None:
             return result
         raise ValueError(
-            f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(result)}. Did you mean to "
+            f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(result)}. "
+            "Did you mean to "
             "set out_dims= to None for output?"
         )
     if dim is None:
         if is_batched(result, level):
             raise ValueError(
-                f"vmap({_name(func)}, ...): `{_name(func)}` can not return a BatchedTensor when out_dim is None"
+                f"vmap({_name(func)}, ...): `{_name(func)}` can not return a BatchedTensor when out_dim is "
+                "None"
             )
         return result
-    value = result._value if is_batched(result, level) else level.spread(result)  # type: ignore[attr-defined]
-    at = result._dim if is_batched(result, level) else 0  # type: ignore[attr-defined]
+    value = result._value if is_batched(result, level) else level.spread(result)
+    at = result._dim if is_batched(result, level) else 0
     rank = value._array.ndim
     if not -rank <= dim < rank:
         raise IndexError(

@@ -46,6 +46,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         self._version_cell().bump()
         return
     given = _value(self, value)
+    dims: tuple[int, ...]
     if (
         kind is Tensor
         and index._array.ndim
@@ -194,7 +195,8 @@ def index_put_(self: Tensor, indices: Any, values: Any, accumulate: bool = False
 def index_put(input: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """Return a copy with values written (or added) at positions along the first dimensions."""
     view, found, dims = _put_arguments(input, indices, values)
-    return _index_put.function(view, as_tensors(found), values, dims, accumulate)
+    made: Tensor = _index_put.function(view, as_tensors(found), values, dims, accumulate)
+    return made
 
 
 def _put_arguments(x: Tensor, indices: Any, values: Any) -> Any:

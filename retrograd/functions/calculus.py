@@ -73,7 +73,7 @@ def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> Any:
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """Integrate samples along a dimension by the trapezoidal rule; they are at `x`, or `dx` (1) apart."""
     if y.shape[dim] == 0:
-        y = y.to(dtypes.default.float) if y.dtype.category < dtypes.FLOATING else y  # type: ignore[attr-defined]
+        y = y.to(dtypes.default.float) if y.dtype.category < dtypes.FLOATING else y
         return _op("sum")(y, dim)  # type: ignore[no-any-return]
     return _op("sum")(_areas("trapezoid", y, x, dx, dim), dim)  # type: ignore[no-any-return]
 

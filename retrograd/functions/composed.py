@@ -33,7 +33,7 @@ def _wide(x: Any, other: Any) -> Any:
         v.dtype.is_complex if isinstance(v, Tensor) else isinstance(v, complex) for v in (x, other)
     )
     if isinstance(x, Tensor):
-        return x.to(dtypes.complex128 if any_complex else dtypes.float64)  # type: ignore[attr-defined]
+        return x.to(dtypes.complex128 if any_complex else dtypes.float64)
     return complex(x) if any_complex else float(x)
 
 
@@ -54,7 +54,7 @@ def float_power_(input: Tensor, exponent: Any) -> Tensor:
             f"the base given to float_power_ has dtype {input.dtype.scalar_name} but the operation's result "
             f"requires dtype {result.dtype.scalar_name}"
         )
-    return input.copy_(result)  # type: ignore[attr-defined, no-any-return]
+    return input.copy_(result)  # type: ignore[no-any-return]
 
 
 # ---- gamma ----
@@ -87,13 +87,13 @@ def multigammaln(input: Tensor, p: int) -> Tensor:
         raise RuntimeError("All elements must be greater than (p-1)/2")
     found: Any = p * (p - 1) / 4 * math.log(math.pi)
     for j in range(p):
-        found = _op("lgamma")(input - j / 2) + found  # type: ignore[operator]
+        found = _op("lgamma")(input - j / 2) + found
     return found  # type: ignore[no-any-return]
 
 
 def multigammaln_(self: Tensor, p: int) -> Tensor:
     """Compute multigammaln in place."""
-    return self.copy_(multigammaln(self, p))  # type: ignore[attr-defined, no-any-return]
+    return self.copy_(multigammaln(self, p))  # type: ignore[no-any-return]
 
 
 # ---- norms ----
@@ -104,16 +104,14 @@ def norm(
 ) -> Any:
     """Compute a norm of all elements as one vector, or over `dim`; "nuc" is the nuclear norm of matrices."""
     if p == "nuc":
-        from retrograd import linalg  # noqa: PLC0415 - loaded when it is used
-
-        return linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+        return _op("matrix_norm")(input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
     order = 2 if p in ("fro", None) else p
     return _op("vector_norm")(input, order, dim, keepdim, dtype=dtype, out=out)
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """Compute the p-norm of input - other."""
-    return norm(input - other, p)  # type: ignore[operator, no-any-return]
+    return norm(input - other, p)  # type: ignore[no-any-return]
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

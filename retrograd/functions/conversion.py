@@ -11,7 +11,7 @@ import numpy as np
 from retrograd import devices, dtypes
 from retrograd.functions import inspection
 from retrograd.functions.inspection import data_ptr, is_contiguous
-from retrograd.functions.making import ints
+from retrograd.functions.making import finish_absent, ints
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor
 
@@ -37,26 +37,35 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     Raises:
         AssertionError, NotImplementedError: the device is not the CPU.
     """
-    dtype, copy, memory_format = None, False, None
+    device, dtype, copy, memory_format = None, None, False, None
     if len(args) == 1 and not kwargs and args[0].__class__ is dtypes.dtype:
         (dtype,) = args
     else:
-        dtype, copy, memory_format = _parse_to(args, kwargs)
+        device, dtype, copy, memory_format = _parse_to(args, kwargs)
+    if device is not None and devices.is_meta(device) is not input.is_meta:
+        return _moved(input, dtype or input.dtype)
     return _converted(input, dtype, copy, memory_format)
 
 
-def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bool, Any]:
-    dtype, rest = None, list(args)
+def _moved(input: Tensor, dtype: dtypes.dtype) -> Tensor:
+    """Return a tensor without data like one that has some; there is no way back."""
+    if input.is_meta:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+    return finish_absent(input._array.shape, dtype.np)
+
+
+def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool, Any]:
+    device, dtype, rest = None, None, list(args)
     other = rest.pop(0) if rest and isinstance(rest[0], Tensor) else kwargs.pop("other", None)
     if other is not None:
-        dtype = other.dtype
+        device, dtype = other.device, other.dtype
     else:
         device = kwargs.pop("device", None)
         if rest and (rest[0] is None or isinstance(rest[0], (str, devices.device))):
             device = rest.pop(0)
         elif rest and isinstance(rest[0], int) and not isinstance(rest[0], bool):
             raise RuntimeError("Cannot access accelerator device when none is available.")
-        devices.check(device)
+        devices.check(device, meta=True)
         dtype = (
             rest.pop(0)
             if rest and (rest[0] is None or isinstance(rest[0], dtypes.dtype))
@@ -79,7 +88,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bool,
             "False, bool copy "
             "= False, *, torch.memory_format memory_format = None)\n"
         )
-    return dtype, copy, memory_format
+    return device, dtype, copy, memory_format
 
 
 def _converted(input: Tensor, dtype: Any, copy: bool = False, memory_format: Any = None) -> Tensor:
@@ -135,7 +144,7 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
 
 def cpu(input: Tensor, memory_format: Any = None) -> Tensor:
     """Return the tensor on the CPU: itself."""
-    return _converted(input, None, memory_format=memory_format)
+    return to(input, devices.CPU, memory_format=memory_format)
 
 
 def cuda(input: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:

@@ -32,7 +32,7 @@ def arange(
 
     Numerics: element i is start + i * step in float64 (int64 for integers), rounded once.
     """
-    devices.check(device)
+    devices.check(device, meta=True)
     if end is None:
         start, end = 0, start
     start, end, step = _number(0 if start is None else start), _number(end), _number(step)
@@ -54,7 +54,7 @@ def arange(
         array = np.arange(count) * int(step) + int(start) if (start, step) != (0, 1) else np.arange(count)
     else:
         array = np.arange(count, dtype=np.float64) * step + start
-    return finish(array.astype(kind, copy=False), requires_grad, out)
+    return finish(array.astype(kind, copy=False), requires_grad, out, device)
 
 
 def range_(
@@ -73,7 +73,7 @@ def range_(
         start, end = 0, start
     count = int((end - start) / step) + 1
     array = np.arange(count, dtype=np.float64) * step + start
-    return finish(array.astype(numpy_type("range", dtype)), requires_grad, out)
+    return finish(array.astype(numpy_type("range", dtype)), requires_grad, out, device)
 
 
 def linspace(
@@ -85,9 +85,9 @@ def linspace(
 
     Numerics: symmetric; the first half counts up from start, the second half down from end.
     """
-    devices.check(device)
+    devices.check(device, meta=True)
     start, end, kind = _ends(start, end, dtype)
-    return finish(_evenly(start, end, steps, kind), requires_grad, out)
+    return finish(_evenly(start, end, steps, kind), requires_grad, out, device)
 
 
 def _ends(start: Any, end: Any, dtype: Any) -> tuple[Any, Any, Any]:
@@ -139,10 +139,10 @@ def logspace(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return `steps` powers of `base`, with exponents evenly spaced from start to end."""
-    devices.check(device)
+    devices.check(device, meta=True)
     start, end, kind = _ends(start, end, dtype)
     work = kind if kind.kind == "c" else np.dtype(np.float64)
-    return finish(np.power(base, _evenly(start, end, steps, work)).astype(kind), requires_grad, out)
+    return finish(np.power(base, _evenly(start, end, steps, work)).astype(kind), requires_grad, out, device)
 
 
 def eye(
@@ -151,11 +151,11 @@ def eye(
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the matrix with ones on its diagonal."""
-    devices.check(device)
+    devices.check(device, meta=True)
     for name, count in (("n", n), ("m", n if m is None else m)):
         if count < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {count}")
-    return finish(np.eye(n, m, dtype=numpy_type("eye", dtype)), requires_grad, out)
+    return finish(np.eye(n, m, dtype=numpy_type("eye", dtype)), requires_grad, out, device)
 
 
 def _indices(name: str, lower: bool) -> Callable[..., Tensor]:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices, dtypes
-from retrograd.autograd.modes import modes
+from retrograd.autograd.draws import like
+from retrograd.autograd.modes import local, modes
 from retrograd.functions import counting, sampling
 from retrograd.functions.inference import array_from
-from retrograd.functions.making import finish, numpy_type, sizes_of
+from retrograd.functions.making import finish, finish_absent, numpy_type, sizes_of
 from retrograd.ops.masks import as_number
 from retrograd.tensor import Tensor, wrap
 
@@ -26,8 +27,6 @@ def _filled(name: str, make: Callable[..., Any], doc: str) -> Callable[..., Tens
         *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
         requires_grad: bool = False, pin_memory: bool = False, **named: Any,
     ) -> Tensor:  # fmt: skip
-        if device is not None:
-            devices.check(device)
         kind = dtypes.default.float.np if dtype is None else numpy_type(name, dtype)
         if named or not size:
             size = _named_size(name, size, named)
@@ -35,6 +34,10 @@ def _filled(name: str, make: Callable[..., Any], doc: str) -> Callable[..., Tens
             if n.__class__ is not int or n < 0:
                 size = sizes_of(name, size)
                 break
+        if device is not None or devices.chosen.device is not None:
+            devices.check(device, meta=True)
+            if devices.is_meta(device):
+                return finish_absent(size, kind, requires_grad)
         if requires_grad or out is not None or modes.special:
             return finish(make(size, kind), requires_grad, out)
         return wrap(make(size, kind))
@@ -75,7 +78,7 @@ def tensor(
         TypeError, RuntimeError: something in `data` is no number.
     """
     if device is not None:
-        devices.check(device)
+        devices.check(device, meta=True)
     if isinstance(data, Tensor):
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
@@ -83,16 +86,18 @@ def tensor(
             UserWarning,
             stacklevel=2,
         )
-    return finish(array_from(data, dtype, copy=True), requires_grad)
+    return finish(array_from(data, dtype, copy=True), requires_grad, device=device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return `data` as a tensor, on the same memory where that is possible."""
     if device is not None:
-        devices.check(device)
+        devices.check(device, meta=True)
     if isinstance(data, Tensor):
+        if device is not None:
+            data = data.to(device)  # type: ignore[attr-defined]
         return data if dtype is None or dtype is data.dtype else data.to(dtype)  # type: ignore[attr-defined]
-    return finish(array_from(data, dtype, copy=False))
+    return finish(array_from(data, dtype, copy=False), device=device)
 
 
 def asarray(
@@ -103,7 +108,7 @@ def asarray(
     Raises:
         ValueError: a copy is needed and not allowed.
     """
-    devices.check(device)
+    devices.check(device, meta=True)
     if isinstance(obj, Tensor):
         if copy:
             made = obj.to(dtype or obj.dtype, copy=True)  # type: ignore[attr-defined]
@@ -191,8 +196,8 @@ def scalar_tensor(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return a 0-dim tensor of a number, in the default floating type."""
-    devices.check(device)
-    return finish(np.asarray(s).astype(numpy_type("scalar_tensor", dtype)), requires_grad)
+    devices.check(device, meta=True)
+    return finish(np.asarray(s).astype(numpy_type("scalar_tensor", dtype)), requires_grad, device=device)
 
 
 # ---- filled ----
@@ -203,7 +208,7 @@ def full(
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return a tensor with every element `fill_value`."""
-    devices.check(device)
+    devices.check(device, meta=True)
     if not isinstance(size, (tuple, list)):
         raise TypeError(
             f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}"
@@ -211,7 +216,9 @@ def full(
     value = fill_value._array if isinstance(fill_value, Tensor) else fill_value
     default = value.dtype if isinstance(value, ndarray) else dtypes.of_scalar(value).np
     kind = numpy_type("full", dtype, default)
-    return finish(np.full(sizes_of("full", (size,)), as_number(value, kind), kind), requires_grad, out)
+    if devices.is_meta(device):
+        return finish_absent(sizes_of("full", (size,)), kind, requires_grad)
+    return finish(np.full(sizes_of("full", (size,)), as_number(value, kind), kind), requires_grad, out, device)
 
 
 def empty_strided(
@@ -224,7 +231,7 @@ def empty_strided(
     shape = sizes_of("empty_strided", (size,))
     reach = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
     memory = np.empty(reach, kind)
-    return finish(np.ndarray(shape, kind, memory, 0, tuple(s * kind.itemsize for s in stride)), requires_grad)
+    return finish(np.ndarray(shape, kind, memory, 0, tuple(s * kind.itemsize for s in stride)), requires_grad, device=device)
 
 
 def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
@@ -259,11 +266,14 @@ def _like(name: str, make: Callable[..., Any]) -> Callable[..., Tensor]:
         pin_memory: bool = False, memory_format: Any = None,
     ) -> Tensor:  # fmt: skip
         if device is not None:
-            devices.check(device)
+            devices.check(device, meta=True)
         source = input._array
         kind = source.dtype if dtype is None else numpy_type(name, dtype)
+        if input.is_meta if device is None else devices.is_meta(device):
+            return finish_absent(source.shape, kind, requires_grad)
         order = "K" if memory_format is None or memory_format is devices.preserve_format else "C"
-        return finish(make(source, *args, kind, order), requires_grad)
+        made = finish(make(source, *args, kind, order), requires_grad)
+        return like(made, input) if modes.special and local.careful else made
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Do `{name[:-5]}` in the shape and dtype of another tensor."
@@ -290,7 +300,10 @@ def _new(name: str, make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return new_NAME: what NAME makes, in this tensor's dtype unless another is asked for."""
 
     def method(self: Tensor, *args: Any, dtype: Any = None, **options: Any) -> Tensor:
-        return make(*args, dtype=self.dtype if dtype is None else dtype, **options)
+        if self.is_meta:
+            options.setdefault("device", devices.META)
+        made = make(*args, dtype=self.dtype if dtype is None else dtype, **options)
+        return like(made, self) if modes.special and local.careful else made
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"Do `{name[4:]}` in this tensor's dtype."

@@ -212,4 +212,4 @@ def _leaf(value: Any, leaves: list[Any], kinds: list[Any]) -> None:
     elif isinstance(value, (list, tuple)):
         raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
     else:
-        raise RuntimeError(f"Could not infer dtype of {type(value).__name__}")
+        raise RuntimeError(f"Could not infer dtype of {type(value).__name__}")  # noqa: TRY004 - torch's type

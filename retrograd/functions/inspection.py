@@ -124,7 +124,7 @@ def is_nonzero(input: Tensor) -> bool:
 
 def is_same_size(input: Tensor, other: Tensor) -> bool:
     """Return whether two tensors have the same shape."""
-    return input._array.shape == other._array.shape
+    return bool(input._array.shape == other._array.shape)
 
 
 def get_device(input: Tensor) -> int:

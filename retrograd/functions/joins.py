@@ -72,7 +72,7 @@ def _plain(tensors: Any) -> list[Any] | None:
     """Return the arrays of tensors of one dtype that need no recording; None if they are anything else."""
     if (modes.special and local.careful) or tensors.__class__ not in _LISTS:
         return None
-    arrays = []
+    arrays: list[Any] = []
     dtype = None
     for x in tensors:
         if x.__class__ is not Tensor or x._node is not None or (x._cell is not None and x._cell.rebased):

@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import dtypes
+from retrograd import devices, dtypes
+from retrograd.autograd import absent
 from retrograd.autograd.modes import local, modes
 from retrograd.tensor import Tensor, wrap
 
 
-def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
-    """Return a tensor on a new array; or put the array into `out`."""
+def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None, device: Any = None) -> Tensor:
+    """Return a tensor on a new array; or put the array into `out`; or keep its shape only, for `meta`."""
+    if device is not None or devices.chosen.device is not None:
+        devices.check(device, meta=True)
+        if devices.is_meta(device):
+            return finish_absent(array.shape, array.dtype, requires_grad)
     if out is not None:
         if out._array.shape != array.shape:
             out._array = np.empty(array.shape, out._array.dtype)
@@ -24,6 +29,16 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -
     made = wrap(np.asarray(array))  # NumPy's arithmetic makes a scalar of an array without dimensions
     if modes.special and local.inference:
         made._facts().inference = True
+    if requires_grad:
+        made._set_requires_grad(
+            True, "Only Tensors of floating point and complex dtype can require gradients"
+        )
+    return made
+
+
+def finish_absent(shape: Any, kind: Any, requires_grad: bool = False) -> Tensor:
+    """Return a tensor without data, on the device `meta`."""
+    made = absent.without_data(shape, kind)
     if requires_grad:
         made._set_requires_grad(
             True, "Only Tensors of floating point and complex dtype can require gradients"

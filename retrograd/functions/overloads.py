@@ -161,7 +161,7 @@ def _check_mode(mode: Any) -> None:
 
 def __rtruediv__(self: Tensor, other: Any) -> Tensor:  # noqa: N807 - a method in waiting
     """Divide `other` by this tensor: reciprocal times other, as in torch."""
-    return self.reciprocal() * other  # type: ignore[attr-defined, no-any-return]
+    return self.reciprocal() * other  # type: ignore[no-any-return]
 
 
 def positive(input: Tensor) -> Tensor:
@@ -192,7 +192,7 @@ def bitwise_not_operator(self: Tensor) -> Tensor:
 def where(condition: Tensor, input: Any = _NOT_GIVEN, other: Any = _NOT_GIVEN, *, out: Any = None) -> Any:
     """Take `input` where `condition` is true, else `other`; alone, return the indices where it is true."""
     if input is _NOT_GIVEN and other is _NOT_GIVEN:
-        return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined]
+        return condition.nonzero(as_tuple=True)
     return _op("where")(input, condition, other, out=out)
 
 
@@ -221,7 +221,7 @@ def _of_parts(name: str) -> Callable[..., Any]:
 
 def set_real(self: Tensor, value: Any) -> None:
     """Write the real part."""
-    real(self).copy_(value)  # type: ignore[attr-defined]
+    real(self).copy_(value)
 
 
 def set_imag(self: Tensor, value: Any) -> None:

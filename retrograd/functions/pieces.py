@@ -26,7 +26,7 @@ _expand: Callable[..., Tensor] = TABLE["expand"].function
 _reshape: Callable[..., Tensor] = TABLE["reshape"].function
 _slice: Callable[..., Tensor] = TABLE["slice"].function
 _SPLIT, _SPLIT_WITH_SIZES, _UNBIND = (TABLE[name] for name in ("split", "split_with_sizes", "unbind"))
-_split_with_sizes: Callable[..., Tensor] = TABLE["split_with_sizes"].function
+_split_with_sizes: Callable[..., tuple[Tensor, ...]] = TABLE["split_with_sizes"].function
 _unsqueeze: Callable[..., Tensor] = TABLE["unsqueeze"].function
 _view: Callable[..., Tensor] = TABLE["view"].function
 
@@ -47,10 +47,10 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     return _many(_SPLIT, tensor, operator.index(size), dim)
 
 
-def _many(op: Any, tensor: Tensor, *args: Any) -> Any:
+def _many(op: Any, tensor: Tensor, *args: Any) -> tuple[Tensor, ...]:
     """Run a view op with several results: what dispatch does, without what such ops never need."""
     if modes.special or not isinstance(tensor, Tensor):
-        return op.function(tensor, *args)
+        return op.function(tensor, *args)  # type: ignore[no-any-return]
     found = []
     for array in op.definition(tensor._array, *args):
         made = wrap(array)

@@ -119,7 +119,7 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
 def typename(obj: Any) -> str:
     """Return the name of a type: a tensor's legacy type, or the class with its module."""
     if isinstance(obj, Tensor):
-        return obj.type()  # type: ignore[attr-defined, no-any-return]
+        return obj.type()  # type: ignore[no-any-return]
     kind = obj if isinstance(obj, type) else type(obj)
     module = "" if kind.__module__ in (None, "builtins") else f"{kind.__module__}."
     return f"{module}{kind.__qualname__}"
@@ -153,9 +153,10 @@ def is_neg(input: Tensor) -> bool:
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        are_deterministic_algorithms_enabled, detach, detach_, get_default_device, get_float32_matmul_precision,
-        get_num_threads, get_rng_state, is_anomaly_check_nan_enabled, is_anomaly_enabled, is_conj,
-        is_deterministic_algorithms_warn_only_enabled, is_inference, is_neg, result_type, set_anomaly_enabled,
+        are_deterministic_algorithms_enabled, detach, detach_, get_default_device,
+        get_float32_matmul_precision, get_num_threads, get_rng_state, is_anomaly_check_nan_enabled,
+        is_anomaly_enabled, is_conj, is_deterministic_algorithms_warn_only_enabled, is_inference, is_neg,
+        result_type, set_anomaly_enabled,
         set_float32_matmul_precision, set_flush_denormal, set_num_threads, set_rng_state, typename,
         use_deterministic_algorithms,
     )

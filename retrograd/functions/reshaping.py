@@ -280,7 +280,8 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     rank = input._array.ndim
     if rank not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {rank}D")
-    return TABLE["diag_embed" if rank == 1 else "diagonal_copy"].function(input, diagonal)
+    made: Tensor = TABLE["diag_embed" if rank == 1 else "diagonal_copy"].function(input, diagonal)
+    return made
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:

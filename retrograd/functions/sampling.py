@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices, dtypes, random
+from retrograd.autograd.draws import drawing
 from retrograd.autograd.inplace import check_target, inplace
 from retrograd.autograd.modes import local
-from retrograd.functions.making import finish, sizes_of
+from retrograd.functions.making import finish, finish_absent, sizes_of
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
 
@@ -24,8 +25,6 @@ def _drawn(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tenso
         device: Any = None,
         requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **named: Any,
     ) -> Tensor:  # fmt: skip
-        if device is not None:
-            devices.check(device)
         if not size:
             if "size" not in named:
                 raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
@@ -33,6 +32,10 @@ def _drawn(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tenso
         if named:
             raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
         shape = sizes_of(name, size)
+        if device is not None or devices.chosen.device is not None:
+            devices.check(device, meta=True)
+            if devices.is_meta(device):
+                return finish_absent(shape, (dtype or dtypes.default.float).np, requires_grad)
         return finish(draw(generator, shape, dtype or dtypes.default.float), requires_grad, out)
 
     function.__name__ = function.__qualname__ = name
@@ -53,7 +56,7 @@ def randint(
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Draw integers from [low, high), of a size; `low` may be left out."""
-    devices.check(device)
+    devices.check(device, meta=True)
     given = list(args)
     if size is None and given and isinstance(given[-1], (tuple, list)):
         size = given.pop()
@@ -74,7 +77,7 @@ def randint(
         )
     shape = sizes_of("randint", (size,))
     array = random.randint(generator, shape, dtype or dtypes.int64, operator.index(low), operator.index(high))
-    return finish(array, requires_grad, out)
+    return finish(array, requires_grad, out, device)
 
 
 def randperm(
@@ -83,8 +86,9 @@ def randperm(
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return 0 ... n - 1 in random order."""
-    devices.check(device)
-    return finish(random.randperm(generator, operator.index(n), dtype or dtypes.int64), requires_grad, out)
+    devices.check(device, meta=True)
+    made = random.randperm(generator, operator.index(n), dtype or dtypes.int64)
+    return finish(made, requires_grad, out, device)
 
 
 def _like(name: str, draw: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -93,7 +97,9 @@ def _like(name: str, draw: Callable[..., Any]) -> Callable[..., Tensor]:
         device: Any = None,
         requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any,
     ) -> Tensor:  # fmt: skip
-        devices.check(device)
+        devices.check(device, meta=True)
+        if input.is_meta if device is None else devices.is_meta(device):
+            return finish_absent(input._array.shape, (dtype or input.dtype).np, requires_grad)
         array = draw(generator, input._array.shape, dtype or input.dtype, *args, **named)
         return finish(array, requires_grad)
 
@@ -114,7 +120,7 @@ def normal(
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return numbers drawn from normal distributions: one for all elements, or one per element of tensors."""
-    devices.check(device)
+    devices.check(device, meta=True)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         shape = sizes_of("normal", (size,))
         return finish(
@@ -163,6 +169,8 @@ def _filler(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tens
     def method(self: Tensor, *args: Any, generator: Any = None, **named: Any) -> Tensor:
         check_target(self, recording=local.grad and history(self) is not None)
         array = self._array
+        if self.is_meta:
+            return self
         drawn = draw(generator, array.shape, self.dtype, *args, **named)
         if local.grad and history(self) is not None:  # what was here before has no influence any more
             inplace(TABLE["copy"], (self, wrap(drawn)))
@@ -213,3 +221,5 @@ METHODS: dict[str, Callable[..., Any]] = {
     "random_": _filler("random_", _random, "Fill with integers."),
     "uniform_": _filler("uniform_", _uniform, "Fill evenly from [from, to)."),
 }  # fmt: skip
+for _table in (FUNCTIONS, METHODS):
+    _table.update({name: drawing(function) for name, function in _table.items()})

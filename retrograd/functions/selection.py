@@ -15,11 +15,12 @@ from retrograd.tensor import Tensor, wrap
 
 _gather: Callable[..., Tensor] = TABLE["gather"].function
 _nonzero: Callable[..., Tensor] = TABLE["nonzero"].function
-_sort: Callable[..., Tensor] = TABLE["sort"].function
+_sort: Callable[..., tuple[Tensor, Tensor]] = TABLE["sort"].function
 
 
-def _op(name: str) -> Callable[..., Any]:
-    return TABLE[name].function
+def _op(name: str) -> Callable[..., Tensor]:
+    found: Callable[..., Tensor] = TABLE[name].function
+    return found
 
 
 # ---- order ----
@@ -49,7 +50,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return the elements in order along the first dimension."""
     found = _sort(input, 0)[0]
-    return found if out is None else out.resize_(found.shape).copy_(found)  # type: ignore[attr-defined]
+    return found if out is None else out.resize_(found.shape).copy_(found)
 
 
 # ---- scattering ----
@@ -221,7 +222,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any =
     found = _nonzero(input)._array[:size]
     made = np.full((size, input._array.ndim), fill_value, np.int64)
     made[: len(found)] = found
-    return wrap(made) if out is None else out.resize_(made.shape).copy_(wrap(made))  # type: ignore[attr-defined]
+    return wrap(made) if out is None else out.resize_(made.shape).copy_(wrap(made))
 
 
 def _asked(found: Any, inverse: bool, counts: bool) -> Any:

@@ -102,7 +102,7 @@ def as_strided_scatter(
 ) -> Tensor:
     """Return a copy with `src` written into the view `as_strided(size, stride, storage_offset)`."""
     made: Tensor = TABLE["clone"].function(input)
-    as_strided(made, size, stride, storage_offset).copy_(src)  # type: ignore[attr-defined]
+    as_strided(made, size, stride, storage_offset).copy_(src)
     return made
 
 

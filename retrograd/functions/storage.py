@@ -84,7 +84,7 @@ class TypedStorage(UntypedStorage):
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         super().__init__(array)
-        self._element = array.dtype
+        self._element: np.dtype[Any] = array.dtype
 
     @property
     def dtype(self) -> dtypes.dtype:
@@ -104,4 +104,5 @@ class TypedStorage(UntypedStorage):
 
     def tolist(self) -> list[Any]:
         """Return the elements as Python numbers."""
-        return np.frombuffer(self._array.tobytes("K"), self._element).tolist()
+        found: list[Any] = np.frombuffer(self._array.tobytes("K"), self._element).tolist()
+        return found

@@ -204,7 +204,7 @@ def _positions(view: Tensor, dim: int, item: Any, indices: list[Any], dims: list
         return view, dim + array.ndim
     if array.dtype.kind != "i" or array.dtype.itemsize < 4:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    if array.ndim == 0:
+    if array.ndim == 0 and array.__class__ is np.ndarray:  # inside vmap it is another one for each element
         check_place(view._array, dim, int(array))
         return _select(view, dim, int(array)), dim
     indices.append(item)

@@ -21,16 +21,22 @@ _CONVOLUTIONS = (
 
 
 def _write(tensor: Any, values: Any) -> Any:
+    if tensor.is_meta:
+        return tensor
     tensor._array[...] = values
     tensor._version_cell().bump()
     return tensor
 
 
 def _uniform(tensor: Any, a: float, b: float, generator: Any) -> Any:
+    if tensor.is_meta:  # nothing is drawn for it
+        return tensor
     return _write(tensor, random.uniform(generator, tensor._array.shape, tensor.dtype, a, b))
 
 
 def _normal(tensor: Any, mean: float, std: float, generator: Any) -> Any:
+    if tensor.is_meta:
+        return tensor
     return _write(tensor, random.normal(generator, tensor._array.shape, tensor.dtype, mean, std))
 
 

@@ -189,7 +189,9 @@ class TreeProtocol:
             AssertionError: the device is a GPU.
         """
         where, dtype = _parse_to(*args, **kwargs)
-        devices.check(where)
+        devices.check(where, meta=True)
+        if where is not None:
+            self._move(where)
         if dtype is None:
             return self
         if dtype.category < dtypes.FLOATING:
@@ -205,6 +207,22 @@ class TreeProtocol:
                 stacklevel=2,
             )
         return self._convert(dtype)
+
+    def _move(self, where: Any) -> None:
+        """Put all parameters and buffers on a device: the CPU, where they are, or the dataless `meta`."""
+        try:
+            self._apply(lambda t: t.to(where))
+        except NotImplementedError as error:
+            raise NotImplementedError(
+                f"{error} Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving "
+                "module from meta to a different device."
+            ) from None
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all parameters and buffers memory on a device, with anything in it; return the module."""
+        from retrograd.functions.creation import FUNCTIONS  # noqa: PLC0415 - rarely asked for
+
+        return self._apply(lambda t: FUNCTIONS["empty_like"](t, device=device), recurse=recurse)
 
     def _convert(self, dtype: dtypes.dtype) -> Self:
         return self._apply(lambda t: t.to(dtype) if t.dtype.category >= dtypes.FLOATING else t)

@@ -1,1 +1,1 @@
-"""What is declared: one declaration per op, in one file per family. Nothing here knows tensors or the tape."""
+"""What is declared: one declaration per op, in one file per family; nothing knows tensors or the tape."""

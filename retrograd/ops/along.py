@@ -150,7 +150,9 @@ def index_add(input: Array, dim: int, index: Plain, source: Array, *, alpha: flo
     scaled = source if alpha == 1 else (source * np.asarray(alpha).astype(source.dtype))
     if input.ndim == 0:
         return input + scaled.reshape(())
-    return (input + accumulate.definition(scaled, input.shape, index.reshape(-1), d)).astype(input.dtype)
+    index = index.reshape(-1)
+    added = accumulate.definition(scaled, input.shape, index, d)  # type: ignore[attr-defined]  # an Op
+    return (input + added).astype(input.dtype)
 
 
 def _source_ct(ct: Any, shape: Sequence[int], dim: int, index: Any, alpha: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import batching, families
-from retrograd.ops.declare import Op
 from retrograd.ops.helpers import keep_dims, wrap_dim, wrap_dims
 
 # NumPy's stubs do not know these arguments by position, which is the fast way to give them.
@@ -127,7 +126,7 @@ def narrow(x: Any) -> bool:
 # ---- batching ----
 
 
-def reduction(**options: Any) -> Callable[[Callable[..., Any]], Op]:
+def reduction(**options: Any) -> Callable[[families.Definition], families.Declared]:
     """Declare a reduction that batches as `batched` does."""
     options.setdefault("batch", batched)
     return families.reduction(**options)
@@ -158,8 +157,8 @@ def rows_of(x: Any, dim: int | None, size: int) -> Any:
     return np.reshape(batching.spread(x, dim, size), (size, -1))
 
 
-def batched_whole(along: Op) -> Callable[..., Any]:
-    """Return how a reduction of all elements batches: `along` does the same along a dimension."""
+def batched_whole(along: Any) -> Callable[..., Any]:
+    """Return how a reduction of all elements batches: the op `along` does the same along a dimension."""
 
     def rule(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
         found = along.definition(rows_of(args[0], dims[0], size), 1)

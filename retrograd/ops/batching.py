@@ -1,5 +1,4 @@
-"""Batching rules: how an op runs on arguments that carry an extra dimension each, at once instead of in a
-loop.
+"""Batching rules: how an op runs at once, not in a loop, on arguments with an extra dimension each.
 
 A batching rule takes the op, the batch size, the op's arguments and, per argument, where its batch dimension
 is (None where it has none), and returns the result (or results) with the batch in dimension 0.
@@ -59,8 +58,9 @@ def reduction(op: Any, size: int, args: Sequence[Any], dims: Dims) -> Any:
 
 
 def shifted(dim: Any, rank: int) -> Any:
-    """Return dimensions of a tensor of `rank` dimensions as they are behind a batch dimension; None means
-    all.
+    """Return dimensions of a tensor of `rank` dimensions as they are behind a batch dimension.
+
+    None means all of them.
     """
     if dim is None:
         return tuple(range(1, rank + 1))

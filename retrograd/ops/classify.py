@@ -400,7 +400,8 @@ def multi_margin_loss(
 def _multi_margin_tangent(
     t: Any, input: Any, target: Any, p: int, margin: float, weight: Any, reduction: str
 ) -> Any:
-    ones = np.ones(np.shape(target) if reduction == "none" and input.ndim == 2 else (), input.dtype)
+    shape = np.shape(target) if reduction == "none" and input.ndim == 2 else ()
+    ones = np.ones(shape, numpy_dtype(input.dtype))
     each = _multi_margin_ct(ones, input, target, p, margin, weight, reduction)
     moved = each * t
     return total(moved, 1) if reduction == "none" and input.ndim == 2 else total(moved)

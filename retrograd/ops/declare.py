@@ -1,5 +1,6 @@
-"""What an op is: one declaration that dispatch, backward, forward mode, batching, tracing and tests are made
-from.
+"""What an op is: one declaration, from which all else is made.
+
+Dispatch, backward, forward mode, batching, tracing and tests follow from it:
 
     @pointwise(node="MulBackward0", input=lambda ct, other: ct * other, other=lambda ct, input: ct * input,
                samples=pairs)
@@ -264,16 +265,16 @@ def declare(
 
 
 def _names(function: Callable[..., Any]) -> tuple[str, ...]:
-    code = function.__code__  # type: ignore[attr-defined]
+    code = function.__code__
     return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 def _parameters(definition: Callable[..., Any]) -> tuple[Parameter, ...]:
-    code = definition.__code__  # type: ignore[attr-defined]
+    code = definition.__code__
     names, positional = _names(definition), code.co_argcount
-    defaults = definition.__defaults__ or ()  # type: ignore[attr-defined]
+    defaults = definition.__defaults__ or ()
     default_of = dict(zip(names[positional - len(defaults) : positional], defaults, strict=True))
-    default_of.update(definition.__kwdefaults__ or {})  # type: ignore[attr-defined]
+    default_of.update(definition.__kwdefaults__ or {})
     notes = definition.__annotations__
     return tuple(
         Parameter(n, _KINDS.get(notes.get(n, ""), "static"), default_of.get(n, _REQUIRED), i >= positional)
@@ -310,7 +311,7 @@ def _check(op: Op) -> None:
     if op.name in TABLE:
         missing.append(f"a name of its own ({op.name} is declared twice)")
     if missing:
-        where = op.definition.__code__  # type: ignore[attr-defined]
+        where = op.definition.__code__
         raise DeclarationError(
             f"op {op.name} ({where.co_filename}:{where.co_firstlineno}) lacks " + "; ".join(missing)
         )

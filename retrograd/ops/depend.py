@@ -23,7 +23,7 @@ from retrograd.ops.helpers import numpy_dtype
     other=lambda ct, other_shape, other_dtype: np.zeros(other_shape, numpy_dtype(other_dtype)),
     jvp={
         "input": lambda t: t,
-        "other": lambda t, input_shape, input_dtype: np.zeros(input_shape, input_dtype),
+        "other": lambda t, input_shape, input_dtype: np.zeros(input_shape, numpy_dtype(input_dtype)),
     },
     promote="none",
     batch=lambda op, size, args, dims: batching.spread(args[0], dims[0], size),

@@ -88,7 +88,9 @@ def _operand_cts(ct: Any, operands: Arrays, inputs: Sequence[Labels], output: La
     for i, (x, labels) in enumerate(zip(operands, inputs, strict=True)):
         others = [(y, names) for j, (y, names) in enumerate(zip(operands, inputs, strict=True)) if j != i]
         terms, wanted = [(ct, output), *others], []
-        present = {name for _, names in terms for name in names}
+        present = {
+            name for y, names in terms for name, n in zip(names, y.shape, strict=True) if n == sizes[name]
+        }
         for n, name in zip(x.shape, labels, strict=True):
             if name in wanted:  # a diagonal: nonzero only where both labels agree
                 terms.append((np.eye(n, dtype=numpy_dtype(x.dtype)), (name, fresh)))

@@ -1,12 +1,12 @@
-"""Families of ops: what follows from being pointwise, a reduction, a movement, or linear, so that no rule
-repeats it.
+"""Families of ops: what follows from being pointwise, a reduction, ... stands here, and in no rule.
 
-pointwise    each element of the result depends on the elements at the same place (after broadcasting). The family
-             gives promotion, broadcasting and its adjoint, batching; the forward rule is the reverse rule
-             itself, for the derivative is diagonal and a diagonal matrix is its own transpose.
+pointwise    each element of the result depends on the elements at the same place (after broadcasting). The
+             family gives promotion, broadcasting and its adjoint, batching; the forward rule is the reverse
+             rule itself, for the derivative is diagonal and a diagonal matrix is its own transpose.
 reduction    dimensions `dim` are reduced away. The family gives batching.
 movement     elements are moved, not changed; often a view. Linear: the forward rule is the op itself.
-linear       linear in each tensor operand: the forward rule is the op itself with the tangent in the operand's place.
+linear       linear in each tensor operand: the forward rule is the op itself with the tangent in the
+             operand's place.
 composite    written with other ops' NumPy functions, and run on Tensors: it has no rule or node of its own.
 """
 
@@ -19,6 +19,10 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Op, Promotion, declare
 
 Definition = Callable[..., Any]
+Declared = Callable[..., Any]
+"""An Op. Called a function here, since a type checker then knows it before it has seen the declaration: a
+rule may call the op that it belongs to, or one declared further down.
+"""
 
 
 def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -27,14 +31,14 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return rules, {k: v for k, v in options.items() if k in _SETTINGS}
 
 
-_SETTINGS = frozenset(
-    "node jvp batch samples errors promote outputs differentiable_outputs holomorphic view exact kinds "
-    "inplace out name "
-    "kernel primitive places aliases numpy torch_name".split()
-)
+_SETTINGS = {
+    "node", "jvp", "batch", "samples", "errors", "promote", "outputs", "differentiable_outputs",
+    "holomorphic", "view", "exact", "kinds", "inplace", "out", "name", "kernel", "primitive", "places",
+    "aliases", "numpy", "torch_name",
+}  # fmt: skip
 
 
-def pointwise(**options: Any) -> Callable[[Definition], Op]:
+def pointwise(**options: Any) -> Callable[[Definition], Declared]:
     """Declare a pointwise op: rules by parameter name, and the settings of `declare`."""
     rules, settings = _split(options)
     settings.setdefault("promote", "same")
@@ -48,13 +52,13 @@ def pointwise(**options: Any) -> Callable[[Definition], Op]:
     return made
 
 
-def comparison(**options: Any) -> Callable[[Definition], Op]:
+def comparison(**options: Any) -> Callable[[Definition], Declared]:
     """Declare a pointwise op whose result is bool or otherwise has no derivative."""
     options.setdefault("promote", "bool")
     return pointwise(**options)
 
 
-def reduction(**options: Any) -> Callable[[Definition], Op]:
+def reduction(**options: Any) -> Callable[[Definition], Declared]:
     """Declare an op that reduces the dimensions in its parameter `dim` (all of them when None)."""
     rules, settings = _split(options)
     settings.setdefault("batch", batching.reduction)
@@ -66,7 +70,7 @@ def reduction(**options: Any) -> Callable[[Definition], Op]:
     return made
 
 
-def movement(**options: Any) -> Callable[[Definition], Op]:
+def movement(**options: Any) -> Callable[[Definition], Declared]:
     """Declare an op that moves elements; `view=True` where the result shares the input's memory."""
     rules, settings = _split(options)
     settings.setdefault("jvp", "linear")
@@ -78,7 +82,7 @@ def movement(**options: Any) -> Callable[[Definition], Op]:
     return made
 
 
-def linear(**options: Any) -> Callable[[Definition], Op]:
+def linear(**options: Any) -> Callable[[Definition], Declared]:
     """Declare an op that is linear in each of its tensor operands."""
     rules, settings = _split(options)
     settings.setdefault("jvp", "linear")
@@ -90,7 +94,7 @@ def linear(**options: Any) -> Callable[[Definition], Op]:
     return made
 
 
-def general(**options: Any) -> Callable[[Definition], Op]:
+def general(**options: Any) -> Callable[[Definition], Declared]:
     """Declare an op of no family: everything must be said."""
     rules, settings = _split(options)
 
@@ -100,7 +104,7 @@ def general(**options: Any) -> Callable[[Definition], Op]:
     return made
 
 
-def composite(**options: Any) -> Callable[[Definition], Op]:
+def composite(**options: Any) -> Callable[[Definition], Declared]:
     """Declare a function written with NumPy functions that other ops answer: it needs no rule of its own."""
     rules, settings = _split(options)
     if rules:

@@ -1,7 +1,7 @@
-"""The discrete Fourier transforms that the others are made of: complex to complex, real to complex, complex to real.
+"""The Fourier transforms that the others are made of: complex to complex, real to complex, complex to real.
 
-`norm` is in NumPy's sense: 'backward' divides the inverse transform by n, 'forward' the forward one, 'ortho' both by the
-square root of n. The other direction with the same factor has the other of 'forward' and 'backward'.
+`norm` is in NumPy's sense: 'backward' divides the inverse transform by n, 'forward' the forward one, 'ortho' both
+by the square root of n. The other direction with the same factor has the other of the first two.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Sample, sample
-from retrograd.ops.families import general
-from retrograd.ops.helpers import numpy_dtype, wrap_dim
+from retrograd.ops.families import composite, general
+from retrograd.ops.helpers import numpy_dtype, wrap_dim, wrap_dims
 from retrograd.ops.matrices import numbers, real_dtype
 
 OTHER = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
@@ -42,6 +42,7 @@ def _complex() -> Iterator[Sample]:
     jvp={"input": lambda t, dim, norm, forward: fft_c2c(t, dim, norm, forward)},
     batch=_batched,
     holomorphic=False,
+    primitive=True,
     samples=_complex,
     places="",
 )
@@ -80,11 +81,13 @@ def _real_rule(ct: Any, input_shape: Any, dim: Dims, norm: str, onesided: bool) 
     jvp={"input": lambda t, dim, norm, onesided: fft_r2c(t, dim, norm, onesided)},
     batch=_batched,
     holomorphic=False,
+    primitive=True,
+    kinds="f",
     samples=_real,
     places="",
 )
 def fft_r2c(input: Array, dim: Dims, norm: str, onesided: bool) -> Array:
-    """Transform real numbers over `dim`; `onesided`: only the first N // 2 + 1 of the last of these, the rest mirrors."""
+    """Transform real numbers over `dim`; `onesided`: only the first N // 2 + 1 of the last of these."""
     if onesided:
         return np.fft.rfftn(input, axes=dim, norm=norm)  # type: ignore[arg-type]
     return np.fft.fftn(input, axes=dim, norm=norm)  # type: ignore[arg-type]
@@ -115,6 +118,7 @@ def _half_rule(ct: Any, dim: Dims, norm: str, n: int) -> Any:
     jvp={"input": lambda t, dim, norm, n: fft_c2r(t, dim, norm, n)},
     batch=_batched,
     holomorphic=False,
+    primitive=True,
     samples=_halves,
     places="",
 )
@@ -122,3 +126,31 @@ def fft_c2r(input: Array, dim: Dims, norm: str, n: int) -> Array:
     """Transform a one-sided spectrum back over `dim` to real numbers, n of them in the last of these."""
     sizes = [input.shape[d] for d in dim[:-1]]
     return np.fft.irfftn(input, s=[*sizes, n], axes=dim, norm=norm)  # type: ignore[arg-type]
+
+
+# ---- order of frequencies ----
+
+
+def _shiftable() -> Iterator[Sample]:
+    yield sample(numbers(5))
+    yield sample(numbers(2, 3, 4), 1)
+    yield sample(numbers(2, 3, 4), (0, -1))
+
+
+def _shifted(x: Any, dim: Any, back: bool) -> Any:
+    dims = wrap_dims(dim, x.ndim)
+    if not dims:
+        return np.copy(x)
+    return np.roll(x, tuple((x.shape[d] + back) // 2 for d in dims), dims)
+
+
+@composite(samples=_shiftable, places="fft")
+def fftshift(input: Array, dim: Any = None) -> Array:
+    """Move the zero frequency from the front of each dimension to its middle."""
+    return _shifted(input, dim, False)
+
+
+@composite(samples=_shiftable, places="fft")
+def ifftshift(input: Array, dim: Any = None) -> Array:
+    """Move the zero frequency from the middle of each dimension to its front."""
+    return _shifted(input, dim, True)

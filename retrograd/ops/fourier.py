@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from retrograd import dtypes
 from retrograd.ops.declare import TABLE, Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import composite
 from retrograd.ops.fft import OTHER, fft_c2c, fft_c2r, fft_r2c
-from retrograd.ops.helpers import cast, name_of, wrap_dim, wrap_dims
+from retrograd.ops.helpers import cast, name_of, wrap_dim
 from retrograd.ops.matrices import numbers
 
 # ---- arguments ----
@@ -33,7 +34,7 @@ def _floating(x: Any) -> Any:
         raise RuntimeError(f"Unsupported dtype {name_of(array)}")
     if array.dtype.kind in "fc":
         return x
-    from retrograd import dtypes  # noqa: PLC0415 - the default may change
+    from retrograd import dtypes
 
     return cast(x, dtypes.default.float.np)
 
@@ -46,7 +47,9 @@ def _complex(x: Any) -> Any:
 
 def _real(x: Any, name: str, adjective: str = "real") -> Any:
     if x.dtype.kind == "c":
-        raise RuntimeError(f"{name} expects a {adjective} input tensor, but got {name_of(getattr(x, '_array', x))}")
+        raise RuntimeError(
+            f"{name} expects a {adjective} input tensor, but got {name_of(getattr(x, '_array', x))}"
+        )
     return _floating(x)
 
 
@@ -74,7 +77,9 @@ def _dims(x: Any, s: Any, dim: Any, name: str = "") -> tuple[list[int], list[int
             raise RuntimeError("When given, dim and shape arguments must have the same length")
     elif s is not None:
         if len(s) > x.ndim:
-            raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {x.ndim} dimensions.")
+            raise RuntimeError(
+                f"Got shape with {len(s)} values but input tensor only has {x.ndim} dimensions."
+            )
         found = list(range(x.ndim - len(s), x.ndim))
     else:
         found = list(range(x.ndim))
@@ -178,7 +183,7 @@ def ifft(input: Array, n: int | None = None, dim: int = -1, norm: str | None = N
 
 @_transform(_signals, "rfft")
 def rfft(input: Array, n: int | None = None, dim: int = -1, norm: str | None = None) -> Array:
-    """Transform real numbers along one dimension, and return the n // 2 + 1 frequencies that are not negative."""
+    """Transform real numbers along one dimension; return the n // 2 + 1 frequencies that are not negative."""
     x, at = _real(input, "rfft"), [_one_dim(input, dim)]
     return fft_r2c(_resized(x, at, [n]), tuple(at), _norm(norm), True)
 
@@ -264,7 +269,9 @@ def _of_two(many: Any, name: str, samples: Callable[[], Iterator[Sample]]) -> An
         return many.definition(input, s, dim, norm)
 
     transform.__name__ = transform.__qualname__ = name
-    transform.__doc__ = f"Do what `{name[:-1]}n` does, over the last two dimensions if `dim` does not say otherwise."
+    transform.__doc__ = (
+        f"Do what `{name[:-1]}n` does, over the last two dimensions if `dim` does not say otherwise."
+    )
     return _transform(samples, name)(transform)
 
 
@@ -274,31 +281,3 @@ rfft2 = _of_two(rfftn, "rfft2", _planes)
 irfft2 = _of_two(irfftn, "irfft2", _complex_planes)
 hfft2 = _of_two(hfftn, "hfft2", _complex_planes)
 ihfft2 = _of_two(ihfftn, "ihfft2", _planes)
-
-
-# ---- order of frequencies ----
-
-
-def _shiftable() -> Iterator[Sample]:
-    yield sample(numbers(5))
-    yield sample(numbers(2, 3, 4), 1)
-    yield sample(numbers(2, 3, 4), (0, -1))
-
-
-def _shifted(x: Any, dim: Any, back: bool) -> Any:
-    dims = wrap_dims(dim, x.ndim)
-    if not dims:
-        return np.copy(x)
-    return np.roll(x, tuple((x.shape[d] + back) // 2 for d in dims), dims)
-
-
-@composite(samples=_shiftable, places="fft")
-def fftshift(input: Array, dim: Any = None) -> Array:
-    """Move the zero frequency from the front of each dimension to its middle."""
-    return _shifted(input, dim, False)
-
-
-@composite(samples=_shiftable, places="fft")
-def ifftshift(input: Array, dim: Any = None) -> Array:
-    """Move the zero frequency from the middle of each dimension to its front."""
-    return _shifted(input, dim, True)

@@ -1,4 +1,4 @@
-"""What definitions and rules share: dimensions, casts, and checks with torch's texts. Works on arrays of every kind."""
+"""What definitions and rules share, on arrays of every kind: dimensions, casts, checks with torch's texts."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def wrap_dims(dims: Any, ndim: int) -> tuple[int, ...]:
 def cast(x: Any, dtype: Any) -> Any:
     """Return `x` in another NumPy dtype; itself if it has it."""
     if isinstance(x, (np.ndarray, np.generic)):
-        return x if x.dtype == dtype else x.astype(dtype)
-    return x._cast(np.dtype(dtype))
+        return x if x.dtype == dtype else x.astype(numpy_dtype(dtype))
+    return x._cast(np.dtype(numpy_dtype(dtype)))
 
 
 def numpy_dtype(dtype: Any) -> Any:

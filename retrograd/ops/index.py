@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def index(input: Array, index: Plain, dim: int) -> Array:
 
 def _accumulates() -> Iterator[Sample]:
     for s in _ones():
-        yield sample(index.definition(*s.args) + 1.0, s.args[0].shape, *s.args[1:])
+        yield sample(index(*s.args) + 1.0, s.args[0].shape, *s.args[1:])
 
 
 @linear(
@@ -140,7 +140,7 @@ def accumulate(input: Array, shape: tuple[int, ...], index: Plain, dim: int) -> 
     return add_flat(shape, flat, input)
 
 
-_index = index
+_index: Callable[..., Any] = index
 
 
 @linear(
@@ -210,7 +210,7 @@ def embedding_ct(
     """Add rows into a table of zeros, but none into the row `padding_idx`: the transpose of `embedding`."""
     if padding_idx >= 0 or scale_grad_by_freq:
         input = input * _weights(indices, padding_idx, scale_grad_by_freq, input.dtype)
-    return accumulate.definition(input, shape, indices, 0)
+    return accumulate.definition(input, shape, indices, 0)  # type: ignore[attr-defined]  # an Op
 
 
 def _weights(indices: Any, padding_idx: int, scale_grad_by_freq: bool, dtype: Any) -> Any:
@@ -281,7 +281,7 @@ def index_many(input: Array, indices: Arrays, dims: tuple[int, ...]) -> Array:
 
 def _accumulate_manies() -> Iterator[Sample]:
     for s in _manies():
-        yield sample(index_many.definition(*s.args) + 1.0, s.args[0].shape, *s.args[1:])
+        yield sample(index_many(*s.args) + 1.0, s.args[0].shape, *s.args[1:])
 
 
 @linear(

@@ -1,5 +1,7 @@
 """Determinants: d det A = det A tr(A^-1 dA)."""
 
+# ruff: noqa: N803 - matrices have capital letters, in formulas as in the names of arguments
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -54,15 +56,15 @@ def _traced(x: Any, y: Any) -> Any:
 # ---- cofactors ----
 
 
-def _cofactor_rule(ct: Any, A: Any, result: Any) -> Any:  # noqa: N803
-    """Pull back through det(A) A^-T; A must be regular here, as a second derivative of the determinant asks for."""
+def _cofactor_rule(ct: Any, A: Any, result: Any) -> Any:
+    """Pull back through det(A) A^-T; unlike the first derivative of a determinant it needs a regular A."""
     inverse = _inverse(A)
     scale = np.sum(conj(transposed(inverse)) * ct, axis=(-2, -1))
     turned = H(inverse) @ transposed(ct) @ conj(result)
     return _scalar(scale) * conj(result) - turned
 
 
-def _cofactor_tangent(t: Any, A: Any, result: Any) -> Any:  # noqa: N803
+def _cofactor_tangent(t: Any, A: Any, result: Any) -> Any:
     inverse = _inverse(A)
     return _scalar(_traced(result, t)) * transposed(inverse) - result @ transposed(inverse @ t)
 
@@ -73,23 +75,25 @@ def _cofactor_tangent(t: Any, A: Any, result: Any) -> Any:  # noqa: N803
     jvp={"A": _cofactor_tangent},
     batch=stacked(),
     holomorphic=False,
-    samples=_squares,
     primitive=True,
+    samples=_squares,
     places="",
 )
-def cofactor(A: Array) -> Array:  # noqa: N803
+def cofactor(A: Array) -> Array:
     """Compute det(A) A^-T, which also singular matrices have.
 
     With A = U S V^H it is det(U) det(V^H) conj(U) diag(products of all other singular values) conj(V^H).
     """
+    finite = np.isfinite(A).all((-2, -1), keepdims=True)
     with np.errstate(all="ignore"):
-        left, size, right = np.linalg.svd(A)
+        left, size, right = np.linalg.svd(np.where(finite, A, 0))  # of NaN LAPACK may not return
         others = np.stack(
-            [np.prod(np.delete(size, i, -1), axis=-1) for i in range(size.shape[-1])] or [size[..., 0:0]], axis=-1
+            [np.prod(np.delete(size, i, -1), axis=-1) for i in range(size.shape[-1])] or [size[..., 0:0]],
+            axis=-1,
         ).reshape(size.shape)
         sign = np.linalg.det(left) * np.linalg.det(right)
         found = (np.conjugate(left) * others[..., None, :]) @ np.conjugate(right)
-        return (found * sign[..., None, None]).astype(A.dtype, copy=False)
+        return np.where(finite, found * sign[..., None, None], np.nan).astype(A.dtype, copy=False)
 
 
 # ---- the determinant ----
@@ -101,13 +105,14 @@ _det_rules: dict[str, Any] = {
     "jvp": {"A": lambda t, A: _traced(cofactor(A), t)},
     "batch": stacked(),
     "holomorphic": False,
+    "primitive": True,
     "samples": _squares,
     "errors": _not_square("linalg.det"),
 }
 
 
 @general(places="linalg", torch_name="linalg_det", **_det_rules)
-def linalg_det(A: Array) -> Array:  # noqa: N803
+def linalg_det(A: Array) -> Array:
     """Compute determinants: (..., n, n) -> (...)."""
     check_square(A, "linalg.det")
     check_floating(A, "linalg.det", "lu_cpu")
@@ -120,7 +125,7 @@ def det(input: Array) -> Array:
     return linalg_det(input)
 
 
-def _log_rule(ct: Any, A: Any, result: Any) -> Any:  # noqa: N803
+def _log_rule(ct: Any, A: Any, result: Any) -> Any:
     """Pull back through log|det| (A^-H) and the sign, which turns by Im tr(A^-1 dA)."""
     sign_ct, log_ct = ct
     scale: Any = 0 if log_ct is None else log_ct
@@ -131,7 +136,7 @@ def _log_rule(ct: Any, A: Any, result: Any) -> Any:  # noqa: N803
     return _scalar(scale) * H(_inverse(A))
 
 
-def _log_tangent(t: Any, A: Any, result: Any) -> tuple[Any, Any]:  # noqa: N803
+def _log_tangent(t: Any, A: Any, result: Any) -> tuple[Any, Any]:
     along = _traced(transposed(_inverse(A)), t)
     if A.dtype.kind != "c":
         return result[0] * 0, along
@@ -142,6 +147,7 @@ _log_settings: dict[str, Any] = {
     "node": "LinalgSlogdetBackward0",
     "batch": stacked(),
     "holomorphic": False,
+    "primitive": True,
     "samples": _squares,
     "errors": _not_square("linalg.slogdet"),
     "outputs": ("sign", "logabsdet"),
@@ -149,7 +155,7 @@ _log_settings: dict[str, Any] = {
 
 
 @general(A=_log_rule, jvp={"A": _log_tangent}, places="linalg", **_log_settings)
-def linalg_slogdet(A: Array) -> tuple[Array, Array]:  # noqa: N803
+def linalg_slogdet(A: Array) -> tuple[Array, Array]:
     """Compute the sign of determinants and the logarithm of their size: det A = sign e^logabsdet."""
     check_square(A, "linalg.slogdet")
     check_floating(A, "linalg.slogdet")

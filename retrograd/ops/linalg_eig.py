@@ -1,5 +1,7 @@
 """Eigenvalues and eigenvectors, of symmetric (Hermitian) and of any square matrices."""
 
+# ruff: noqa: N803, N806 - matrices have capital letters, in formulas as in the names of arguments
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,7 +46,8 @@ def check_phase(turned: Any, name: str) -> None:
     tolerance = 1e-2 if turned.dtype == np.complex64 else 1e-3  # what torch accepts as rounding
     if phase.size and phase.max() > tolerance * max(1.0, np.abs(turned).max()):
         raise RuntimeError(
-            f"{name}: The eigenvectors in the complex case are specified up to multiplication by e^{{i phi}}. The "
+            f"{name}: The eigenvectors in the complex case are specified up to multiplication by e^{{i "
+            "phi}}. The "
             "specified loss function depends on this quantity, so it is ill-defined."
         )
 
@@ -66,7 +69,7 @@ def _hermitian() -> Iterator[Sample]:
     yield sample(np.zeros((0, 0)))
 
 
-def eigh_pull(value_ct: Any, vector_ct: Any, L: Any, V: Any) -> Any:  # noqa: N803
+def eigh_pull(value_ct: Any, vector_ct: Any, L: Any, V: Any) -> Any:
     """Return V (diag(L_ct) + (V^H V_ct) / (l_j - l_i)) V^H."""
     if vector_ct is None:
         return (V * value_ct[..., None, :]) @ H(V)
@@ -79,7 +82,7 @@ def eigh_pull(value_ct: Any, vector_ct: Any, L: Any, V: Any) -> Any:  # noqa: N8
 
 
 def _eigh_push(t: Any, result: Any) -> tuple[Any, Any]:
-    values, V = result  # noqa: N806
+    values, V = result
     inner = H(V) @ t @ V
     return np.real(diagonal(inner)), V @ (inner / gaps(values) * off_diagonal(values.shape[-1], values))
 
@@ -94,15 +97,21 @@ def _check_hermitian(a: Any, uplo: str) -> None:
 
 def eigh(a: Any, uplo: str = "L") -> tuple[Any, Any]:
     """Return eigenvalues, ascending, and eigenvectors of Hermitian matrices; NaN for what is not finite."""
-    try:
-        values, vectors = np.linalg.eigh(a, uplo.upper())
+    finite = np.isfinite(a).all((-2, -1))
+    whole = bool(finite.all())
+    try:  # of NaN LAPACK may not return
+        values, vectors = np.linalg.eigh(
+            a if whole else np.where(finite[..., None, None], a, 0), uplo.upper()
+        )
     except np.linalg.LinAlgError:
-        if np.isfinite(a).all():
-            raise LinAlgError(
-                "linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned or has too "
-                "many repeated eigenvalues."
-            ) from None
-        values, vectors = np.full(a.shape[:-1], np.nan, a.real.dtype), np.full_like(a, np.nan)
+        raise LinAlgError(
+            "linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned or "
+            "has too "
+            "many repeated eigenvalues."
+        ) from None
+    if not whole:
+        values = np.where(finite[..., None], values, np.nan).astype(values.dtype)
+        vectors = np.where(finite[..., None, None], vectors, np.nan).astype(vectors.dtype)
     return values, vectors
 
 
@@ -118,21 +127,22 @@ _hermitian_errors = [
     jvp={"A": lambda t, result: _eigh_push(t, result)},
     batch=stacked(),
     holomorphic=False,
+    primitive=True,
     samples=_hermitian,
     errors=lambda: _hermitian_errors,
     outputs=("eigenvalues", "eigenvectors"),
     places="linalg",
 )
-def linalg_eigh(A: Array, UPLO: str = "L") -> tuple[Array, Array]:  # noqa: N803
-    """Compute eigenvalues (ascending) and eigenvectors of Hermitian matrices: A V = V diag(L); one triangle is read.
+def linalg_eigh(A: Array, UPLO: str = "L") -> tuple[Array, Array]:
+    """Compute eigenvalues (ascending) and eigenvectors of Hermitian matrices: A V = V diag(L).
 
-    The gradient of eigenvectors is finite only where all eigenvalues differ.
+    Only one triangle is read. The gradient of eigenvectors is finite only where all eigenvalues differ.
     """
     _check_hermitian(A, UPLO)
     return eigh(A, UPLO)
 
 
-def _eigvalsh_rule(ct: Any, A: Any, UPLO: str) -> Any:  # noqa: N803
+def _eigvalsh_rule(ct: Any, A: Any, UPLO: str) -> Any:
     vectors = linalg_eigh(A, UPLO)[1]
     return (vectors * ct[..., None, :]) @ H(vectors)
 
@@ -143,11 +153,12 @@ def _eigvalsh_rule(ct: Any, A: Any, UPLO: str) -> Any:  # noqa: N803
     jvp={"A": lambda t, A, UPLO: _eigh_push(t, linalg_eigh(A, UPLO))[0]},
     batch=stacked(),
     holomorphic=False,
+    primitive=True,
     samples=_hermitian,
     errors=lambda: _hermitian_errors,
     places="linalg",
 )
-def linalg_eigvalsh(A: Array, UPLO: str = "L") -> Array:  # noqa: N803
+def linalg_eigvalsh(A: Array, UPLO: str = "L") -> Array:
     """Compute the eigenvalues of Hermitian matrices, ascending."""
     _check_hermitian(A, UPLO)
     if A.size and not np.isfinite(A).all():
@@ -167,7 +178,7 @@ def _squares() -> Iterator[Sample]:
 def _eig_pull(ct: Any, result: Any, dtype: Any) -> Any:
     """Return V^-H (diag(L_ct) + (V^H V_ct - V^H V Re diag(V^H V_ct)) / conj(l_j - l_i)) V^H."""
     value_ct, vector_ct = ct
-    values, V = result  # noqa: N806
+    values, V = result
     if vector_ct is None:
         inner = linalg_solve(H(V), value_ct[..., None] * H(V))
         return real_like(inner, dtype)
@@ -181,7 +192,7 @@ def _eig_pull(ct: Any, result: Any, dtype: Any) -> Any:
 
 
 def _eig_push(t: Any, result: Any) -> tuple[Any, Any]:
-    values, V = result  # noqa: N806
+    values, V = result
     inner = linalg_solve(V, t @ V)
     vectors_t = V @ (inner / gaps(values) * off_diagonal(values.shape[-1], values))
     return diagonal(inner), vectors_t - V * np.real(diagonal(H(V) @ vectors_t))[..., None, :]
@@ -200,6 +211,7 @@ def _check_square(a: Any, name: str) -> None:
     jvp={"input": lambda t, result: _eig_push(t, result)},
     batch=stacked(),
     holomorphic=False,
+    primitive=True,
     samples=_squares,
     errors=lambda: [error(RuntimeError, "linalg.eig: A must be batches of square matrices", numbers(2, 3))],
     outputs=("eigenvalues", "eigenvectors"),
@@ -218,7 +230,7 @@ def linalg_eig(input: Array) -> tuple[Array, Array]:
 
 
 def _eigvals_rule(ct: Any, input: Any) -> Any:
-    V = linalg_eig(input)[1]  # noqa: N806
+    V = linalg_eig(input)[1]
     return real_like(linalg_solve(H(V), ct[..., None] * H(V)), input.dtype)
 
 
@@ -228,8 +240,11 @@ def _eigvals_rule(ct: Any, input: Any) -> Any:
     jvp={"input": lambda t, input: _eig_push(t, linalg_eig(input))[0]},
     batch=stacked(),
     holomorphic=False,
+    primitive=True,
     samples=_squares,
-    errors=lambda: [error(RuntimeError, "linalg.eigvals: A must be batches of square matrices", numbers(2, 3))],
+    errors=lambda: [
+        error(RuntimeError, "linalg.eigvals: A must be batches of square matrices", numbers(2, 3))
+    ],
     places="linalg",
 )
 def linalg_eigvals(input: Array) -> Array:

@@ -17,7 +17,7 @@ _PADE = (
     64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0,
     10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0,
 )  # fmt: skip
-"""The numerator of the [13/13] Pade approximant of e^x: (26 - j)! 13! / (26! (13 - j)! j!), scaled to whole numbers."""
+"""The numerator of the [13/13] Pade approximant of e^x: (26 - j)! 13! / (26! (13 - j)! j!), made whole."""
 
 _REACH = 5.371920351148152
 """The 1-norm up to which that approximant is exact to double precision (Higham, table 2.3)."""
@@ -41,9 +41,7 @@ def exponential(a: Any) -> Any:
     x2 = x @ x
     x4 = x2 @ x2
     x6 = x4 @ x2
-    odd = x @ (
-        x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2) + b[7] * x6 + b[5] * x4 + b[3] * x2 + b[1] * one
-    )
+    odd = x @ (x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2) + b[7] * x6 + b[5] * x4 + b[3] * x2 + b[1] * one)
     even = x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2 + b[0] * one
     found = np.linalg.solve(even - odd, even + odd)
     for step in range(int(doublings.max())):
@@ -76,9 +74,12 @@ _settings: dict[str, Any] = {
     "batch": stacked(),
     "promote": "match",
     "holomorphic": False,
+    "primitive": True,
     "samples": _squares,
     "errors": lambda: [
-        error(RuntimeError, "linalg.matrix_exp: The input tensor A must have at least 2 dimensions.", numbers(3)),
+        error(
+            RuntimeError, "linalg.matrix_exp: The input tensor A must have at least 2 dimensions.", numbers(3)
+        ),
         error(RuntimeError, "linalg.matrix_exp: Expected a floating point or complex", np.eye(2, dtype=int)),
     ],
 }
@@ -118,7 +119,9 @@ def matrix_power(input: Array, n: int) -> Array:
     """Multiply a matrix n times by itself, by repeated squaring; the inverse for a negative n."""
     check_square(input, "linalg.matrix_power")
     if n == 0:
-        return np.broadcast_to(input * 0, input.shape) + np.eye(input.shape[-1], dtype=numpy_dtype(input.dtype))
+        return np.broadcast_to(input * 0, input.shape) + np.eye(
+            input.shape[-1], dtype=numpy_dtype(input.dtype)
+        )
     base = linalg_inv(input) if n < 0 else input
     n = abs(n)
     if n == 1:

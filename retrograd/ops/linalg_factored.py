@@ -1,5 +1,7 @@
 """What is done with an LU factorisation: taking it apart, and solving systems by it."""
 
+# ruff: noqa: N803 - matrices have capital letters, in formulas as in the names of arguments
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -8,8 +10,15 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops.declare import Array, Plain, Sample, error, sample
-from retrograd.ops.families import general
-from retrograd.ops.linalg_lu import factorize, joined, parts, permutation_matrix
+from retrograd.ops.families import composite, general
+from retrograd.ops.linalg_lu import (
+    factorize,
+    joined,
+    linalg_lu_factor,
+    linalg_lu_factor_ex,
+    parts,
+    permutation_matrix,
+)
 from retrograd.ops.linalg_triangular import linalg_solve_triangular
 from retrograd.ops.matrices import (
     H,
@@ -52,6 +61,7 @@ _PIVOTS = (
     },
     batch=stacked(2, 1),
     holomorphic=False,
+    primitive=True,
     samples=_unpackable,
     errors=lambda: [error(RuntimeError, _PIVOTS, regular(2), np.ones(2))],
     outputs=("P", "L", "U"),
@@ -59,7 +69,10 @@ _PIVOTS = (
     places="torch",
 )
 def lu_unpack(
-    LU_data: Array, LU_pivots: Plain, unpack_data: bool = True, unpack_pivots: bool = True  # noqa: N803
+    LU_data: Array,
+    LU_pivots: Plain,
+    unpack_data: bool = True,
+    unpack_pivots: bool = True,
 ) -> tuple[Array, Array, Array]:
     """Take apart what `lu_factor` returned: P, L and U; what is not asked for is empty."""
     if unpack_pivots and LU_pivots.dtype != np.int32:
@@ -88,7 +101,7 @@ def _swaps(pivots: Any, lu: Any) -> Any:
     return permutation_matrix(pivots, lu.shape[-2], lu.dtype)
 
 
-def _factored_ct(ct: Any, LU: Any, pivots: Any, result: Any, left: bool, adjoint: bool) -> Any:  # noqa: N803
+def _factored_ct(ct: Any, LU: Any, pivots: Any, result: Any, left: bool, adjoint: bool) -> Any:
     """Pull back through A X = B: A_ct = -B_ct X^H, of which L and U get P^T A_ct U^H and L^H P^T A_ct."""
     b = linalg_lu_solve(LU, pivots, ct, left=left, adjoint=not adjoint)
     whole = -(b @ H(result)) if left else -(H(result) @ b)
@@ -97,7 +110,7 @@ def _factored_ct(ct: Any, LU: Any, pivots: Any, result: Any, left: bool, adjoint
     return sum_to(np.tril(whole @ H(upper), -1) + np.triu(H(lower) @ whole), LU.shape)
 
 
-def _factored_tangent(t: Any, LU: Any, pivots: Any, result: Any, left: bool, adjoint: bool) -> Any:  # noqa: N803
+def _factored_tangent(t: Any, LU: Any, pivots: Any, result: Any, left: bool, adjoint: bool) -> Any:
     lower, upper = parts(LU)
     a = _swaps(pivots, LU) @ (np.tril(t, -1) @ upper + lower @ np.triu(t))
     a = H(a) if adjoint else a
@@ -123,6 +136,7 @@ def _systems() -> Iterator[Sample]:
     },
     batch=stacked(2, 1, 2),
     holomorphic=False,
+    primitive=True,
     samples=_systems,
     errors=lambda: [
         error(
@@ -133,9 +147,14 @@ def _systems() -> Iterator[Sample]:
     places="linalg",
 )  # fmt: skip
 def linalg_lu_solve(
-    LU: Array, pivots: Plain, B: Array, *, left: bool = True, adjoint: bool = False  # noqa: N803
+    LU: Array,
+    pivots: Plain,
+    B: Array,
+    *,
+    left: bool = True,
+    adjoint: bool = False,
 ) -> Array:
-    """Solve A X = B for A = P L U as `lu_factor` returned it; X A = B if not `left`, with A^H for A if `adjoint`."""
+    """Solve A X = B (X A = B if not `left`, A^H if `adjoint`) for A = P L U as `lu_factor` returned it."""
     name = "linalg.lu_solve"
     if pivots.dtype != np.int32:
         raise RuntimeError(f"{name}: pivots should be a Tensor of scalar type torch.int32")
@@ -146,3 +165,16 @@ def linalg_lu_solve(
     return _solution(LU, _swaps(pivots, LU), B, left, adjoint)
 
 
+# ---- torch's older names ----
+
+
+@composite(samples=lambda: [sample(regular(3)), sample(numbers(2, 4), get_infos=True)])
+def lu(A: Array, pivot: bool = True, get_infos: bool = False) -> Any:
+    """Factorise A = P L U: linalg.lu_factor, or linalg.lu_factor_ex if `get_infos`, as a plain tuple."""
+    return tuple(linalg_lu_factor_ex(A, pivot=pivot) if get_infos else linalg_lu_factor(A, pivot=pivot))
+
+
+@composite(samples=lambda: [sample(numbers(3, 2), *_factored(regular(3)))])
+def lu_solve(input: Array, LU_data: Array, LU_pivots: Plain) -> Array:
+    """Solve A X = input by what `lu_factor` returned: linalg.lu_solve with the right-hand side first."""
+    return linalg_lu_solve(LU_data, LU_pivots, input)

@@ -1,5 +1,7 @@
 """Least squares: the X that makes |A X - B| smallest."""
 
+# ruff: noqa: N806 - matrices have capital letters, in formulas as in the names of arguments
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -10,9 +12,9 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
+from retrograd.ops.linalg_pinv import linalg_pinv, pinv_pull
 from retrograd.ops.linalg_solve import is_vector
-from retrograd.ops.linalg_svd import linalg_pinv, pinv_pull
-from retrograd.ops.matrices import H, check_floating, complex_regular, numbers, sum_to
+from retrograd.ops.matrices import H, check_floating, complex_regular, nonfinite, numbers, sum_to
 
 _NAME = "torch.linalg.lstsq"
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
@@ -32,7 +34,9 @@ def _check(a: Any, b: Any, driver: str) -> None:
         raise RuntimeError(f"{_NAME}: other must have at least 1 dimension.")
     check_floating(a, _NAME, "linalg_lstsq_cpu")
     if a.dtype != b.dtype:
-        raise RuntimeError(f"{_NAME}: Expected input and other to have the same dtype, but got {a.dtype} and {b.dtype}")
+        raise RuntimeError(
+            f"{_NAME}: Expected input and other to have the same dtype, but got {a.dtype} and {b.dtype}"
+        )
     vector = is_vector(a.shape, b.shape)
     rows = b.shape[-1] if vector else b.shape[-2]
     if rows != a.shape[-2]:
@@ -105,10 +109,18 @@ def _tangent(t: Any, input: Any, b: Any, result: Any, which: str) -> tuple[Any, 
     },
     batch=batching.loop,  # ranks and residuals may be of different shapes for one system and for many
     holomorphic=False,
+    primitive=True,
     samples=_systems,
     errors=lambda: [
-        error(RuntimeError, "torch.linalg.lstsq: input must have at least 2 dimensions.", numbers(), numbers()),
-        error(RuntimeError, "torch.linalg.lstsq: input.size(-2) should match other.size(-2)", numbers(3, 2), numbers(4, 2)),
+        error(
+            RuntimeError, "torch.linalg.lstsq: input must have at least 2 dimensions.", numbers(), numbers()
+        ),
+        error(
+            RuntimeError,
+            "torch.linalg.lstsq: input.size(-2) should match other.size(-2)",
+            numbers(3, 2),
+            numbers(4, 2),
+        ),
     ],
     outputs=("solution", "residuals", "rank", "singular_values"),
     differentiable_outputs=(0, 1),
@@ -119,25 +131,32 @@ def linalg_lstsq(
 ) -> tuple[Array, Array, Array, Array]:
     """Find X with the smallest |A X - B|, and of these the smallest X.
 
-    What else is returned depends on the driver, as in LAPACK: the sums of squares that remain (not from 'gelsy', the
-    default; only of full rank and more rows than columns), the rank (not from 'gels'), the singular values ('gelsd', 'gelss').
+    What else is returned depends on the driver, as in LAPACK: the sums of squares that remain (not from
+    'gelsy', the default; only of full rank and more rows than columns), the rank (not from 'gels'), the
+    singular values (from 'gelsd' and 'gelss').
     """
     driver = driver or "gelsy"
     _check(input, b, driver)
     right = _matrix(b, input.shape)
     m, n = input.shape[-2:]
-    U, S, Vh = np.linalg.svd(input, full_matrices=False)  # noqa: N806
+    if not np.isfinite(input).all():
+        raise nonfinite(_NAME)
+    U, S, Vh = np.linalg.svd(input, full_matrices=False)
     eps = np.finfo(S.dtype).eps
     rcond = eps * max(m, n) if rcond is None else rcond
     largest = S.max(-1, keepdims=True, initial=0)
-    keep = S > rcond * largest if driver != "gels" else S > 0
+    keep = rcond * largest < S if driver != "gels" else S > 0
     factor = np.where(keep, 1 / np.where(keep, S, 1), 0)
     x = H(Vh) @ (factor[..., :, None] * (H(U) @ right))
     rank = np.sum(keep, axis=-1)
     left_over = np.zeros(0, S.dtype)
     if driver != "gelsy" and m > n and bool(np.all(rank == n)):
         gap = input @ x - right
-        left_over = np.sum(gap.real**2 + gap.imag**2, axis=-2) if gap.dtype.kind == "c" else np.sum(gap * gap, axis=-2)
+        left_over = (
+            np.sum(gap.real**2 + gap.imag**2, axis=-2)
+            if gap.dtype.kind == "c"
+            else np.sum(gap * gap, axis=-2)
+        )
     values = S if driver in ("gelsd", "gelss") else np.zeros(0, S.dtype)
     rank = np.zeros(0, np.int64) if driver == "gels" else rank
     return _like(x, b.shape, input.shape), left_over, rank, values

@@ -1,36 +1,33 @@
 """The LU factorisation A = P L U, in its forms, and systems solved by it."""
 
+# ruff: noqa: N803, N806 - matrices have capital letters, in formulas as in the names of arguments
+
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from retrograd.errors import LinAlgError
-from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
+from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general
-from retrograd.ops.helpers import numpy_dtype
-from retrograd.ops.linalg_triangular import linalg_solve_triangular, substitute
+from retrograd.ops.helpers import name_of, numpy_dtype
+from retrograd.ops.linalg_triangular import linalg_solve_triangular
 from retrograd.ops.matrices import (
     H,
-    check_floating,
-    check_pair,
-    check_rank,
-    check_square,
-    check_system,
     complex_regular,
     failing,
     numbers,
     regular,
     stack_of,
     stacked,
-    sum_to,
 )
 
 
 def factorize(a: Any) -> tuple[Any, Any, Any]:
-    """Return L and U in one matrix, the row each row was exchanged with (from 1), and the number of the first zero pivot.
+    """Return L and U in one matrix, the row each was exchanged with, and the first zero pivot (both from 1).
 
     Column by column, for all matrices of the batch at once, with the pivots that LAPACK takes.
     """
@@ -58,7 +55,7 @@ def factorize(a: Any) -> tuple[Any, Any, Any]:
 
 def permutation(pivots: Any, m: int) -> Any:
     """Return which row of A each row of L U is, from the exchanges that were made: (..., k) -> (..., m)."""
-    flat = np.reshape(pivots, (-1, pivots.shape[-1])) - 1
+    flat = np.reshape(pivots, (math.prod(pivots.shape[:-1]), pivots.shape[-1])) - 1
     order = np.tile(np.arange(m), (flat.shape[0], 1))
     every = np.arange(flat.shape[0])
     for j in range(flat.shape[1]):
@@ -105,11 +102,11 @@ def _widen(x: Any, extra: int, axis: int) -> Any:
 # ---- derivative ----
 
 
-def lu_adjoint(l_ct: Any, u_ct: Any, P: Any, L: Any, U: Any) -> Any:  # noqa: N803
+def lu_adjoint(l_ct: Any, u_ct: Any, P: Any, L: Any, U: Any) -> Any:
     """Pull the cotangents of L and U back to A.
 
-    For square A: P L^-H (tril(L^H L_ct, -1) + triu(U_ct U^H)) U^-H. The columns of a wide A beyond L's size, and the
-    rows of a tall one beyond U's, are solutions of triangular systems with the square part.
+    For square A: P L^-H (tril(L^H L_ct, -1) + triu(U_ct U^H)) U^-H. The columns of a wide A beyond L's size,
+    and the rows of a tall one beyond U's, are solutions of triangular systems with the square part.
     """
     m, n = L.shape[-2], U.shape[-1]
     k = min(m, n)
@@ -142,7 +139,7 @@ def _plus(first: Any, second: Any) -> Any:
     return second if first is None else first + second
 
 
-def lu_tangents(t: Any, P: Any, L: Any, U: Any) -> tuple[Any, Any]:  # noqa: N803
+def lu_tangents(t: Any, P: Any, L: Any, U: Any) -> tuple[Any, Any]:
     """Return the tangents of L and U."""
     m, n = L.shape[-2], U.shape[-1]
     k = min(m, n)
@@ -164,12 +161,12 @@ def lu_tangents(t: Any, P: Any, L: Any, U: Any) -> tuple[Any, Any]:  # noqa: N80
 # ---- the factorisation ----
 
 
-def _check_factorizable(A: Any, name: str, pivot: bool) -> None:  # noqa: N803
+def _check_factorizable(A: Any, name: str, pivot: bool) -> None:
     if A.ndim < 2:
-        raise RuntimeError(f"{name}: Expected tensor with 2 or more dimensions. Got size: {list(A.shape)} instead")
+        raise RuntimeError(
+            f"{name}: Expected tensor with 2 or more dimensions. Got size: {list(A.shape)} instead"
+        )
     if A.dtype.kind not in "fcV" or A.dtype.itemsize == 2:
-        from retrograd.ops.helpers import name_of  # noqa: PLC0415 - failing path
-
         raise NotImplementedError(f"\"lu_cpu\" not implemented for '{name_of(A)}'")
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
@@ -177,8 +174,8 @@ def _check_factorizable(A: Any, name: str, pivot: bool) -> None:  # noqa: N803
 
 def _factorable() -> Iterator[Sample]:
     yield sample(regular(3))
-    yield sample(numbers(2, 3, 2))
-    yield sample(numbers(2, 4))
+    yield sample(numbers(2, 3, 2) + 3 * np.eye(3, 2))
+    yield sample(numbers(2, 4) + 3 * np.eye(2, 4))
     yield sample(complex_regular(2))
     yield sample(np.zeros((0, 2)))
 
@@ -186,7 +183,10 @@ def _factorable() -> Iterator[Sample]:
 def _factor_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "Expected tensor with 2 or more dimensions. Got size: [3] instead", numbers(3))
     yield error(
-        RuntimeError, "linalg.lu_factor: LU without pivoting is not implemented on the CPU", regular(2), pivot=False
+        RuntimeError,
+        "linalg.lu_factor: LU without pivoting is not implemented on the CPU",
+        regular(2),
+        pivot=False,
     )
 
 
@@ -196,14 +196,15 @@ def _factor_errors() -> Iterator[ErrorSample]:
     jvp={"A": lambda t, result: lu_tangents(t, *result)},
     batch=stacked(),
     holomorphic=False,
+    primitive=True,
     samples=_factorable,
     errors=_factor_errors,
     outputs=("P", "L", "U"),
     differentiable_outputs=(1, 2),
     places="linalg",
 )
-def linalg_lu(A: Array, *, pivot: bool = True) -> tuple[Array, Array, Array]:  # noqa: N803
-    """Factorise A = P L U: P permutes rows, L is lower triangular with ones on its diagonal, U upper triangular."""
+def linalg_lu(A: Array, *, pivot: bool = True) -> tuple[Array, Array, Array]:
+    """Factorise A = P L U: P permutes rows, L is lower triangular with a diagonal of ones, U upper."""
     _check_factorizable(A, "linalg.lu", pivot)
     lu, pivots, _ = factorize(A)
     return permutation_matrix(pivots, A.shape[-2], A.dtype), *parts(lu)
@@ -212,12 +213,12 @@ def linalg_lu(A: Array, *, pivot: bool = True) -> tuple[Array, Array, Array]:  #
 def _compact_rule(ct: Any, result: Any) -> Any:
     m, n = result[0].shape[-2:]
     k = min(m, n)
-    P = permutation_matrix(result[1], m, result[0].dtype)  # noqa: N806
+    P = permutation_matrix(result[1], m, result[0].dtype)
     return lu_adjoint(np.tril(ct[..., :k], -1), np.triu(ct[..., :k, :]), P, *parts(result[0]))
 
 
 def _compact_tangent(t: Any, result: Any) -> Any:
-    P = permutation_matrix(result[1], result[0].shape[-2], result[0].dtype)  # noqa: N806
+    P = permutation_matrix(result[1], result[0].shape[-2], result[0].dtype)
     return joined(*lu_tangents(t, P, *parts(result[0])), result[0].shape)
 
 
@@ -227,6 +228,7 @@ _compact_rules: dict[str, Any] = {
     "jvp": {"A": _compact_tangent},
     "batch": stacked(),
     "holomorphic": False,
+    "primitive": True,
     "samples": _factorable,
     "errors": _factor_errors,
     "differentiable_outputs": (0,),
@@ -235,7 +237,7 @@ _compact_rules: dict[str, Any] = {
 
 
 @general(outputs=("LU", "pivots"), **_compact_rules)
-def linalg_lu_factor(A: Array, *, pivot: bool = True) -> tuple[Array, Array]:  # noqa: N803
+def linalg_lu_factor(A: Array, *, pivot: bool = True) -> tuple[Array, Array]:
     """Factorise A = P L U, and return L and U in one matrix and the exchanges of rows.
 
     Raises:
@@ -247,7 +249,8 @@ def linalg_lu_factor(A: Array, *, pivot: bool = True) -> tuple[Array, Array]:  #
     if found:
         at, which = found
         raise LinAlgError(
-            f"torch.linalg.lu_factor: {which}U[{at},{at}] is zero and using it on lu_solve would result in a division by "
+            f"torch.linalg.lu_factor: {which}U[{at},{at}] is zero and using it on lu_solve would result in "
+            "a division by "
             "zero. If you still want to perform the factorization, consider calling linalg.lu(A, pivot) or "
             "linalg.lu_factor_ex(A, pivot)"
         )
@@ -255,7 +258,9 @@ def linalg_lu_factor(A: Array, *, pivot: bool = True) -> tuple[Array, Array]:  #
 
 
 @general(outputs=("LU", "pivots", "info"), **_compact_rules)
-def linalg_lu_factor_ex(A: Array, *, pivot: bool = True, check_errors: bool = False) -> tuple[Array, Array, Array]:  # noqa: N803
+def linalg_lu_factor_ex(
+    A: Array, *, pivot: bool = True, check_errors: bool = False
+) -> tuple[Array, Array, Array]:
     """Factorise as `lu_factor` does, and report the first zero on U's diagonal in `info`."""
     _check_factorizable(A, "torch.lu_factor", pivot)
     if check_errors:

@@ -1,5 +1,7 @@
 """Inverses and solutions of linear systems."""
 
+# ruff: noqa: N803 - matrices have capital letters, in formulas as in the names of arguments
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from retrograd.errors import LinAlgError
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import composite, general
+from retrograd.ops.linalg_lu import factorize
 from retrograd.ops.matrices import (
     H,
     check_floating,
@@ -40,13 +43,13 @@ def _squares() -> Iterator[Sample]:
 def _inverse_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "linalg.inv: The input tensor A must have at least 2 dimensions.", numbers(3))
     yield error(RuntimeError, "linalg.inv: A must be batches of square matrices, but they are", numbers(2, 3))
-    yield error(RuntimeError, "Expected a floating point or complex tensor as input. Got Long", np.eye(2, dtype=int))
+    yield error(
+        RuntimeError, "Expected a floating point or complex tensor as input. Got Long", np.eye(2, dtype=int)
+    )
 
 
 def zero_pivots(a: Any) -> Any:
-    """Return per matrix the number, from 1, of the first zero on the diagonal of U in P L U; 0 where there is none."""
-    from retrograd.ops.linalg_lu import factorize  # noqa: PLC0415 - failing paths only
-
+    """Return per matrix the number, from 1, of the first zero on the diagonal of U in P L U (0: none)."""
     return factorize(a)[2]
 
 
@@ -64,6 +67,7 @@ _inverse_rules: dict[str, Any] = {
     "node": "LinalgInvExBackward0",
     "batch": stacked(),
     "holomorphic": False,
+    "primitive": True,
     "samples": _squares,
     "errors": _inverse_errors,
 }
@@ -76,7 +80,7 @@ _inverse_rules: dict[str, Any] = {
     torch_name="linalg_inv",
     **_inverse_rules,
 )
-def linalg_inv(A: Array) -> Array:  # noqa: N803 - torch's name
+def linalg_inv(A: Array) -> Array:
     """Invert square matrices: dB = -B dA B for B = A^-1.
 
     Raises:
@@ -86,7 +90,8 @@ def linalg_inv(A: Array) -> Array:  # noqa: N803 - torch's name
     if singular:
         where, which = failing(zero_pivots(A), A.ndim > 2) or (A.shape[-1], "")
         raise LinAlgError(
-            f"linalg.inv: {which}The diagonal element {where} is zero, the inversion could not be completed because "
+            f"linalg.inv: {which}The diagonal element {where} is zero, the inversion could not be "
+            "completed because "
             "the input matrix is singular."
         )
     return found
@@ -100,8 +105,8 @@ def linalg_inv(A: Array) -> Array:  # noqa: N803 - torch's name
     places="linalg",
     **_inverse_rules,
 )
-def linalg_inv_ex(A: Array, *, check_errors: bool = False) -> tuple[Array, Array]:  # noqa: N803
-    """Invert square matrices, and report in `info` which diagonal element of U in A = P L U is 0 (0 where none is)."""
+def linalg_inv_ex(A: Array, *, check_errors: bool = False) -> tuple[Array, Array]:
+    """Invert square matrices, and report in `info` which diagonal element of U in P L U is 0 (0: none)."""
     if check_errors:
         return linalg_inv.definition(A), np.zeros(A.shape[:-2], np.int32)
     found, singular = _inverse(A)
@@ -113,19 +118,18 @@ def linalg_inv_ex(A: Array, *, check_errors: bool = False) -> tuple[Array, Array
 
 def is_vector(a_shape: Any, b_shape: Any) -> bool:
     """Return whether the right-hand side is a vector per matrix rather than a matrix."""
-    return len(b_shape) == 1 or (
-        len(a_shape) - 1 == len(b_shape) and tuple(a_shape[:-1]) == tuple(b_shape)
-    )
+    return len(b_shape) == 1 or (len(a_shape) - 1 == len(b_shape) and tuple(a_shape[:-1]) == tuple(b_shape))
 
 
-def _solutions(A: Any, B: Any, left: bool) -> tuple[Any, bool]:  # noqa: N803
+def _solutions(A: Any, B: Any, left: bool) -> tuple[Any, bool]:
     """Return the solutions (NaN where the matrix is singular), and whether there is such a matrix."""
     check_square(A, "linalg.solve")
     check_pair(A, B, "linalg.solve", kernel="lu_cpu")
     if is_vector(A.shape, B.shape):
         if not left:
             raise RuntimeError(
-                "linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. In this case "
+                "linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. "
+                "In this case "
                 "linalg.solve is equivalent to B / A.squeeze(-1)"
             )
         found, singular = _solutions(A, B[..., None], True)
@@ -139,11 +143,11 @@ def _solutions(A: Any, B: Any, left: bool) -> tuple[Any, bool]:  # noqa: N803
     return found if left else np.swapaxes(found, -1, -2), singular
 
 
-def _solve_b(ct: Any, A: Any, B_shape: Any, left: bool) -> Any:  # noqa: N803
+def _solve_b(ct: Any, A: Any, B_shape: Any, left: bool) -> Any:
     return sum_to(linalg_solve(H(A), ct, left=left), B_shape)
 
 
-def _solve_a(ct: Any, A: Any, result: Any, B_shape: Any, left: bool) -> Any:  # noqa: N803
+def _solve_a(ct: Any, A: Any, result: Any, B_shape: Any, left: bool) -> Any:
     x = result[0] if isinstance(result, tuple) else result
     b = linalg_solve(H(A), ct, left=left)
     if is_vector(A.shape, B_shape):
@@ -151,7 +155,7 @@ def _solve_a(ct: Any, A: Any, result: Any, B_shape: Any, left: bool) -> Any:  # 
     return sum_to(-(b @ H(x)) if left else -(H(x) @ b), A.shape)
 
 
-def _solve_tangent(t: Any, A: Any, result: Any, B_shape: Any, left: bool) -> Any:  # noqa: N803
+def _solve_tangent(t: Any, A: Any, result: Any, B_shape: Any, left: bool) -> Any:
     x = result[0] if isinstance(result, tuple) else result
     if is_vector(A.shape, B_shape):
         return -linalg_solve(A, (t @ x[..., None])[..., 0])
@@ -170,7 +174,12 @@ def _systems() -> Iterator[Sample]:
 
 
 def _system_errors() -> Iterator[ErrorSample]:
-    yield error(RuntimeError, "A must be batches of square matrices, but they are 4 by 3 matrices", numbers(4, 3), numbers(4))
+    yield error(
+        RuntimeError,
+        "A must be batches of square matrices, but they are 4 by 3 matrices",
+        numbers(4, 3),
+        numbers(4),
+    )
     yield error(
         RuntimeError,
         "linalg.solve: Incompatible shapes of A and B for the equation AX = B (3x3 and 4x2)",
@@ -185,9 +194,9 @@ def _batched_systems(op: Any, size: int, args: Any, dims: Any) -> Any:
     lead = max(first.ndim, second.ndim)
     ready = [np.reshape(x, (size, *(1,) * (lead - x.ndim), *x.shape[1:])) for x in (first, second)]
     found = batching.call(op, [*ready, *args[2:]])
-    if not vector:
-        return found
-    return (found[0][..., 0], found[1]) if isinstance(found, tuple) else found[..., 0]
+    result = found[0] if isinstance(found, tuple) else found
+    result = result[..., 0] if vector else result
+    return (result, np.reshape(found[1], first.shape[:-2])) if isinstance(found, tuple) else result
 
 
 _system_rules: dict[str, Any] = {
@@ -200,6 +209,7 @@ _system_rules: dict[str, Any] = {
     },
     "batch": _batched_systems,
     "holomorphic": False,
+    "primitive": True,
     "samples": _systems,
     "errors": _system_errors,
     "places": "linalg",
@@ -207,8 +217,10 @@ _system_rules: dict[str, Any] = {
 
 
 @general(**_system_rules)
-def linalg_solve(A: Array, B: Array, *, left: bool = True) -> Array:  # noqa: N803
-    """Solve A X = B, or X A = B if not `left`: (..., n, n), (..., n, k) -> (..., n, k), or a vector (..., n) per matrix.
+def linalg_solve(A: Array, B: Array, *, left: bool = True) -> Array:
+    """Solve A X = B, or X A = B if not `left`.
+
+    Shape: (..., n, n), (..., n, k) -> (..., n, k), or (..., n, n), (..., n) -> (..., n).
 
     Raises:
         LinAlgError: a matrix is singular.
@@ -216,13 +228,19 @@ def linalg_solve(A: Array, B: Array, *, left: bool = True) -> Array:  # noqa: N8
     found, singular = _solutions(A, B, left)
     if singular:
         _, which = failing(zero_pivots(A), A.ndim > 2) or (0, "")
-        raise LinAlgError(f"torch.linalg.solve: {which}The solver failed because the input matrix is singular.")
+        raise LinAlgError(
+            f"torch.linalg.solve: {which}The solver failed because the input matrix is singular."
+        )
     return found
 
 
 @general(outputs=("result", "info"), differentiable_outputs=(0,), **_system_rules)
 def linalg_solve_ex(
-    A: Array, B: Array, *, left: bool = True, check_errors: bool = False  # noqa: N803
+    A: Array,
+    B: Array,
+    *,
+    left: bool = True,
+    check_errors: bool = False,
 ) -> tuple[Array, Array]:
     """Solve A X = B as `solve` does, and report singular matrices in `info` instead of raising."""
     if check_errors:

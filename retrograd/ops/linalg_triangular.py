@@ -1,4 +1,6 @@
-"""Triangular systems, and systems whose matrix is given by its Cholesky factor."""
+"""Triangular systems."""
+
+# ruff: noqa: N803 - matrices have capital letters, in formulas as in the names of arguments
 
 from __future__ import annotations
 
@@ -11,7 +13,6 @@ from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.matrices import (
     H,
-    check_floating,
     check_pair,
     check_rank,
     check_square,
@@ -29,7 +30,7 @@ from retrograd.ops.matrices import (
 def substitute(a: Any, b: Any, upper: bool) -> Any:
     """Solve triangular systems; division by a zero on the diagonal gives infinity or NaN.
 
-    A lower triangle is turned about into an upper one: of that, elimination with pivoting is back substitution.
+    A lower triangle is turned about into an upper one: there elimination with pivoting is back substitution.
     """
     turn = (Ellipsis, slice(None, None, -1), slice(None, None, -1))
     try:
@@ -52,7 +53,7 @@ def _substitute_slowly(a: Any, b: Any, upper: bool) -> Any:
     return x
 
 
-def _triangular_b(ct: Any, input: Any, B_shape: Any, upper: bool, left: bool, unitriangular: bool) -> Any:  # noqa: N803
+def _triangular_b(ct: Any, input: Any, B_shape: Any, upper: bool, left: bool, unitriangular: bool) -> Any:
     found = linalg_solve_triangular(H(input), ct, upper=not upper, left=left, unitriangular=unitriangular)
     return sum_to(found, B_shape)
 
@@ -90,6 +91,7 @@ def _triangles() -> Iterator[Sample]:
     },
     batch=stacked(),
     holomorphic=False,
+    primitive=True,
     samples=_triangles,
     errors=lambda: [
         error(
@@ -104,9 +106,14 @@ def _triangles() -> Iterator[Sample]:
     places="linalg",
 )  # fmt: skip
 def linalg_solve_triangular(
-    input: Array, B: Array, *, upper: bool, left: bool = True, unitriangular: bool = False  # noqa: N803
+    input: Array,
+    B: Array,
+    *,
+    upper: bool,
+    left: bool = True,
+    unitriangular: bool = False,
 ) -> Array:
-    """Solve A X = B, or X A = B if not `left`, where only one triangle of A counts; its diagonal is 1 if `unitriangular`.
+    """Solve A X = B, or X A = B if not `left`; only one triangle of A counts, with ones if `unitriangular`.
 
     Numerics: a zero on the diagonal gives infinity or NaN, not an error.
     """
@@ -125,14 +132,24 @@ def linalg_solve_triangular(
 # ---- torch's older name ----
 
 
-def _older_rule(ct: Any, input: Any, A: Any, result: Any, upper: Any, transpose: Any, unitriangular: Any) -> Any:  # noqa: N803
+def _older_rule(
+    ct: Any, input: Any, A: Any, result: Any, upper: Any, transpose: Any, unitriangular: Any
+) -> Any:
     """Return the solution's cotangent pulled back to the right-hand side."""
     a = transposed(A) if transpose else A
-    return linalg_solve_triangular(H(a), ct[0], upper=bool(upper) == bool(transpose), unitriangular=unitriangular)
+    return linalg_solve_triangular(
+        H(a), ct[0], upper=bool(upper) == bool(transpose), unitriangular=unitriangular
+    )
 
 
 def _older_b(
-    ct: Any, input: Any, A: Any, result: Any, upper: Any, transpose: Any, unitriangular: Any  # noqa: N803
+    ct: Any,
+    input: Any,
+    A: Any,
+    result: Any,
+    upper: Any,
+    transpose: Any,
+    unitriangular: Any,
 ) -> Any:
     if ct[0] is None:
         return input * 0
@@ -140,7 +157,13 @@ def _older_b(
 
 
 def _older_a(
-    ct: Any, input: Any, A: Any, result: Any, upper: Any, transpose: Any, unitriangular: Any  # noqa: N803
+    ct: Any,
+    input: Any,
+    A: Any,
+    result: Any,
+    upper: Any,
+    transpose: Any,
+    unitriangular: Any,
 ) -> Any:
     found = 0
     if ct[0] is not None:
@@ -151,11 +174,19 @@ def _older_a(
 
 
 def _older_tangent(
-    t: Any, input: Any, A: Any, result: Any, upper: Any, transpose: Any, unitriangular: Any  # noqa: N803
+    t: Any,
+    input: Any,
+    A: Any,
+    result: Any,
+    upper: Any,
+    transpose: Any,
+    unitriangular: Any,
 ) -> Any:
     part = triangle(t, upper, unitriangular)
     right = (transposed(part) if transpose else part) @ result[0]
-    return -triangular_solve(right, A, upper, transpose, unitriangular)[0], np.broadcast_to(t, result[1].shape)
+    return -triangular_solve(right, A, upper, transpose, unitriangular)[0], np.broadcast_to(
+        t, result[1].shape
+    )
 
 
 @general(
@@ -171,6 +202,7 @@ def _older_tangent(
     },
     batch=stacked(),
     holomorphic=False,
+    primitive=True,
     samples=lambda: [
         sample(numbers(3, 2), regular(3)),
         sample(numbers(2, 3, 1), regular(3), False, True),
@@ -179,96 +211,17 @@ def _older_tangent(
     outputs=("solution", "cloned_coefficient"),
 )
 def triangular_solve(
-    input: Array, A: Array, upper: bool = True, transpose: bool = False, unitriangular: bool = False  # noqa: N803
+    input: Array,
+    A: Array,
+    upper: bool = True,
+    transpose: bool = False,
+    unitriangular: bool = False,
 ) -> tuple[Array, Array]:
-    """Solve A X = input (A^T X = input if `transpose`), and return X and a copy of A: linalg.solve_triangular's older form."""
+    """Solve A X = input (A^T X = input if `transpose`), and return X and a copy of A."""
     check_rank(input, "torch.triangular_solve", "b")
     lead = np.broadcast_shapes(input.shape[:-2], A.shape[:-2])
     a = transposed(A) if transpose else A
-    found = linalg_solve_triangular.definition(a, input, upper=bool(upper) != bool(transpose), unitriangular=unitriangular)
+    found = linalg_solve_triangular.definition(
+        a, input, upper=bool(upper) != bool(transpose), unitriangular=unitriangular
+    )
     return found, np.array(np.broadcast_to(A, (*lead, *A.shape[-2:])))
-
-
-# ---- by the Cholesky factor ----
-
-
-def cholesky_solution(b: Any, factor: Any, upper: bool) -> Any:
-    """Solve L L^H X = B, or U^H U X = B if `upper`."""
-    half = linalg_solve_triangular(H(factor) if upper else factor, b, upper=False)
-    return linalg_solve_triangular(factor if upper else H(factor), half, upper=True)
-
-
-def _factor_ct(a_ct: Any, factor: Any, upper: bool) -> Any:
-    """Pull a cotangent of A = L L^H (U^H U) back to the factor."""
-    both = a_ct + H(a_ct)
-    return factor @ both if upper else both @ factor
-
-
-def _factored_a(ct: Any, L: Any, result: Any, upper: bool) -> Any:  # noqa: N803
-    """Pull back as torch does: to the other triangle of L too, although it is not read."""
-    b = cholesky_solve(ct, L, upper)
-    return sum_to(_factor_ct(-(b @ H(result)), L, upper), L.shape)
-
-
-def _product_tangent(t: Any, factor: Any, upper: bool) -> Any:
-    half = H(t) @ factor if upper else t @ H(factor)
-    return half + H(half)
-
-
-def _check_factored(b: Any, factor: Any) -> None:
-    if b.ndim < 2:
-        raise RuntimeError(f"b should have at least 2 dimensions, but has {b.ndim} dimensions instead")
-    if factor.ndim < 2:
-        raise RuntimeError(f"u should have at least 2 dimensions, but has {factor.ndim} dimensions instead")
-    check_square(factor, "cholesky_solve")
-    if factor.shape[-1] != b.shape[-2]:
-        raise RuntimeError(
-            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {factor.shape[-1]} by {factor.shape[-1]} "
-            f"but each b matrix is {b.shape[-2]} by {b.shape[-1]}"
-        )
-    check_pair(factor, b, "cholesky_solve", kernel="cholesky_cpu")
-
-
-@general(
-    node="CholeskySolveBackward0",
-    input=lambda ct, input_shape, L, upper: sum_to(cholesky_solve(ct, L, upper), input_shape),
-    L=_factored_a,
-    jvp={
-        "input": lambda t, L, upper: cholesky_solve(t, L, upper),
-        "L": lambda t, L, result, upper: -cholesky_solve(_product_tangent(t, L, upper) @ result, L, upper),
-    },
-    batch=stacked(),
-    holomorphic=False,
-    samples=lambda: [
-        sample(numbers(3, 2), regular(3)),
-        sample(numbers(2, 3, 1), regular(3), True),
-        sample(complex_regular(2), complex_regular(2)),
-    ],
-    errors=lambda: [
-        error(RuntimeError, "b should have at least 2 dimensions, but has 1 dimensions instead", numbers(2), regular(2)),
-        error(RuntimeError, "each A matrix is 2 by 2 but each b matrix is 3 by 1", numbers(3, 1), regular(2)),
-    ],
-)
-def cholesky_solve(input: Array, L: Array, upper: bool = False) -> Array:  # noqa: N803
-    """Solve A X = input for A = L L^H, or U^H U if `upper`."""
-    _check_factored(input, L)
-    return cholesky_solution(input, L, upper)
-
-
-@general(
-    node="CholeskyInverseBackward0",
-    input=lambda ct, input, result, upper: _factor_ct(-(H(result) @ ct @ H(result)), input, upper),
-    jvp={"input": lambda t, input, result, upper: -(result @ _product_tangent(t, input, upper) @ result)},
-    batch=stacked(),
-    holomorphic=False,
-    samples=lambda: [sample(regular(3)), sample(regular(2, 2), True), sample(complex_regular(2))],
-    errors=lambda: [
-        error(RuntimeError, "cholesky_inverse: The input tensor A must have at least 2 dimensions.", numbers(2)),
-        error(RuntimeError, "cholesky_inverse: A must be batches of square matrices", numbers(2, 3)),
-    ],
-)
-def cholesky_inverse(input: Array, upper: bool = False) -> Array:
-    """Invert A = L L^H, or U^H U if `upper`."""
-    check_square(input, "cholesky_inverse")
-    check_floating(input, "cholesky_inverse", "cholesky_inverse_out_cpu")
-    return cholesky_solution(np.broadcast_to(np.eye(input.shape[-1], dtype=input.dtype), input.shape), input, upper)

@@ -1,8 +1,11 @@
 """What the ops of linear algebra share: checks with torch's texts, adjoints, triangles, batching, samples.
 
-Rules in this family are written in full: with A^H the conjugate transpose and <x, y> = Re tr(x^H y), a rule returns the
-G for which <ct, dX> = <G, dA>, which is torch's convention for complex numbers. So they are `holomorphic=False`.
+Rules in this family are written in full: with A^H the conjugate transpose and <x, y> = Re tr(x^H y), a rule
+returns the G for which <ct, dX> = <G, dA>, which is torch's convention for complex numbers. So they are
+`holomorphic=False`.
 """
+
+# ruff: noqa: N802 - matrices have capital letters, in formulas as in the names of arguments
 
 from __future__ import annotations
 
@@ -37,19 +40,35 @@ def check_square(x: Any, name: str) -> None:
     check_rank(x, name)
     if x.shape[-1] != x.shape[-2]:
         raise RuntimeError(
-            f"{name}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices"
+            f"{name}: A must be batches of square matrices, "
+            f"but they are {x.shape[-2]} by {x.shape[-1]} matrices"
         )
 
 
 def check_floating(x: Any, name: str, kernel: str | None = None) -> None:
-    """Raise unless `x` is of float32, float64, complex64 or complex128; `kernel` is whom torch blames for float16."""
+    """Raise unless `x` is of float32, float64, complex64 or complex128.
+
+    `kernel` is whom torch blames for float16.
+    """
     if is_narrow(x):
         if kernel is None:
             raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {name_of(x)}")
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{name_of(x)}'")
     if x.dtype.kind not in "fc":
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {name_of(x)}")
+
+
+def raw(x: Any) -> Any:
+    """Return the array of a Tensor; an array as it is."""
+    return getattr(x, "_array", x)
+
+
+def check_number(x: Any, name: str) -> None:
+    """Raise unless `x`, of any kind, is floating (float16 too) or complex."""
+    array = raw(x)
+    if array.dtype.kind not in "fc" and not is_narrow(array):
         raise RuntimeError(
-            f"{name}: Expected a floating point or complex tensor as input. Got {name_of(x)}"
+            f"{name}: Expected a floating point or complex tensor as input. Got {name_of(array)}"
         )
 
 
@@ -57,10 +76,10 @@ def check_pair(a: Any, b: Any, name: str, letters: str = "AB", kernel: str | Non
     """Raise unless both are floating and of one dtype."""
     check_floating(a, name, kernel)
     if a.dtype != b.dtype:
-        first, second = letters
+        first, second = tuple(letters)
         raise RuntimeError(
-            f"{name}: Expected {first} and {second} to have the same dtype, but found {first} of type {name_of(a)} and "
-            f"{second} of type {name_of(b)} instead"
+            f"{name}: Expected {first} and {second} to have the same dtype, but found {first} of type "
+            f"{name_of(a)} and {second} of type {name_of(b)} instead"
         )
 
 
@@ -69,13 +88,13 @@ def check_system(a: Any, b: Any, left: bool, name: str) -> None:
     if a.shape[-2] != b.shape[-2 if left else -1]:
         equation = "AX = B" if left else "XA = B"
         raise RuntimeError(
-            f"{name}: Incompatible shapes of A and B for the equation {equation} ({a.shape[-2]}x{a.shape[-1]} and "
-            f"{b.shape[-2]}x{b.shape[-1]})"
+            f"{name}: Incompatible shapes of A and B for the equation {equation} "
+            f"({a.shape[-2]}x{a.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})"
         )
 
 
 def failing(info: Any, batched: bool) -> tuple[int, str] | None:
-    """Return the first nonzero of `info`, with the words that say which element of the batch it is; None if none is."""
+    """Return the first nonzero of `info` and words for the batch element that it is of; None if none is."""
     flat = np.reshape(info, -1)
     if not flat.any():
         return None
@@ -96,7 +115,7 @@ def transposed(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
 
 
-def H(x: Any) -> Any:  # noqa: N802 - A^H in the formulas
+def H(x: Any) -> Any:
     """Return the conjugate transpose."""
     return conj(np.swapaxes(x, -1, -2))
 
@@ -165,7 +184,7 @@ def stack_of(x: Any) -> Any:
 
 
 def each(function: Callable[[Any], Any], x: Any) -> Any:
-    """Apply a function of NumPy's to a batch of matrices; to those that it can do, if it refuses some: NaN for them."""
+    """Apply a function of NumPy's to a batch of matrices; those that it refuses give NaN."""
     try:
         return function(x)
     except np.linalg.LinAlgError:
@@ -189,7 +208,7 @@ def nonfinite(name: str) -> LinAlgError:
 
 
 def stacked(*cores: int) -> Callable[..., Any]:
-    """Return the batching rule of an op whose tensors have so many dimensions of their own (2 each if not said)."""
+    """Return the batching rule of an op whose tensors have so many dimensions of their own (2 each)."""
 
     def rule(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if not p.is_static and args[i] is not None]
@@ -202,7 +221,10 @@ def stacked(*cores: int) -> Callable[..., Any]:
             missing = lead - (ready[i].ndim - rank_of[i])
             if missing:
                 ready[i] = np.reshape(ready[i], (size, *(1,) * missing, *ready[i].shape[1:]))
-        return batching.call(op, ready)
+        found = batching.call(op, ready)
+        if not isinstance(found, tuple):
+            return found
+        return tuple(np.zeros((size, 0), r.dtype) if r.shape == (0,) else r for r in found)
 
     return rule
 
@@ -210,13 +232,13 @@ def stacked(*cores: int) -> Callable[..., Any]:
 # ---- samples ----
 
 
-def numbers(*shape: int, shift: float = 0.0) -> Any:
-    """Return different numbers of either sign."""
+def numbers(*shape: int, shift: float = 0.3) -> Any:
+    """Return different numbers of either sign, none of them 0."""
     count = int(np.prod(shape))
     return (np.sin(np.arange(count) * 1.7 + shift) + 0.1 * shift).reshape(shape)
 
 
-def regular(n: int, *lead: int, shift: float = 0.0) -> Any:
+def regular(n: int, *lead: int, shift: float = 0.3) -> Any:
     """Return well-conditioned square matrices."""
     return numbers(*lead, n, n, shift=shift) + 2.5 * np.eye(n)
 

@@ -203,7 +203,8 @@ def im2col(input: Array, kernel: Sizes, dilation: Sizes, padding: Sizes, stride:
     places = out_sizes(input.shape[2:], kernel, stride, padding, dilation)
     sizes = [n + 2 * p for n, p in zip(input.shape[2:], padding, strict=True)]
     padded = np.zeros((*input.shape[:2], *sizes), input.dtype)
-    padded[(..., *(slice(p, p + n) for n, p in zip(input.shape[2:], padding, strict=True)))] = input
+    inside: Any = (..., *(slice(p, p + n) for n, p in zip(input.shape[2:], padding, strict=True)))
+    padded[inside] = input
     made = np.empty((*input.shape[:2], *kernel, *places), input.dtype)
     for offset, at in _offsets(kernel, places, stride, dilation):
         made[(slice(None), slice(None), *offset)] = padded[at]
@@ -242,7 +243,8 @@ def col2im(
     )
     for offset, at in _offsets(kernel, places, stride, dilation):
         made[at] += columns[(slice(None), slice(None), *offset)]
-    return made[(..., *(slice(p, p + n) for n, p in zip(sizes, padding, strict=True)))]
+    inside: Any = (..., *(slice(p, p + n) for n, p in zip(sizes, padding, strict=True)))
+    return made[inside]
 
 
 # ---- channels to pixels ----

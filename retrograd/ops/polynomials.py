@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops.declare import Array, Op, Operand, Sample, sample
-from retrograd.ops.families import pointwise
+from retrograd.ops.declare import Array, Operand, Sample, sample
+from retrograd.ops.families import Declared, pointwise
 
 Step = Callable[[Any, int, Any, Any], Any]
 
@@ -37,7 +37,7 @@ def _evaluated(x: Any, n: Any, first: Callable[[Any], Any], step: Step) -> Any:
 
 def _polynomial(
     name: str, title: str, first: Callable[[Any], Any], step: Step, *, shifted: bool = False
-) -> Op:
+) -> Declared:
     """Declare the polynomials `name`; `shifted` ones live on [0, 1] instead of [-1, 1]."""
 
     def definition(input: Operand, n: Operand) -> Array:

@@ -52,7 +52,8 @@ def _framed(
         return x
     full = [p + n + b for p, n, b in zip(padding, sizes, beyond, strict=True)]
     made = np.full((*x.shape[:-rank], *full), fill, x.dtype)
-    made[(..., *(slice(p, p + n) for p, n in zip(padding, sizes, strict=True)))] = x
+    inside: Any = (..., *(slice(p, p + n) for p, n in zip(padding, sizes, strict=True)))
+    made[inside] = x
     return made
 
 

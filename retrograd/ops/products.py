@@ -59,7 +59,7 @@ def inner(input: Array, other: Array) -> Array:
             "inner() the last dimension must match on both input tensors but got shapes "
             f"{list(input.shape)} and {list(other.shape)}"
         )
-    return tensordot.definition(input, other, ([-1], [-1]))
+    return tensordot.definition(input, other, ([-1], [-1]))  # type: ignore[attr-defined]  # an Op
 
 
 @composite(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def searchsorted(
             "and input "
             f"value tensor {list(shape)}"
         )
-    where = "right" if right or side == "right" else "left"
+    where: Literal["left", "right"] = "right" if right or side == "right" else "left"
     if edges.ndim == 1:
         found = np.asarray(np.searchsorted(edges, input, where))
     else:

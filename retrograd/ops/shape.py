@@ -174,7 +174,7 @@ def _reshape_node(input: Any, shape: Any) -> str:
 @movement(
     node=_reshape_node,
     input=lambda ct, input_shape: reshaped(ct, input_shape),
-    batch=view.batch,
+    batch=view.batch,  # type: ignore[attr-defined]  # an Op
     samples=_shapes,
     errors=_shape_errors,
     view=True,

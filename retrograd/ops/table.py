@@ -1,4 +1,4 @@
-"""Every file of declarations: importing this fills `declare.TABLE`. A new file of ops is added here, one line each."""
+"""Every file of declarations: importing this fills `declare.TABLE`; a new file of ops is added here."""
 
 from __future__ import annotations
 
@@ -28,10 +28,14 @@ import retrograd.ops.linalg_det
 import retrograd.ops.linalg_eig
 import retrograd.ops.linalg_exp
 import retrograd.ops.linalg_factored
+import retrograd.ops.linalg_ldl
 import retrograd.ops.linalg_lstsq
 import retrograd.ops.linalg_lu
 import retrograd.ops.linalg_made
+import retrograd.ops.linalg_norms
+import retrograd.ops.linalg_pinv
 import retrograd.ops.linalg_qr
+import retrograd.ops.linalg_reflect
 import retrograd.ops.linalg_solve
 import retrograd.ops.linalg_svd
 import retrograd.ops.linalg_triangular

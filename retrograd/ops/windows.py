@@ -77,7 +77,8 @@ def diagonal_copy(input: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -
 
 def _put_diagonals() -> Iterator[Sample]:
     for s in _diagonals():
-        x, offset, dim1, dim2 = (*s.args, *(0, 0, 1)[len(s.args) - 1 :])
+        args: list[Any] = [*s.args, *(0, 0, 1)[len(s.args) - 1 :]]
+        x, offset, dim1, dim2 = args
         yield sample(_diagonal(x, offset, dim1, dim2) + 1.0, x.shape, offset, dim1, dim2)
 
 
@@ -188,7 +189,7 @@ def restrided(array: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
 
 def _put_windows() -> Iterator[Sample]:
     for s in _unfolds():
-        yield sample(unfold.definition(*s.args) + 1.0, s.args[0].shape, *s.args[1:])
+        yield sample(unfold(*s.args) + 1.0, s.args[0].shape, *s.args[1:])
 
 
 @linear(
@@ -276,7 +277,7 @@ def as_strided(input: Array, size: Any, stride: Any, storage_offset: int, own: A
 
 def _put_strideds() -> Iterator[Sample]:
     for s in _strideds():
-        yield sample(as_strided.definition(*s.args) + 1.0, (3, 4), *s.args[1:])
+        yield sample(as_strided(*s.args) + 1.0, (3, 4), *s.args[1:])
 
 
 @linear(

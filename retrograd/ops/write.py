@@ -1,5 +1,4 @@
-"""What in-place writes are made of: new values for a tensor, and reads and writes of a view's place in its
-base.
+"""What in-place writes are made of: new values, and reads and writes of a view's place in its base.
 
 A view's place is its `geometry`: (sizes, strides, offset) in elements where the base is C-contiguous,
 otherwise an array of positions in the base's logical order.

@@ -23,21 +23,16 @@ from retrograd.autograd.modes import enable_grad, is_grad_enabled, no_grad
 from retrograd.autograd.saved_hooks import saved_tensors_hooks
 from retrograd.tensor import Tensor
 
-_PASS_EXPLICITLY = (
+_SAY_EXPLICITLY = (
     "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch "
-    "2.9, calling "
-    "checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but if "
-    "you need to "
-    "preserve the current default behavior, you can pass use_reentrant=True. Refer to docs for more "
-    "details on the "
-    "differences between the two variants."
+    "2.9, calling checkpoint without use_reentrant will raise an exception. use_reentrant=False is "
+    "recommended, but if you need to preserve the current default behavior, you can pass use_reentrant=True. "
+    "Refer to docs for more details on the differences between the two variants."
 )
 _NOT_WITH_INPUTS = (
     "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` "
-    "parameter to "
-    ".backward(). To resolve this error, you can either set use_reentrant=False, or call .backward() "
-    "without passing "
-    "the `inputs` argument."
+    "parameter to .backward(). To resolve this error, you can either set use_reentrant=False, or call "
+    ".backward() without passing the `inputs` argument."
 )
 
 
@@ -66,8 +61,7 @@ _settings = _Settings()
 
 @contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Any:
-    """Stop second runs as soon as they have saved all that the first saved (the default), or let them finish.
-    """
+    """Stop second runs when they have saved all that the first saved (the default), or let them finish."""
     before, _settings.early_stop = _settings.early_stop, enable
     try:
         yield
@@ -100,12 +94,12 @@ def checkpoint(
     early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
-    """Run `function(*args, **kwargs)` without keeping what its backward needs; run it again when backward
-    comes.
+    """Run `function(*args, **kwargs)` without keeping what its backward needs, and again in backward.
 
     Args:
         function: what to run; it must do the same both times.
-        args, kwargs: its arguments.
+        *args: its arguments.
+        **kwargs: its keyword arguments; but see `preserve_rng_state`.
         use_reentrant: False is recommended; None warns and means True, as in torch.
         context_fn: gives the contexts of the first and the second run (not with re-entrance).
         determinism_check: 'default' compares shapes and dtypes of what both runs save; 'none' does not.
@@ -126,7 +120,7 @@ def checkpoint(
     """
     preserve = kwargs.pop("preserve_rng_state", True)
     if use_reentrant is None:
-        warnings.warn(_PASS_EXPLICITLY, UserWarning, stacklevel=2)
+        warnings.warn(_SAY_EXPLICITLY, UserWarning, stacklevel=2)
         use_reentrant = True
     if use_reentrant:
         if kwargs:
@@ -144,8 +138,9 @@ class _StopRecomputation(Exception):  # noqa: N818 - a signal, not an error
 
 
 class _Frame:
-    """One checkpointed call: what its nodes wanted to save, and the second runs that give it, one per
-    backward.
+    """One checkpointed call.
+
+    It knows what its nodes wanted to save, and the second runs that give it, one per backward.
     """
 
     def __init__(
@@ -228,8 +223,12 @@ class _Frame:
 
     def _details(self, found: list[Tensor]) -> str:
         if not (_settings.debug if _settings.debug is not None else self.debug):
-            return "\n\nTip: pass `debug=True` to `torch.utils.checkpoint.checkpoint(...)` to list what either run saved."
-        return f"\n\nSaved in the first run:  {self.saved}\nSaved in the second run: {[_metadata(t) for t in found]}"
+            return (
+                "\n\nTip: pass `debug=True` to `torch.utils.checkpoint.checkpoint(...)` to list what either "
+                "run saved."
+            )
+        again = [_metadata(t) for t in found]
+        return f"\n\nSaved in the first run:  {self.saved}\nSaved in the second run: {again}"
 
 
 def _metadata(tensor: Tensor) -> dict[str, Any]:
@@ -299,7 +298,7 @@ def checkpoint_sequential(
         raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
     if use_reentrant is None:
         warnings.warn(
-            _PASS_EXPLICITLY.replace("checkpoint:", "checkpoint_sequential:", 1), UserWarning, stacklevel=2
+            _SAY_EXPLICITLY.replace("checkpoint:", "checkpoint_sequential:", 1), UserWarning, stacklevel=2
         )
         use_reentrant = True
     steps: Sequence[Callable[[Any], Any]] = list(
@@ -323,6 +322,6 @@ def checkpoint_sequential(
 
 __all__ = [
     "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "check_backward_validity", "checkpoint",
-    "checkpoint_sequential", "detach_variable", "is_grad_enabled", "noop_context_fn", "set_checkpoint_debug_enabled",
-    "set_checkpoint_early_stop",
+    "checkpoint_sequential", "detach_variable", "is_grad_enabled", "noop_context_fn",
+    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
 ]  # fmt: skip

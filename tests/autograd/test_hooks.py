@@ -34,7 +34,7 @@ def test_node_hooks_see_inputs_and_outputs():
     y = x * 2
     seen = []
     y.grad_fn.register_hook(lambda gi, go: seen.append((gi, go)))
-    y.grad_fn.register_prehook(lambda go: seen.append(go))
+    y.grad_fn.register_prehook(seen.append)
     y.sum().backward()
     (first,), (inputs, outputs) = seen
     assert first.tolist() == [1.0] * 3

@@ -107,13 +107,20 @@ NO_COUNTERPART = {
 """Ops with a public place that torch does not have under that name, and where they are used."""
 
 
+def plain_name(op: Op) -> str:
+    """Return an op's public name without the place that some names begin with."""
+    return next(
+        (op.torch_name.removeprefix(f"{p}_") for p in op.places if p in ("linalg", "fft")), op.torch_name
+    )
+
+
 def counterpart(op: Op, torch: Any) -> Any:
     """Return torch's public function for an op; None where the op is internal or torch has none."""
     for place in op.places:
         owner = torch
         for part in _PATHS.get(place, place).split("."):
             owner = getattr(owner, part, None) if part else owner
-        found = getattr(owner, op.torch_name, None)
+        found = getattr(owner, plain_name(op), None)
         if found is not None:
             return found
     return None
@@ -294,7 +301,7 @@ def _compare_results(op: Op, sample: Sample, dtype: dtypes.dtype, theirs: _Their
             fail(op, sample, f"{dtype.name}: result {i} is a {type(got).__name__}, torch's a Tensor")
         expected = from_torch(want)
         made = got._array
-        if i in PHASE_IS_FREE.get(op.torch_name, ()):
+        if i in PHASE_IS_FREE.get(plain_name(op), ()):
             expected, made = np.abs(expected), np.abs(made)
         if op.name in NOT_FINITE_IN_TORCH and made.shape == expected.shape:
             made = np.where(np.isfinite(expected), made, expected)
@@ -316,7 +323,7 @@ def _tolerance(x: np.ndarray, table: dict[str, tuple[float, float]] = TOLERANCES
 
 def _compare_gradients(op: Op, sample: Sample, dtype: dtypes.dtype, theirs: _Theirs, ours: _Ours) -> None:
     rng = rng_for(op, "torch")
-    free = PHASE_IS_FREE.get(op.torch_name, ())
+    free = PHASE_IS_FREE.get(plain_name(op), ())
     made = {i: ours.results[i]._array for i in theirs.recorded}
     cts = {i: np.zeros_like(x) if i in free else random_like(rng, x) for i, x in made.items()}
     results, outs = [theirs.results[i] for i in cts], [to_torch(c, theirs.torch) for c in cts.values()]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
+from retrograd.autograd.draws import drawing
 from retrograd.nn.functions.ops import OPS
 from retrograd.random import bernoulli, exponential, uniform
 from retrograd.tensor import wrap
@@ -217,6 +218,9 @@ def _mask(input: Any, shape: Any, p: float) -> Any:
         return wrap(np.zeros(shape, input._array.dtype))
     kept = bernoulli(None, shape, input.dtype, 1.0 - p)
     return wrap(kept / np.asarray(1.0 - p, kept.dtype))
+
+
+_mask = drawing(_mask, shape_at=1)
 
 
 def _dropped(input: Any, shape: Any, p: float, training: bool, inplace: bool) -> Any:

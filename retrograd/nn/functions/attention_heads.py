@@ -21,10 +21,10 @@ def _projected(query: Any, key: Any, value: Any, weight: Any, bias: Any) -> tupl
     size = query.shape[-1]
     if query is key is value:
         made = _linear(query, weight, bias)
-        return tuple(made[..., i * size : (i + 1) * size] for i in range(3))  # type: ignore[return-value]
+        return tuple(made[..., i * size : (i + 1) * size] for i in range(3))
     parts = [weight[i * size : (i + 1) * size] for i in range(3)]
     shifts = [None if bias is None else bias[i * size : (i + 1) * size] for i in range(3)]
-    return tuple(_linear(x, w, b) for x, w, b in zip((query, key, value), parts, shifts, strict=True))  # type: ignore[return-value]
+    return tuple(_linear(x, w, b) for x, w, b in zip((query, key, value), parts, shifts, strict=True))
 
 
 def _as_bias(mask: Any, dtype: Any) -> Any:

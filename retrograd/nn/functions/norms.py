@@ -169,8 +169,13 @@ def scaled_dot_product_attention(
     """Average the values by how well their keys match each query: softmax(query key^T scale + mask) value.
 
     Args:
+        query: (..., queries, n).
+        key: (..., keys, n).
+        value: (..., keys, m).
         attn_mask: what is added to the scores, or a bool tensor, False where a value must not be seen.
+        dropout_p: the share of weights that are dropped.
         is_causal: query i sees values 0 to i only.
+        scale: what the scores are multiplied by; 1 / sqrt(n) if None.
         enable_gqa: keys and values may have fewer heads (dimension -3) than the queries, which then share
         them.
     """

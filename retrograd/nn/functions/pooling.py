@@ -90,7 +90,7 @@ def _max_pool(rank: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
         padding: Any = 0,
         dilation: Any = 1,
         ceil_mode: bool = False,
-        return_indices: bool = False,
+        return_indices: bool = False,  # noqa: ARG001 - torch's signature
     ) -> Any:
         return max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
@@ -263,7 +263,11 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
 def _adaptive_max(rank: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     name = f"adaptive_max_pool{rank}d"
 
-    def with_indices(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    def with_indices(
+        input: Any,
+        output_size: Any,
+        return_indices: bool = False,  # noqa: ARG001 - torch's signature
+    ) -> Any:
         wanted = _wanted(output_size, input, rank, name)
         input = OPS["remembered"](input)
         shape = tuple(input.shape)
@@ -290,9 +294,10 @@ def _bin_maxima(array: Any, edges: list[list[tuple[int, int]]]) -> Any:
     flat = np.arange(math.prod(sizes_)).reshape(sizes_)
     made = np.zeros((*array.shape[:-rank], *(len(e) for e in edges)), np.int64)
     for place in np.ndindex(*made.shape[-rank:]):
-        cut = (..., *(slice(*edges[d][i]) for d, i in enumerate(place)))
+        cut: Any = (..., *(slice(*edges[d][i]) for d, i in enumerate(place)))
         window = array[cut].reshape(*array.shape[:-rank], -1)
-        made[(..., *place)] = flat[cut].reshape(-1)[window.argmax(-1)]
+        here: Any = (..., *place)
+        made[here] = flat[cut].reshape(-1)[window.argmax(-1)]
     return made
 
 

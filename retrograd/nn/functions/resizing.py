@@ -81,14 +81,18 @@ def interpolate(
     """Resize the dimensions behind the channels to `size`, or by `scale_factor`.
 
     Args:
+        input: (n, channels, *sizes), with one to three sizes.
+        size: the new sizes, or one for all.
+        scale_factor: how many times larger instead, for each dimension or for all.
         mode: nearest, nearest-exact, linear, bilinear, trilinear, bicubic, or area.
         align_corners: put the corner elements' centres onto each other, instead of the outer edges.
+        recompute_scale_factor: resample by the ratio of the sizes, which were rounded, not by `scale_factor`.
         antialias: widen the kernel by the scale when reducing (bilinear and bicubic).
     """
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
-            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
-            "trilinear"
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | "
+            "bicubic | trilinear"
         )
     align_corners = bool(align_corners)
     rank = input.ndim - 2
@@ -215,9 +219,9 @@ def _matrix(
         return made
     if kernel is _triangle:
         source = np.maximum(source, 0)
-    first = np.floor(source).astype(np.int64)
+    below = np.floor(source).astype(np.int64)
     for tap in range(-1, 3) if kernel is _cubic else range(2):
-        np.add.at(made, (np.arange(new), np.clip(first + tap, 0, old - 1)), kernel(source - (first + tap)))
+        np.add.at(made, (np.arange(new), np.clip(below + tap, 0, old - 1)), kernel(source - (below + tap)))
     return made
 
 
@@ -323,7 +327,8 @@ def _into(x: Any, n: int, padding_mode: str, align_corners: bool) -> Any:
 def _gather(input: Any, places: list[Any]) -> Any:
     """Take elements at positions, 0 outside: (n, c, *sizes), one (n, *out) each -> (n, c, *out)."""
     shape = input.shape
-    inside, flat = True, 0
+    inside: Any = True
+    flat: Any = 0
     for at, n in zip(places, shape[2:], strict=True):
         inside = inside & (at >= 0) & (at < n)
         flat = flat * n + np.clip(at, 0, n - 1)

@@ -28,6 +28,10 @@ def ctc_loss(
     Args:
         log_probs: (time, n, classes), or (time, classes) for one sequence.
         targets: (n, labels), or all labels in one row.
+        input_lengths: how much of each sequence's time counts.
+        target_lengths: how many labels each sequence has.
+        blank: the class that stands for no label.
+        reduction: 'mean' (each loss by its number of labels, then over the batch), 'sum' or 'none'.
         zero_infinity: count sequences too short for their labels as 0.
     """
     single = log_probs.ndim == 2

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices, dtypes
+from retrograd.functions.making import finish_absent
 from retrograd.nn.parameter import Parameter
 from retrograd.tensor import Tensor, wrap
 
 
 def tensor(shape: Any, dtype: Any = None, device: Any = None, fill: float | None = None) -> Tensor:
     """Return a tensor of a shape, filled or not yet initialised."""
-    devices.check(device)
+    devices.check(device, meta=True)
     kind = (dtypes.default.float if dtype is None else dtype).np
+    if devices.is_meta(device):
+        return finish_absent(np.broadcast_shapes(shape), kind)
     return wrap(np.empty(shape, kind) if fill is None else np.full(shape, fill, kind))
 
 
