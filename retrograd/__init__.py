@@ -75,15 +75,15 @@ def _from_sparse(name: str) -> Any:
 
 
 for _name in (
-    "coalesce", "dense_dim", "indices", "is_coalesced", "sparse_dim", "to_dense", "to_sparse", "to_sparse_coo",
-    "to_sparse_csr", "values",
+    "coalesce", "dense_dim", "indices", "is_coalesced", "sparse_dim", "to_dense", "to_sparse",
+    "to_sparse_coo", "to_sparse_csr", "values",
 ):  # fmt: skip
     setattr(Tensor, _name, _from_sparse(_name))
 
 _LAZY = {
     "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random",
     "testing", "distributed", "distributions", "show", "sparse", "compiler", "backends", "cuda",
-    "serialization", "functional", "_tensor_str",
+    "serialization", "functional", "_tensor_str", "profiler",
 }  # fmt: skip
 _LAZY_NAMES = {
     "set_printoptions": "printing", "save": "serialization", "load": "serialization",

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any, SupportsIndex, overload
+from typing import Any, Self, SupportsIndex, overload
 
 import numpy as np
 
-_KNOWN = ["cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone"]
+_KNOWN = (
+    "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla",
+    "lazy", "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone",
+)  # fmt: skip
 
 
 class device:  # noqa: N801 - torch's public name
@@ -27,9 +30,12 @@ class device:  # noqa: N801 - torch's public name
 
     __slots__ = ("index", "type")
 
+    index: int | None
+    type: str
+
     def __init__(self, type: str | device = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
+            index, type = type.index, type.type
         if not isinstance(type, str):
             raise TypeError(f"device(): argument 'type' must be str, not {type.__class__.__name__}")
         name, colon, number = type.partition(":")
@@ -58,7 +64,7 @@ class device:  # noqa: N801 - torch's public name
     def __reduce__(self) -> tuple[Any, ...]:
         return device, (str(self),)
 
-    def __enter__(self) -> device:
+    def __enter__(self) -> Self:
         check(self, meta=True)
         chosen.stack.append(self)
         chosen.device = self
@@ -83,7 +89,7 @@ META = device("meta")
 
 
 def check(where: str | device | None, *, meta: bool = False) -> None:
-    """Raise unless `where` is a device that can hold tensors; with `meta`, also where it holds only shapes."""
+    """Raise unless `where` is a device that can hold tensors; or, with `meta`, their shapes."""
     if where is None or where is CPU:
         return
     found = device(where)
@@ -115,7 +121,7 @@ class Absent(np.ndarray):
     @classmethod
     def of(cls, shape: tuple[int, ...], kind: Any) -> Absent:
         """Return a stand-in of a shape and dtype."""
-        return np.broadcast_to(np.zeros((), kind), shape).view(cls)  # type: ignore[no-any-return]
+        return np.broadcast_to(np.zeros((), kind), shape).view(cls)
 
     def item(self, *args: Any) -> Any:
         raise RuntimeError("Tensor.item() cannot be called on meta tensors")
@@ -127,7 +133,9 @@ class Absent(np.ndarray):
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
 
     def nonzero(self) -> Any:
-        raise NotImplementedError("nonzero: the result depends on numbers; a tensor on the device meta has none")
+        raise NotImplementedError(
+            "nonzero: the result depends on numbers; got a tensor on the device meta, which has none"
+        )
 
     def copy(self, order: Any = "C") -> Absent:
         return Absent.of(self.shape, self.dtype)
@@ -137,7 +145,6 @@ class Absent(np.ndarray):
             return out[0]
         found = getattr(ufunc, method)(*map(numbers_of, inputs), **kwargs)
         return Absent.of(found.shape, found.dtype)
-
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func is not np.copyto:
@@ -213,7 +220,7 @@ class Size(tuple[int, ...]):
         found = tuple.__getitem__(self, index)
         return Size(found) if isinstance(index, slice) else found
 
-    def __add__(self, other: tuple[Any, ...], /) -> Size:  # type: ignore[override]
+    def __add__(self, other: tuple[Any, ...], /) -> Size:
         return Size(tuple.__add__(self, tuple(other)))
 
     def __mul__(self, times: SupportsIndex, /) -> Size:

@@ -11,7 +11,8 @@ from typing import Any
 _NAMES = {
     "backward": "calls", "grad": "calls", "no_grad": "modes", "enable_grad": "modes",
     "set_grad_enabled": "modes", "inference_mode": "modes", "Function": "function",
-    "GradientEdge": "calls", "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly", "gradgradcheck": "gradcheck", "Variable": "variable",
+    "GradientEdge": "calls", "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly",
+    "gradgradcheck": "gradcheck", "Variable": "variable",
     "set_multithreading_enabled": "grad_mode", "is_multithreading_enabled": "grad_mode",
     "enforce_grad_layout_policy": "grad_mode", "is_view_replay_enabled": "grad_mode", "SavedTensor": "saved",
     "DeviceType": "profiler", "ProfilerActivity": "profiler", "kineto_available": "profiler",

@@ -30,6 +30,7 @@ _DYNAMIC = (
     "aten::{name}. Please "
     "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
 )
+_DATA = "accessing `data` under vmap transform is not allowed"
 _UNBATCHED_TARGET = (
     "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
     "extra_args that "
@@ -66,7 +67,11 @@ class BatchedTensor(Wrapped):
     @property
     def data(self) -> Any:
         """Raise: what is written there would be lost."""
-        raise RuntimeError("accessing `data` under vmap transform is not allowed")
+        raise RuntimeError(_DATA)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        raise RuntimeError(_DATA)
 
     @property
     def requires_grad(self) -> bool:
@@ -330,9 +335,7 @@ def current() -> VmapLevel | None:
 
 
 def like(made: Tensor, source: Any) -> Tensor:
-    """Return a new tensor, batched as `source` is: a copy per element of the batch, which may then be written
-    to.
-    """
+    """Return a new tensor batched as `source` is, with memory for each element, which may be written to."""
     if isinstance(source, Wrapped) and not isinstance(source, BatchedTensor):
         return like(made, source._level.primal_alone(source))
     if not isinstance(source, BatchedTensor):

@@ -254,9 +254,7 @@ def levels_in(tensor: Tensor) -> set[Any]:
 
 
 def describe(tensor: Tensor) -> str:
-    """Return the repr of a tensor inside transforms: one frame per level that it belongs to, innermost level
-    outside.
-    """
+    """Return the repr of a tensor inside transforms: a frame per level, the innermost level outside."""
     from retrograd.printing import tensor_str  # noqa: PLC0415 - printing is rarely needed to compute
 
     found: dict[int, Any] = {level.number: level for level in levels_in(tensor)}

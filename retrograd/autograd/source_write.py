@@ -55,7 +55,10 @@ def _operand_lines(operand: Parameter, fall: str) -> list[str]:
     lines = [
         "    try:",
         f"        {y}_ = {y}._array",
-        f"        if {y}._meta is not None or ({y}._node is not None and {_RECORDS}):",
+        (
+            f"        if {y}_.__class__ is not ndarray or {y}._meta is not None or "
+            f"({y}._node is not None and {_RECORDS}):"
+        ),
         f"            {fall}",
         *(
             [f"        if {y}_.dtype is not _dtype:", f"            {fall}"]

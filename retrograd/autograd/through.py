@@ -1,8 +1,9 @@
 """Gradients through levels: the tape's engine for tensors that are wrapped by running transforms.
 
-The results of a pullback are linear in the cotangents, element by element of a batch, and their tangents follow
-by the product rule; so a level that the results belong to is taken off both results and cotangents, and put
-around the gradients again. A level that only the cotangents belong to stays: the rules then run on its tensors.
+The results of a pullback are linear in the cotangents, element by element of a batch, and their tangents
+follow by the product rule; so a level that the results belong to is taken off both results and cotangents,
+and put around the gradients again. A level that only the cotangents belong to stays: the rules run on its
+tensors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """torch.distributions: random variables with densities, samples and gradients through samples.
 
-Where torch draws through normal_, uniform_, exponential_, bernoulli and multinomial, the numbers are torch's for
-the same seed. Families that are not here raise AttributeError.
+Samples are torch's for the same seed. Families that are not here raise AttributeError.
 """
 
 from __future__ import annotations
@@ -26,6 +25,6 @@ from retrograd.distributions.transforms import (
 __all__ = [
     "AffineTransform", "Bernoulli", "Beta", "Categorical", "ComposeTransform", "Dirichlet", "Distribution",
     "ExpTransform", "Exponential", "ExponentialFamily", "Gamma", "Independent", "Laplace", "LogNormal",
-    "MultivariateNormal", "Normal", "SigmoidTransform", "TanhTransform", "Transform", "TransformedDistribution",
-    "Uniform", "constraints", "kl_divergence", "register_kl", "transforms",
+    "MultivariateNormal", "Normal", "SigmoidTransform", "TanhTransform", "Transform",
+    "TransformedDistribution", "Uniform", "constraints", "kl_divergence", "register_kl", "transforms",
 ]  # fmt: skip

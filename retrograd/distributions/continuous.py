@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import retrograd
 from retrograd.distributions import constraints
-from retrograd.distributions.distribution import Distribution, ExponentialFamily, Size
+from retrograd.distributions.distribution import Distribution, ExponentialFamily
 from retrograd.distributions.utils import broadcast_all
 
 
@@ -47,7 +47,7 @@ class Uniform(Distribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(batch_shape, _instance, {"low": 0, "high": 0})
 
-    def rsample(self, sample_shape: Any = Size()) -> Any:
+    def rsample(self, sample_shape: Any = ()) -> Any:
         drawn = retrograd.rand(self._extended_shape(sample_shape), dtype=self.low.dtype)
         return self.low + drawn * (self.high - self.low)
 
@@ -72,7 +72,7 @@ class Uniform(Distribution):
 class Exponential(ExponentialFamily):
     """The exponential distribution: waiting times of events that come at a rate."""
 
-    arg_constraints = {"rate": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"rate": constraints.positive}
     support = constraints.nonnegative
     has_rsample = True
 
@@ -99,9 +99,9 @@ class Exponential(ExponentialFamily):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(batch_shape, _instance, {"rate": 0})
 
-    def rsample(self, sample_shape: Any = Size()) -> Any:
+    def rsample(self, sample_shape: Any = ()) -> Any:
         drawn = retrograd.empty(self._extended_shape(sample_shape), dtype=self.rate.dtype)
-        return drawn.exponential_() / self.rate  # type: ignore[attr-defined]
+        return drawn.exponential_() / self.rate
 
     def log_prob(self, value: Any) -> Any:
         if self._validate_args:
@@ -123,7 +123,7 @@ class Exponential(ExponentialFamily):
 class Laplace(Distribution):
     """The Laplace distribution: two exponential tails around `loc`."""
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"loc": constraints.real, "scale": constraints.positive}
     support = constraints.real
     has_rsample = True
 
@@ -150,7 +150,7 @@ class Laplace(Distribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(batch_shape, _instance, {"loc": 0, "scale": 0})
 
-    def rsample(self, sample_shape: Any = Size()) -> Any:
+    def rsample(self, sample_shape: Any = ()) -> Any:
         drawn: Any = retrograd.empty(self._extended_shape(sample_shape), dtype=self.loc.dtype)
         drawn.uniform_(retrograd.finfo(self.loc.dtype).eps - 1, 1)
         return self.loc - self.scale * drawn.sign() * (-drawn.abs()).log1p()

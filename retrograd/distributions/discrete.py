@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import retrograd
 from retrograd.autograd.modes import no_grad
@@ -30,7 +30,10 @@ class Bernoulli(ExponentialFamily):
         ValueError: both or none of them are given.
     """
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "probs": constraints.unit_interval,
+        "logits": constraints.real,
+    }
     support = constraints.boolean
     has_enumerate_support = True
 
@@ -71,7 +74,7 @@ class Bernoulli(ExponentialFamily):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(batch_shape, _instance, {"probs": 0, "logits": 0})
 
-    def sample(self, sample_shape: Any = Size()) -> Any:
+    def sample(self, sample_shape: Any = ()) -> Any:
         with no_grad():
             return retrograd.bernoulli(self.probs.expand(self._extended_shape(sample_shape)))
 
@@ -91,13 +94,18 @@ class Bernoulli(ExponentialFamily):
 
 
 class Categorical(Distribution):
-    """A number from 0 to K - 1 with the probabilities in the last dimension of `probs`, or of softmax(logits).
+    """A number from 0 to K - 1, with the probabilities in the last dimension of `probs` or softmax(logits).
 
-    Weights are normalised. Raises:
+    Weights are normalised.
+
+    Raises:
         ValueError: both or none of them are given, or they have no dimension.
     """
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "probs": constraints.simplex,
+        "logits": constraints.real_vector,
+    }
     has_enumerate_support = True
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
@@ -152,7 +160,7 @@ class Categorical(Distribution):
         made._num_events = self._num_events
         return made
 
-    def sample(self, sample_shape: Any = Size()) -> Any:
+    def sample(self, sample_shape: Any = ()) -> Any:
         rows = self.probs.detach().reshape(-1, self._num_events)
         drawn = retrograd.multinomial(rows, Size(sample_shape).numel(), True).T
         return drawn.reshape(self._extended_shape(sample_shape))

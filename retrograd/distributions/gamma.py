@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 import retrograd
 from retrograd.autograd.function import Function
 from retrograd.distributions import constraints
-from retrograd.distributions.distribution import ExponentialFamily, Size
+from retrograd.distributions.distribution import ExponentialFamily
 from retrograd.distributions.utils import broadcast_all
 from retrograd.ops.gamma_functions import digamma
 from retrograd.random import Generator, default_generator
 from retrograd.tensor import wrap
+
+_THIRD = float(np.float32(1 / 3))  # torch's, also where the rest is float64
 
 
 def draw_gamma(shape: float, generator: Generator) -> float:
@@ -29,7 +31,7 @@ def draw_gamma(shape: float, generator: Generator) -> float:
             return 0.0
         scale = (1.0 - float(generator.doubles(1)[0])) ** (1.0 / shape)
         shape += 1.0
-    d = shape - 1.0 / 3.0
+    d = shape - _THIRD
     c = 1.0 / math.sqrt(9.0 * d)
     while True:
         y = 0.0
@@ -85,7 +87,10 @@ class _StandardGamma(Function):
 class Gamma(ExponentialFamily):
     """The gamma distribution of a shape (`concentration`) and a rate."""
 
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "concentration": constraints.positive,
+        "rate": constraints.positive,
+    }
     support = constraints.nonnegative
     has_rsample = True
 
@@ -108,7 +113,7 @@ class Gamma(ExponentialFamily):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(batch_shape, _instance, {"concentration": 0, "rate": 0})
 
-    def rsample(self, sample_shape: Any = Size()) -> Any:
+    def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
         drawn = _StandardGamma.apply(self.concentration.expand(shape)) / self.rate.expand(shape)
         return drawn.clamp(min=retrograd.finfo(drawn.dtype).tiny)
@@ -126,9 +131,7 @@ class Gamma(ExponentialFamily):
 
     def entropy(self) -> Any:
         shape = self.concentration
-        return (
-            shape - self.rate.log() + retrograd.lgamma(shape) + (1.0 - shape) * retrograd.digamma(shape)
-        )
+        return shape - self.rate.log() + retrograd.lgamma(shape) + (1.0 - shape) * retrograd.digamma(shape)
 
 
 class Dirichlet(ExponentialFamily):
@@ -138,7 +141,9 @@ class Dirichlet(ExponentialFamily):
     other numbers than torch's, with the same mean.
     """
 
-    arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "concentration": constraints.independent(constraints.positive, 1)
+    }
     support = constraints.simplex
     has_rsample = True
 
@@ -186,7 +191,10 @@ class Dirichlet(ExponentialFamily):
 class Beta(ExponentialFamily):
     """The beta distribution on [0, 1] of two concentrations: the first part of a Dirichlet pair."""
 
-    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "concentration1": constraints.positive,
+        "concentration0": constraints.positive,
+    }
     support = constraints.unit_interval
     has_rsample = True
 

@@ -51,7 +51,8 @@ def kl_divergence(p: Any, q: Any) -> Any:
     rule = _found(type(p), type(q))
     if rule is None:
         raise NotImplementedError(
-            f"No KL(p || q) is implemented for p type {p.__class__.__name__} and q type {q.__class__.__name__}"
+            f"No KL(p || q) is implemented for p type {p.__class__.__name__} and q type "
+            f"{q.__class__.__name__}"
         )
     return rule(p, q)
 

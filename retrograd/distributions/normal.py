@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import retrograd
 from retrograd.autograd.modes import no_grad
 from retrograd.distributions import constraints
-from retrograd.distributions.distribution import Distribution, ExponentialFamily, Size
+from retrograd.distributions.distribution import Distribution, ExponentialFamily
 from retrograd.distributions.transformed import ExpTransform, TransformedDistribution
 from retrograd.distributions.utils import broadcast_all, lazy_property, linalg, standard_normal
 
@@ -25,7 +25,7 @@ class Normal(ExponentialFamily):
         tensor(-0.9189)
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"loc": constraints.real, "scale": constraints.positive}
     support = constraints.real
     has_rsample = True
 
@@ -52,12 +52,12 @@ class Normal(ExponentialFamily):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return self._expanded(batch_shape, _instance, {"loc": 0, "scale": 0})
 
-    def sample(self, sample_shape: Any = Size()) -> Any:
+    def sample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
         with no_grad():
             return retrograd.normal(self.loc.expand(shape), self.scale.expand(shape))
 
-    def rsample(self, sample_shape: Any = Size()) -> Any:
+    def rsample(self, sample_shape: Any = ()) -> Any:
         drawn = standard_normal(self._extended_shape(sample_shape), self.loc.dtype)
         return self.loc + drawn * self.scale
 
@@ -81,7 +81,7 @@ class Normal(ExponentialFamily):
 class LogNormal(TransformedDistribution):
     """The distribution of exp of a normal variable with mean `loc` and standard deviation `scale`."""
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"loc": constraints.real, "scale": constraints.positive}
     support = constraints.positive
     has_rsample = True
 
@@ -124,7 +124,7 @@ class MultivariateNormal(Distribution):
         ValueError: not exactly one of the three matrices is given, or it is no vector or matrix.
     """
 
-    arg_constraints = {
+    arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real_vector, "covariance_matrix": constraints.positive_definite,
         "precision_matrix": constraints.positive_definite, "scale_tril": constraints.lower_cholesky,
     }  # fmt: skip
@@ -192,7 +192,7 @@ class MultivariateNormal(Distribution):
     def variance(self) -> Any:
         return self._unbroadcasted_scale_tril.pow(2).sum(-1).expand(self._batch_shape + self._event_shape)
 
-    def rsample(self, sample_shape: Any = Size()) -> Any:
+    def rsample(self, sample_shape: Any = ()) -> Any:
         drawn = standard_normal(self._extended_shape(sample_shape), self.loc.dtype)
         return self.loc + (self._unbroadcasted_scale_tril @ drawn.unsqueeze(-1)).squeeze(-1)
 

@@ -8,7 +8,9 @@ import retrograd
 from retrograd.distributions import constraints
 from retrograd.distributions.utils import functional
 
-__all__ = ["AffineTransform", "ComposeTransform", "ExpTransform", "SigmoidTransform", "TanhTransform", "Transform"]
+__all__ = [
+    "AffineTransform", "ComposeTransform", "ExpTransform", "SigmoidTransform", "TanhTransform", "Transform",
+]  # fmt: skip
 
 
 class Transform:
@@ -90,7 +92,7 @@ class AffineTransform(Transform):
         self.loc, self.scale, self.event_dim = loc, scale, event_dim
 
     @property
-    def sign(self) -> Any:  # type: ignore[override]
+    def sign(self) -> Any:
         scale = self.scale
         return scale.sign() if isinstance(scale, retrograd.Tensor) else (scale > 0) - (scale < 0)
 
@@ -148,7 +150,7 @@ class ComposeTransform(Transform):
             self.domain, self.codomain = parts[0].domain, parts[-1].codomain
 
     @property
-    def sign(self) -> Any:  # type: ignore[override]
+    def sign(self) -> Any:
         sign: Any = 1
         for part in self.parts:
             sign = sign * part.sign

@@ -17,9 +17,9 @@ from retrograd.func.vectorize import vmap
 from retrograd.tensor import Tensor
 
 __all__ = [
-    "debug_unwrap", "functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "
-    ""jacrev", "jvp",
-    "linearize", "rearrange", "replace_all_batch_norm_modules_", "stack_module_state", "vjp", "vmap",
+    "debug_unwrap", "functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd",
+    "jacrev", "jvp", "linearize", "rearrange", "replace_all_batch_norm_modules_", "stack_module_state",
+    "vjp", "vmap",
 ]  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def jvp(
         (tensor(0.), tensor(2.))
     """
     if not isinstance(primals, tuple):
-        raise RuntimeError(
+        raise RuntimeError(  # noqa: TRY004 - torch's exception
             f"{_NAME}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
         )
     points, structure = trees.flatten(primals)
@@ -57,7 +57,7 @@ def jvp(
     for what, leaves in (("primals", points), ("tangents", directions)):
         for leaf in leaves:
             if not isinstance(leaf, Tensor):
-                raise RuntimeError(f"{_NAME}: Expected {what} to only contain Tensors, got {type(leaf)}")
+                raise RuntimeError(f"{_NAME}: Expected {what} to only contain Tensors, got {type(leaf)}")  # noqa: TRY004 - torch's exception
     level = DualLevel()
     with entered(level):
         duals = [_moving(p, t, level) for p, t in zip(points, directions, strict=True)]
@@ -78,7 +78,7 @@ def jvp(
         )
     for result in results:
         if not isinstance(result, Tensor):
-            raise RuntimeError(
+            raise RuntimeError(  # noqa: TRY004 - torch's exception
                 f"{_NAME}: expected f(*primals) to return only tensors, got unsupported type {type(result)}"
             )
     moved = [_tangent(level, result, strict) for result in results]

@@ -50,14 +50,14 @@ def _merged(dictionaries: Any) -> dict[str, Any]:
     if isinstance(dictionaries, dict):
         return dictionaries
     if not isinstance(dictionaries, Sequence):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - torch's exception
             f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
             f"{type(dictionaries)}"
         )
     merged: dict[str, Any] = {}
     for one in dictionaries:
         if not isinstance(one, dict):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - torch's exception
                 f"Expected all elements of parameter_and_buffer_dicts to be dictionaries, got {type(one)}"
             )
         merged.update(one)

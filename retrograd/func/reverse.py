@@ -1,8 +1,8 @@
 """grad, grad_and_value, vjp: reverse mode as functions of functions.
 
-A transform runs the function on leaves of its own, on the tape, and asks the engine for their gradients. What it
-returns keeps a history only where that leads to something else than those leaves: an enclosing transform, or a
-tensor of the caller's that requires grad.
+A transform runs the function on leaves of its own, on the tape, and asks the engine for their gradients. What
+it returns keeps a history only where that leads to something else than those leaves: an enclosing transform,
+or a tensor of the caller's that requires grad.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _track(tree: Any, level: GradLevel, recording: bool) -> Any:
 
     def one(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
-            raise ValueError(f"Thing passed to transform API must be Tensor, got {type(leaf)}")
+            raise ValueError(f"Thing passed to transform API must be Tensor, got {type(leaf)}")  # noqa: TRY004 - torch's exception
         return tracked(leaf, level, recording)
 
     return trees.mapped(one, tree)
@@ -152,12 +152,12 @@ def _with_aux(what: str, output: Any) -> tuple[Any, Any]:
 def _check_aux(leaves: list[Any]) -> None:
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
-            raise RuntimeError(f"Expected tensors, got unsupported type {type(leaf)}")
+            raise RuntimeError(f"Expected tensors, got unsupported type {type(leaf)}")  # noqa: TRY004 - torch's exception
 
 
 def _check_scalar(output: Any) -> None:
     if not isinstance(output, Tensor):
-        raise RuntimeError(
+        raise RuntimeError(  # noqa: TRY004 - torch's exception
             f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}"
         )
     if output._array.ndim != 0:
@@ -181,8 +181,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
     Returns:
         (output, pullback), or (output, pullback, aux). The pullback takes a cotangent for each tensor of the
-        output, in the same structure, and returns a tuple with one gradient per primal. It may be called often,
-        and transformed.
+        output, in the same structure, and returns a tuple with one gradient per primal. It may be called
+        often, and transformed.
 
     Raises:
         RuntimeError: the output holds something else than tensors, or nothing.
@@ -206,7 +206,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         )
     for result in results:
         if not isinstance(result, Tensor):
-            raise RuntimeError(
+            raise RuntimeError(  # noqa: TRY004 - torch's exception
                 f"vjp(f, *primals): expected f(*primals) to return only tensors, got unsupported type "
                 f"{type(result)}"
             )
@@ -236,7 +236,7 @@ def _pullback(
             )
         for i, (ct, result) in enumerate(zip(cts, results, strict=True)):
             if not isinstance(ct, Tensor):
-                raise ValueError(f"Thing passed to transform API must be Tensor, got {type(ct)}")
+                raise ValueError(f"Thing passed to transform API must be Tensor, got {type(ct)}")  # noqa: TRY004 - torch's exception
             if ct._array.shape != result._array.shape:
                 raise RuntimeError(
                     f"Mismatch in shape: grad_output[{i}] has a shape of {ct.shape} and output[{i}] has a "

@@ -28,8 +28,8 @@ def vmap(
         in_dims: which dimension of each argument is the batch; None where all elements share it. One for all
             arguments, or a tuple with one for each, nested as they are.
         out_dims: where the batch goes in the results, likewise.
-        randomness: "error" refuses random functions in `func`; "same" draws once for all elements, "different"
-            anew for each.
+        randomness: "error" refuses random functions in `func`; "same" draws once for all elements,
+            "different" anew for each.
         chunk_size: run that many elements at a time.
 
     Returns:
@@ -73,7 +73,7 @@ def _check_inputs(
     """Return the batch dimension of each leaf, counted from the front, and the batch size."""
     call = f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>)"
     if not isinstance(in_dims, (int, tuple)):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - torch's exception
             f"{call}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure "
             "of inputs, got: "
             f"{type(in_dims)}."

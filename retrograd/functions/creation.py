@@ -95,8 +95,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         devices.check(device, meta=True)
     if isinstance(data, Tensor):
         if device is not None:
-            data = data.to(device)  # type: ignore[attr-defined]
-        return data if dtype is None or dtype is data.dtype else data.to(dtype)  # type: ignore[attr-defined]
+            data = data.to(device)
+        return data if dtype is None or dtype is data.dtype else data.to(dtype)  # type: ignore[no-any-return]
     return finish(array_from(data, dtype, copy=False), device=device)
 
 
@@ -111,7 +111,7 @@ def asarray(
     devices.check(device, meta=True)
     if isinstance(obj, Tensor):
         if copy:
-            made = obj.to(dtype or obj.dtype, copy=True)  # type: ignore[attr-defined]
+            made = obj.to(dtype or obj.dtype, copy=True)
         elif dtype is None or dtype is obj.dtype:
             made = obj
         elif copy is False:
@@ -119,7 +119,7 @@ def asarray(
                 "can't alias tensor with dtype '" + str(obj.dtype) + "' into dtype '" + str(dtype) + "'."
             )
         else:
-            made = obj.to(dtype)  # type: ignore[attr-defined]
+            made = obj.to(dtype)
         if requires_grad:
             return made.requires_grad_()  # type: ignore[no-any-return]
         return made.detach() if obj.requires_grad else made  # type: ignore[no-any-return]
@@ -179,7 +179,7 @@ def frombuffer(
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """Return a tensor on the memory of anything that speaks DLPack."""
     if isinstance(ext_tensor, Tensor):
-        return ext_tensor.clone() if copy else wrap(ext_tensor._array)  # type: ignore[attr-defined]
+        return ext_tensor.clone() if copy else wrap(ext_tensor._array)
     array = np.from_dlpack(ext_tensor)
     if copy or not array.flags.writeable:
         array = array.copy()
@@ -218,7 +218,9 @@ def full(
     kind = numpy_type("full", dtype, default)
     if devices.is_meta(device):
         return finish_absent(sizes_of("full", (size,)), kind, requires_grad)
-    return finish(np.full(sizes_of("full", (size,)), as_number(value, kind), kind), requires_grad, out, device)
+    return finish(
+        np.full(sizes_of("full", (size,)), as_number(value, kind), kind), requires_grad, out, device
+    )
 
 
 def empty_strided(
@@ -231,7 +233,11 @@ def empty_strided(
     shape = sizes_of("empty_strided", (size,))
     reach = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
     memory = np.empty(reach, kind)
-    return finish(np.ndarray(shape, kind, memory, 0, tuple(s * kind.itemsize for s in stride)), requires_grad, device=device)
+    return finish(
+        np.ndarray(shape, kind, memory, 0, tuple(s * kind.itemsize for s in stride)),
+        requires_grad,
+        device=device,
+    )
 
 
 def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:

@@ -79,7 +79,7 @@ def numpy_type(name: str, dtype: Any, default: Any = None) -> np.dtype[Any]:
             return {float: np.dtype(np.float64), int: np.dtype(np.int64), bool: np.dtype(np.bool_),
                     complex: np.dtype(np.complex128)}[dtype]  # fmt: skip
         raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
-    return dtype.np  # type: ignore[no-any-return]
+    return dtype.np
 
 
 def ints(name: str, what: str, given: tuple[Any, ...]) -> tuple[int, ...]:

@@ -167,10 +167,10 @@ def _filler(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tens
     """Return the method that fills a tensor with random numbers."""
 
     def method(self: Tensor, *args: Any, generator: Any = None, **named: Any) -> Tensor:
+        if self.is_meta:  # nothing is drawn for it
+            return self
         check_target(self, recording=local.grad and history(self) is not None)
         array = self._array
-        if self.is_meta:
-            return self
         drawn = draw(generator, array.shape, self.dtype, *args, **named)
         if local.grad and history(self) is not None:  # what was here before has no influence any more
             inplace(TABLE["copy"], (self, wrap(drawn)))

@@ -302,7 +302,7 @@ def silu(input: Array) -> Array:
 
 
 def _mish_ct(ct: Any, input: Any) -> Any:
-    t = np.tanh(_softplus(input))
+    t = np.tanh(-logsigmoid(-input))
     return ct * (t + input * sigmoid(input) * (1 - t * t))
 
 
@@ -310,7 +310,13 @@ def _softplus(x: Any) -> Any:
     return at_least(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-@pointwise(node="MishBackward0", input=_mish_ct, kinds="f", samples=_real, places="nn")
+@pointwise(
+    node="MishBackward0",
+    input=_mish_ct,
+    kinds="f",
+    samples=lambda: [*_real(), sample(np.zeros(2))],
+    places="nn",
+)
 def mish(input: Array) -> Array:
     """Compute x * tanh(log(1 + e**x))."""
     return input * np.tanh(_softplus(input))

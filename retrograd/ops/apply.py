@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import batching
+from retrograd.ops.batching import call
 from retrograd.ops.declare import Op, Rule
 from retrograd.ops.helpers import cast
 
@@ -31,12 +32,6 @@ def bind(op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
     if rest or len(found) != len(op.parameters):
         raise TypeError(f"{op.name}: unexpected arguments {sorted(rest) or args[len(op.parameters) :]}")
     return found
-
-
-def call(op: Op, args: Sequence[Any]) -> Any:
-    """Run an op on all its arguments, arrays of any kind."""
-    given = list(zip(op.parameters, args, strict=True))
-    return op(*[a for p, a in given if not p.keyword_only], **{p.name: a for p, a in given if p.keyword_only})
 
 
 def is_differentiable(value: Any) -> bool:

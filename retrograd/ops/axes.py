@@ -161,7 +161,7 @@ def batched_whole(along: Any) -> Callable[..., Any]:
     """Return how a reduction of all elements batches: the op `along` does the same along a dimension."""
 
     def rule(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
-        found = along.definition(rows_of(args[0], dims[0], size), 1)
+        found = along(rows_of(args[0], dims[0], size), 1)
         return found[0] if isinstance(found, tuple) else found
 
     return rule

@@ -25,11 +25,9 @@ def spread(value: Any, dim: int | None, size: int) -> Any:
 
 
 def call(op: Any, args: Sequence[Any]) -> Any:
-    """Run an op's definition on all its arguments, in the declared order."""
+    """Run an op on all its arguments, in the declared order, on arrays of any kind."""
     given = list(zip(op.parameters, args, strict=True))
-    return op.definition(
-        *[a for p, a in given if not p.keyword_only], **{p.name: a for p, a in given if p.keyword_only}
-    )
+    return op(*[a for p, a in given if not p.keyword_only], **{p.name: a for p, a in given if p.keyword_only})
 
 
 def pointwise(op: Any, size: int, args: Sequence[Any], dims: Dims) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from retrograd.ops import samples
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import pointwise
+from retrograd.ops.helpers import cast
 
 
 def _bits() -> Iterator[Sample]:
@@ -70,7 +71,7 @@ def bitwise_right_shift(input: Operand, other: Operand) -> Array:
     bits = _bit_count(input)
     last = bits - (input.dtype.kind == "i")
     ok = (other >= 0) & (other < bits)
-    return np.right_shift(input, np.where(ok, other, last).astype(input.dtype))
+    return np.right_shift(input, cast(np.where(ok, other, last), input.dtype))
 
 
 @pointwise(samples=samples.whole_pairs, kinds="ui", numpy=np.gcd)

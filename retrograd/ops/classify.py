@@ -208,7 +208,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
         return batching.loop(op, size, args, dims)
     lead = rows.shape[:2] if rows.ndim > 2 else rows.shape[:1]
     flat = np.reshape(rows, (math.prod(lead), *rows.shape[len(lead) :]))
-    loss = op.definition(flat, np.reshape(labels, (flat.shape[0], *flat.shape[2:])), reduction="none")
+    loss = op(flat, np.reshape(labels, (flat.shape[0], *flat.shape[2:])), reduction="none")
     loss = np.reshape(loss, (*lead, *loss.shape[1:]))
     axes = tuple(range(1, loss.ndim))
     if reduction == "none" or not axes:

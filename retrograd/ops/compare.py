@@ -10,7 +10,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import comparison, general
-from retrograd.ops.helpers import name_of
+from retrograd.ops.helpers import cast, name_of
 
 
 def _against() -> Iterator[Sample]:
@@ -125,7 +125,7 @@ def _within(input: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -
             gap, size = np.absolute(input - other), np.absolute(other)
             found = found | (np.isfinite(gap) & (gap <= atol + rtol * size))
         else:
-            input, other = input.astype(np.float64), other.astype(np.float64)
+            input, other = cast(input, np.float64), cast(other, np.float64)
             found = np.absolute(input - other) <= atol + rtol * np.absolute(other)
     return found | (np.isnan(input) & np.isnan(other)) if equal_nan and input.dtype.kind in "fc" else found
 
@@ -148,7 +148,7 @@ def isclose(
 
 
 def _wide(x: Any) -> Any:
-    return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
+    return cast(x, np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
 
 
 def _masks() -> Iterator[Sample]:

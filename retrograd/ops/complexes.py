@@ -159,7 +159,7 @@ def complex(real: Array, imag: Array) -> Array:
         RuntimeError: the parts are not of one floating type.
     """
     _check_parts(real, imag)
-    return real + imag * np.complex64(1j)
+    return paired(real, imag)
 
 
 @pointwise(
@@ -184,7 +184,7 @@ def polar(abs: Array, angle: Array) -> Array:
         RuntimeError: the operands are not of one floating type.
     """
     _check_parts(abs, angle)
-    return abs * np.cos(angle) + abs * np.sin(angle) * np.complex64(1j)
+    return paired(abs * np.cos(angle), abs * np.sin(angle))
 
 
 def _interleaved() -> Iterator[Sample]:
@@ -192,22 +192,30 @@ def _interleaved() -> Iterator[Sample]:
     yield sample(samples.ramp(-1.9, 3.1, 2, 3, 2))
 
 
-def _paired(ct: Any) -> Any:
-    return view_as_complex(ct)
+def paired(real: Any, imag: Any) -> Any:
+    """Return complex numbers of their parts: exactly, where real + imag * 1j makes NaN of an infinity."""
+    shape = np.broadcast_shapes(real.shape, imag.shape)
+    return view_as_complex(np.stack((np.broadcast_to(real, shape), np.broadcast_to(imag, shape)), -1))
+
+
+def _not_pairs() -> Iterator[ErrorSample]:
+    yield error(RuntimeError, "Tensor must have a last dimension of size 2", np.ones((2, 3)))
+    yield error(RuntimeError, "view_as_complex is only supported for half, float and", np.ones((3, 2), int))
 
 
 def _batch_first(op: Any, size: int, args: Any, dims: Any) -> Any:
-    return op.definition(np.moveaxis(args[0], dims[0], 0))
+    return op(np.moveaxis(args[0], dims[0], 0))
 
 
 @general(
     node="ViewAsRealBackward0",
-    input=_paired,
+    input=lambda ct: view_as_complex(ct),
     jvp="linear",
     view=True,
     holomorphic=False,
     batch=_batch_first,
     samples=_complex,
+    primitive=True,
     places="torch",
 )
 def view_as_real(input: Array) -> Array:
@@ -227,16 +235,24 @@ def view_as_real(input: Array) -> Array:
     holomorphic=False,
     batch=_batch_first,
     samples=_interleaved,
+    errors=_not_pairs,
+    kinds="f",
+    primitive=True,
     places="torch",
 )
 def view_as_complex(input: Array) -> Array:
     """Return a view of pairs of real numbers, in the last dimension, as complex ones.
 
     Raises:
-        RuntimeError: the last dimension has not size 2 and stride 1.
+        RuntimeError: the last dimension has not size 2, or the numbers are neither float32 nor float64.
     """
     if not input.ndim or input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
+    if input.dtype not in (np.float32, np.float64):
+        raise RuntimeError(
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of "
+            f"scalar type: {name_of(input)}"
+        )
     if not input.flags.c_contiguous:
         input = np.ascontiguousarray(input)
     return input.view(np.complex64 if input.dtype == np.float32 else np.complex128)[..., 0]

@@ -233,7 +233,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     if dims[1] is not None or (args[2] is not None and dims[2] is not None):
         return batching.loop(op, size, args, dims)
     x = batching.front(args[0], dims[0])
-    made = op.definition(np.reshape(x, (math.prod(x.shape[:2]), *x.shape[2:])), *args[1:])
+    made = op(np.reshape(x, (math.prod(x.shape[:2]), *x.shape[2:])), *args[1:])
     return np.reshape(made, (*x.shape[:2], *made.shape[1:]))
 
 

@@ -118,7 +118,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     fresh = max((name for labels in inputs for name in labels), default=0) + 1
     ready = [x if d is None else np.moveaxis(x, d, 0) for x, d in zip(operands, dims[0], strict=True)]
     labels = tuple(names if d is None else (fresh, *names) for names, d in zip(inputs, dims[0], strict=True))
-    return op.definition(ready, labels, (fresh, *output))
+    return op(ready, labels, (fresh, *output))
 
 
 def _samples() -> Iterator[Sample]:

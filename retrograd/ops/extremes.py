@@ -77,9 +77,8 @@ def _select(input: Any, dim: int, keepdim: bool, extreme: Any, find: Any) -> tup
     """Return the extreme along `dim`, and where it is first; NaN is more extreme than any number."""
     at = wrap_dim(dim, input.ndim)
     if input.ndim == 0:
-        return input.copy(), np.zeros((), np.int64)
-    indices = find(input, at, keepdims=keepdim)
-    return extreme(input, at, keepdim), indices.astype(np.int64, copy=False)
+        return np.copy(input), np.zeros((), np.int64)
+    return extreme(input, at, keepdim), cast(find(input, at, keepdims=keepdim), np.int64)
 
 
 def _empty_dim() -> Iterator[ErrorSample]:
@@ -264,7 +263,7 @@ def _found(find: Any, name: str, input: Any, dim: int | None, keepdim: bool) -> 
     axis = None if dim is None else wrap_dim(dim, input.ndim)
     if input.ndim == 0:
         return np.zeros((), np.int64)
-    return find(input, axis, keepdims=keepdim).astype(np.int64, copy=False)
+    return cast(find(input, axis, keepdims=keepdim), np.int64)
 
 
 @reduction(promote="none", samples=_places, numpy={np.argmax: _numpy_arg})

@@ -1,7 +1,7 @@
 """The Fourier transforms that the others are made of: complex to complex, real to complex, complex to real.
 
-`norm` is in NumPy's sense: 'backward' divides the inverse transform by n, 'forward' the forward one, 'ortho' both
-by the square root of n. The other direction with the same factor has the other of the first two.
+`norm` is in NumPy's sense: 'backward' divides the inverse transform by n, 'forward' the forward one, 'ortho'
+both by the square root of n. The other direction with the same factor has the other of the first two.
 """
 
 from __future__ import annotations

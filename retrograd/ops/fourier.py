@@ -34,7 +34,6 @@ def _floating(x: Any) -> Any:
         raise RuntimeError(f"Unsupported dtype {name_of(array)}")
     if array.dtype.kind in "fc":
         return x
-    from retrograd import dtypes
 
     return cast(x, dtypes.default.float.np)
 

@@ -86,7 +86,7 @@ def _ones() -> Iterator[Sample]:
     input=lambda ct, input_shape, index, dim: accumulate(ct, input_shape, index, dim),
     promote="none",
     batch=lambda op, size, args, dims: (
-        op.definition(batching.front(args[0], dims[0]), args[1], args[2] + 1)
+        op(batching.front(args[0], dims[0]), args[1], args[2] + 1)
         if dims[1] is None
         else batching.loop(op, size, args, dims)  # each element reads at places of its own
     ),
@@ -115,7 +115,7 @@ def _accumulates() -> Iterator[Sample]:
     input=lambda ct, index, dim: _index(ct, index, dim),
     promote="none",
     batch=lambda op, size, args, dims: (
-        op.definition(batching.spread(args[0], dims[0], size), (size, *args[1]), args[2], args[3] + 1)
+        op(batching.spread(args[0], dims[0], size), (size, *args[1]), args[2], args[3] + 1)
         if dims[2] is None
         else batching.loop(op, size, args, dims)  # each element writes at places of its own
     ),
@@ -150,7 +150,7 @@ _index: Callable[..., Any] = index
     ),
     promote="none",
     batch=lambda op, size, args, dims: (
-        op.definition(args[0], batching.front(args[1], dims[1]), *args[2:])
+        op(args[0], batching.front(args[1], dims[1]), *args[2:])
         if dims[0] is None
         else batching.loop(op, size, args, dims)  # each element has a table of its own
     ),

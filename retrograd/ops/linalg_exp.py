@@ -102,6 +102,13 @@ def matrix_exp(input: Array) -> Array:
     return linalg_matrix_exp(input)
 
 
+def _identities(like: Any) -> Any:
+    """Return as many identity matrices as `like` has matrices, and keep it in the graph with gradient 0."""
+    one = np.eye(like.shape[-1], dtype=numpy_dtype(like.dtype))
+    zeros = like * 0 if like.dtype.kind in "fc" else like ^ like
+    return np.where(np.eye(like.shape[-1], dtype=np.bool_), one, zeros)
+
+
 def _powers() -> Iterator[Sample]:
     for n in (0, 1, 2, 3, 5, -1, -2):
         yield sample(regular(2), n)
@@ -119,9 +126,7 @@ def matrix_power(input: Array, n: int) -> Array:
     """Multiply a matrix n times by itself, by repeated squaring; the inverse for a negative n."""
     check_square(input, "linalg.matrix_power")
     if n == 0:
-        return np.broadcast_to(input * 0, input.shape) + np.eye(
-            input.shape[-1], dtype=numpy_dtype(input.dtype)
-        )
+        return _identities(input)
     base = linalg_inv(input) if n < 0 else input
     n = abs(n)
     if n == 1:

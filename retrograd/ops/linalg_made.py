@@ -11,7 +11,8 @@ import numpy as np
 
 from retrograd.ops.declare import TABLE, Array, error, sample
 from retrograd.ops.families import composite
-from retrograd.ops.helpers import name_of, numpy_dtype, wrap_dim
+from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
+from retrograd.ops.linalg_norms import zeros
 from retrograd.ops.linalg_solve import linalg_inv, linalg_solve
 from retrograd.ops.matrices import check_number, conj, is_narrow, numbers, raw, regular
 
@@ -59,8 +60,9 @@ def linalg_vander(x: Array, *, N: int | None = None) -> Array:
         raise RuntimeError(
             f"linalg.vander supports floating point, complex, and integer tensors, but got {name_of(raw(x))}"
         )
-    n = x.shape[-1] if N is None and x.ndim else N
-    if n is None or n <= 1:
+    x = np.reshape(x, (1,)) if not x.ndim else x
+    n = x.shape[-1] if N is None else N
+    if n <= 1:
         raise RuntimeError("N must be greater than 1.")
     repeated = np.broadcast_to(x[..., None], (*x.shape, n - 1))
     ones = np.ones((*x.shape, 1), np.int64 if x.dtype.kind in "iu" else numpy_dtype(x.dtype))
@@ -80,10 +82,11 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     if n < 0:
         raise RuntimeError("N must be non-negative.")
     ones = np.ones((x.shape[0], 1), np.int64 if x.dtype.kind in "iub" else numpy_dtype(x.dtype))
-    powers = [ones[:, : min(n, 1)]]
-    if n > 1:
-        powers.append(np.cumprod(np.broadcast_to(x[:, None], (x.shape[0], n - 1)), axis=1))
-    found = np.concatenate(powers, axis=1)
+    if n < 2:
+        whole = cast(x, np.int64) if x.dtype.kind in "iub" else x
+        return zeros(whole, (x.shape[0], n)) + 1
+    powers = np.cumprod(np.broadcast_to(x[:, None], (x.shape[0], max(n - 1, 0))), axis=1)
+    found = np.concatenate((ones[:, : min(n, 1)], powers), axis=1)
     return found if increasing else np.flip(found, 1)
 
 
@@ -121,12 +124,12 @@ def tensorinv(input: Array, ind: int = 2) -> Array:
 )
 def tensorsolve(input: Array, B: Array, dims: Any = None) -> Array:
     """Solve A X = B for tensors: X has the dimensions of A behind those of B; `dims` go there first."""
-    if dims is not None:
+    if dims is not None and input.ndim:
         moved = [wrap_dim(d, input.ndim) for d in dims]
         rest = [d for d in range(input.ndim) if d not in moved]
         input = np.transpose(input, (*rest, *moved))
     columns = tuple(input.shape[B.ndim :])
-    n, m = math.prod(columns), math.prod(input.shape[: B.ndim])
+    n, m = math.prod(columns), math.prod(B.shape)
     if n != m:
         raise RuntimeError(
             "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "

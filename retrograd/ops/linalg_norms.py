@@ -26,6 +26,11 @@ def _norms() -> Iterator[Sample]:
     yield sample(x, 1, (2, 0), True)
 
 
+def zeros(like: Any, shape: Any) -> Any:
+    """Return zeros of the kind of array and the dtype of `like`."""
+    return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(tuple(shape))
+
+
 def _to_back(x: Any, dims: tuple[int, int]) -> Any:
     rest = [d for d in range(x.ndim) if d not in dims]
     return np.transpose(x, (*rest, *dims)) if dims != (x.ndim - 2, x.ndim - 1) else x
@@ -34,7 +39,9 @@ def _to_back(x: Any, dims: tuple[int, int]) -> Any:
 def _spectral(A: Any, ord: Any, dims: tuple[int, int], keepdim: bool) -> Any:
     """Return a norm that is a function of the singular values."""
     values = linalg_svdvals(_to_back(A, dims))
-    if ord == "nuc":
+    if ord != "nuc" and ord > 0 and not values.shape[-1]:
+        found = zeros(values, values.shape[:-1])
+    elif ord == "nuc":
         found = np.sum(values, axis=-1)
     else:
         found = (np.max if ord > 0 else np.min)(values, axis=-1)
@@ -62,7 +69,8 @@ def matrix_norm(
     """Compute a norm of matrices.
 
     'fro': the root of the sum of squares; 'nuc': the sum of singular values; 2 and -2: the largest and
-    smallest of them; 1 and -1: the largest and smallest sum of magnitudes of a column; inf and -inf: of a row.
+    smallest of them; 1 and -1: the largest and smallest sum of magnitudes of a column; inf and -inf: of a
+    row.
     """
     name = "linalg.matrix_norm"
     check_number(A, name)
@@ -83,7 +91,10 @@ def matrix_norm(
         return _spectral(A, ord, dims, keepdim)
     summed, other = dims if abs(ord) == 1 else dims[::-1]
     sums = TABLE["vector_norm"](A, 1, (summed,), True)
-    found = (np.max if ord > 0 else np.min)(sums, axis=other, keepdims=True)
+    if ord > 0 and not sums.shape[other]:
+        found = zeros(sums, [1 if d == other else n for d, n in enumerate(sums.shape)])
+    else:
+        found = (np.max if ord > 0 else np.min)(sums, axis=other, keepdims=True)
     if keepdim:
         return found
     return np.reshape(found, tuple(n for d, n in enumerate(A.shape) if d not in dims))
@@ -170,8 +181,8 @@ def cond(input: Array, p: Any = None) -> Array:
         raise RuntimeError(f"linalg.cond got an invalid norm type: {p}")
     if p is None or p in (2, -2):
         values = linalg_svdvals(input)
-        if 0 in values.shape:
-            return np.zeros(tuple(input.shape[:-2]), numpy_dtype(values.dtype)) + np.sum(values, axis=-1)
+        if 0 in input.shape:
+            return zeros(values, input.shape[:-2])
         first, last = values[..., 0], values[..., -1]
         return last / first if p == -2 else first / last
     if input.shape[-1] != input.shape[-2]:
@@ -179,8 +190,8 @@ def cond(input: Array, p: Any = None) -> Array:
             f"linalg.cond(ord={p}): A must be batches of square matrices, but they are {input.shape[-2]} by "
             f"{input.shape[-1]} matrices"
         )
-    if 0 in input.shape[-2:]:
-        return np.sum(np.real(input), axis=(-2, -1))
+    if 0 in input.shape:
+        return zeros(np.real(input), input.shape[:-2])
     found, info = linalg_inv_ex(input)
     product = matrix_norm.definition(input, p) * matrix_norm.definition(found, p)
     return np.where(info != 0, math.inf, product)

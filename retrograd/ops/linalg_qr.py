@@ -84,6 +84,10 @@ def _push(t: Any, result: Any) -> tuple[Any, Any]:
     Q, R = result
     m, n = Q.shape[-2], R.shape[-1]
     k = min(m, n)
+    if R.shape[-2] > k:
+        raise RuntimeError(
+            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols."
+        )
     square = R[..., :k]
     turned = linalg_solve_triangular(square, t[..., :k], upper=True, left=False)
     inner = H(Q) @ turned

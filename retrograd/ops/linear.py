@@ -62,7 +62,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     weight: Any
     x, weight, bias = (None if a is None else batching.front(a, d) for a, d in zip(args, dims, strict=True))
     if dims[1] is None:
-        made = op.definition(x, weight)
+        made = op(x, weight)
     elif dims[0] is None or weight.ndim == 2:
         made = batching.loop(op, size, (args[0], args[1], None), (dims[0], dims[1], None))
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import batching
+from retrograd.ops.activation import logsigmoid
 from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.matmul import grid
@@ -222,8 +223,7 @@ def _logit_slope(input: Any, target: Any, pos_weight: Any) -> Any:
 def _logit_target_slope(input: Any, pos_weight: Any) -> Any:
     if pos_weight is None:
         return -input
-    excess = _softplus_negative(input) * (pos_weight - 1)
-    return excess - input
+    return logsigmoid(input) * (1 - pos_weight) - input
 
 
 def _softplus_negative(x: Any) -> Any:

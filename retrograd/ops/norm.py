@@ -66,7 +66,7 @@ def _layer_samples() -> Iterator[Sample]:
 def _layer_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     if dims[2] is not None or dims[3] is not None:
         return batching.loop(op, size, args, dims)
-    return op.definition(batching.front(args[0], dims[0]), *args[1:])
+    return op(batching.front(args[0], dims[0]), *args[1:])
 
 
 @general(

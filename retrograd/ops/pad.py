@@ -40,7 +40,7 @@ def _negative(pad: Any) -> tuple[int, ...]:
     jvp={"input": lambda t, pad: constant_pad_nd(t, pad)},
     promote="none",
     primitive=True,
-    batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
+    batch=lambda op, size, args, dims: op(batching.front(args[0], dims[0]), *args[1:]),
     samples=_pads,
     errors=lambda: [
         error(
@@ -117,7 +117,7 @@ def _kept(value: Any, input: Any, kind: str) -> Any:
     ),
     promote="none",
     primitive=True,
-    batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
+    batch=lambda op, size, args, dims: op(batching.front(args[0], dims[0]), *args[1:]),
     samples=lambda: [sample(grid(2, 3, 4), (np.array([1, 0, 2, 2]), np.array([3, 0, 1])), "TakeBackward0")],
     places="nn",
 )
@@ -134,7 +134,7 @@ def take_at(input: Array, indices: tuple[Any, ...], kind: str) -> Array:
     input=lambda ct, indices, kind: take_at(ct, indices, kind),
     promote="none",
     primitive=True,
-    batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
+    batch=lambda op, size, args, dims: op(batching.front(args[0], dims[0]), *args[1:]),
     samples=lambda: [
         sample(grid(2, 4, 3), (np.array([1, 0, 2, 2]), np.array([3, 0, 1])), "TakeBackward0", (3, 4))
     ],
@@ -170,7 +170,7 @@ def _apply(x: Any, matrices: Any) -> Any:
     ),
     promote="same",
     kinds="f",
-    batch=lambda op, size, args, dims: op.definition(batching.front(args[0], dims[0]), *args[1:]),
+    batch=lambda op, size, args, dims: op(batching.front(args[0], dims[0]), *args[1:]),
     samples=lambda: [sample(grid(2, 3, 4), (grid(2, 3, shift=1), grid(5, 4)), "ResampleBackward0")],
     places="nn",
 )
@@ -251,7 +251,7 @@ def col2im(
 
 
 def _fold_front(op: Any, size: int, args: Any, dims: Any) -> Any:
-    return op.definition(batching.front(args[0], dims[0]), *args[1:])
+    return op(batching.front(args[0], dims[0]), *args[1:])
 
 
 @movement(

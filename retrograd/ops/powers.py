@@ -11,6 +11,7 @@ import numpy as np
 from retrograd.ops import samples
 from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sample
 from retrograd.ops.families import pointwise
+from retrograd.ops.helpers import cast
 from retrograd.ops.pointwise import as_arrays, zeros_as
 
 
@@ -241,4 +242,4 @@ def frexp(input: Array) -> tuple[Array, Array]:
     if input.dtype.kind != "f":
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
     mantissa, exponent = np.frexp(input)
-    return mantissa, exponent.astype(np.int32)
+    return mantissa, cast(exponent, np.int32)

@@ -240,7 +240,7 @@ def _cross_samples() -> Iterator[Sample]:
 
 def _cross_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     first, second = (batching.spread(a, d, size) for a, d in zip(args[:2], dims[:2], strict=True))
-    return op.definition(first, second, dim=batching.shifted(args[2], first.ndim - 1))
+    return op(first, second, dim=batching.shifted(args[2], first.ndim - 1))
 
 
 @linear(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import samples
+from retrograd.ops.complexes import paired
 from retrograd.ops.declare import Array, Sample, sample
 from retrograd.ops.families import pointwise
-from retrograd.ops.helpers import name_of
+from retrograd.ops.helpers import cast, name_of
 from retrograd.ops.pointwise import no_rule, zeros_as
 
 _steps = samples.kinked(samples.real)
@@ -83,7 +84,7 @@ def round(input: Array, *, decimals: int = 0) -> Array:
 )
 def heaviside(input: Array, values: Array) -> Array:
     """Compute 0 below 0, 1 above, and `values` at 0."""
-    return np.where(input == 0, values, (input > 0).astype(input.dtype))
+    return np.where(input == 0, values, cast(input > 0, input.dtype))
 
 
 def _wild() -> Iterator[Sample]:
@@ -106,9 +107,7 @@ def nan_to_num(
 ) -> Array:
     """Replace NaN (by 0), infinity (by the largest number) and minus infinity (by the lowest)."""
     if input.dtype.kind == "c":
-        made = np.empty(input.shape, input.dtype)
-        made.real, made.imag = (_tamed(part, nan, posinf, neginf) for part in (input.real, input.imag))
-        return made
+        return paired(*(_tamed(part, nan, posinf, neginf) for part in (input.real, input.imag)))
     return input if input.dtype.kind in "biu" else _tamed(input, nan, posinf, neginf)
 
 

@@ -68,6 +68,7 @@ _running: dict[str, Any] = {
     "batch": behind,
     "samples": along,
     "errors": bad_dim,
+    "primitive": True,
 }
 
 

@@ -73,6 +73,7 @@ def _reversed_sum(ct: Any, dim: int) -> Any:
     samples=along,
     errors=bad_dim,
     inplace=True,
+    primitive=True,
     numpy={np.cumsum: lambda a, axis=None, dtype=None, out=None: (a, axis, dtype)},
 )
 def cumsum(input: Array, dim: int, *, dtype: Any = None) -> Array:
@@ -184,6 +185,7 @@ def _cumprod_tangent(t: Any, input: Any, result: Any, dim: int, dtype: Any) -> A
     samples=_factors,
     errors=bad_dim,
     inplace=True,
+    primitive=True,
     numpy={np.cumprod: lambda a, axis=None, dtype=None, out=None: (a, axis, dtype)},
 )
 def cumprod(input: Array, dim: int, *, dtype: Any = None) -> Array:
@@ -223,6 +225,7 @@ def _logcumsumexp_tangent(t: Any, input: Any, result: Any, dim: int) -> Any:
     batch=behind,
     samples=_logs,
     errors=bad_dim,
+    primitive=True,
 )
 def logcumsumexp(input: Array, dim: int) -> Array:
     """Compute log of running sums of e**input along a dimension, without overflow."""

@@ -29,21 +29,25 @@ def _errors() -> Iterator[ErrorSample]:
     yield error(
         IndexError, "Dimension out of range (expected to be in range of [-2, 1], but got 5)", grid(2, 3), 5
     )
-    yield error(NotImplementedError, "not implemented for 'Long'", np.ones((2, 3), np.int64), 1)
+    yield error(
+        NotImplementedError, "_lastdim_kernel_impl\" not implemented for 'Long'", np.ones((2, 3), int), 1
+    )
+    yield error(NotImplementedError, "not implemented for 'ComplexDouble'", np.ones((2, 3), complex), 0)
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     x = batching.front(args[0], dims[0])
     if x.ndim == 1:
-        return op.definition(x[:, None], 1, *args[2:])[:, 0]
-    return op.definition(x, batching.shifted(args[1], x.ndim - 1), *args[2:])
+        return op(x[:, None], 1, *args[2:])[:, 0]
+    return op(x, batching.shifted(args[1], x.ndim - 1), *args[2:])
 
 
-def _typed(op: str, input: Any, dtype: Any) -> tuple[Any, Any]:
+def _typed(op: str, input: Any, axis: int, dtype: Any) -> tuple[Any, Any]:
     """Return what to compute with, and the dtype to answer in."""
     to = input.dtype if dtype is None else numpy_dtype(dtype)
-    if to.kind in "biu":
-        raise NotImplementedError(f"\"{op}_lastdim_kernel_impl\" not implemented for '{name_of(input)}'")
+    if to.kind in "biuc" and input.size:
+        where = "_lastdim" if axis in ((), input.ndim - 1) else ""
+        raise NotImplementedError(f"\"{op}{where}_kernel_impl\" not implemented for '{name_of(input)}'")
     return _wide(cast(input, to)), to
 
 
@@ -53,7 +57,7 @@ def _wide(x: Any) -> Any:
 
 
 _WHOLE: dict[str, Any] = {
-    "promote": "none", "batch": _batch, "samples": _samples, "errors": _errors,
+    "promote": "none", "batch": _batch, "samples": _samples, "errors": _errors, "kinds": "f",
 }  # fmt: skip
 
 
@@ -78,8 +82,8 @@ def _softmax_ct(ct: Any, result: Any, dim: int, input_dtype: Any) -> Any:
 )
 def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """Compute e**x / sum(e**x) along `dim`; the maximum is subtracted first, so that nothing overflows."""
-    x, to = _typed("softmax", input, dtype)
-    axis = axis_of(dim, x.ndim)
+    axis = axis_of(dim, input.ndim)
+    x, to = _typed("softmax", input, axis, dtype)
     if 0 in x.shape:
         return cast(x, to)
     powers = np.exp(x - largest(x, axis, True))
@@ -100,8 +104,8 @@ def _log_softmax_ct(ct: Any, result: Any, dim: int, input_dtype: Any) -> Any:
 )
 def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
     """Compute x - log(sum(e**x)) along `dim`, for large x too."""
-    x, to = _typed("log_softmax", input, dtype)
-    axis = axis_of(dim, x.ndim)
+    axis = axis_of(dim, input.ndim)
+    x, to = _typed("log_softmax", input, axis, dtype)
     if 0 in x.shape:
         return cast(x, to)
     shifted = x - largest(x, axis, True)
@@ -137,7 +141,7 @@ def _glu_tangent(t: Any, input: Any, dim: int) -> Any:
     jvp={"input": _glu_tangent},
     promote="same",
     kinds="f",
-    batch=lambda op, size, args, dims: op.definition(
+    batch=lambda op, size, args, dims: op(
         batching.front(args[0], dims[0]), batching.shifted(args[1], args[0].ndim - 1)
     ),
     samples=lambda: [sample(grid(2, 4)), sample(grid(2, 3), 0), sample(grid(2, 4, 1), -2)],

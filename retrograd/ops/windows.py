@@ -113,7 +113,7 @@ def _embeds() -> Iterator[Sample]:
     node="DiagEmbedBackward0",
     input=lambda ct, offset, dim1, dim2: diagonal(ct, offset, dim1, dim2),
     promote="none",
-    batch=lambda op, size, args, dims: op.definition(
+    batch=lambda op, size, args, dims: op(
         batching.spread(args[0], dims[0], size), args[1], *[d if d < 0 else d + 1 for d in args[2:]]
     ),
     samples=_embeds,

@@ -125,6 +125,19 @@ def write_place(input: Array, src: Array | None, geometry: Any) -> Array:
     return made
 
 
+def _over_all(op: Any, size: int, args: Any, dims: Any) -> Any:
+    """Batch a write to all of the input: what is written is aligned behind the batch."""
+    input, given = batching.spread(args[0], dims[0], size), args[1]
+    if dims[1] is not None:
+        given = np.moveaxis(given, dims[1], 0)
+        given = np.reshape(given, (size, *(1,) * (input.ndim - given.ndim), *given.shape[1:]))
+    return copy(input, _array(given))
+
+
+def _array(value: Any) -> Any:
+    return value if hasattr(value, "dtype") else np.asarray(value)
+
+
 def _pairs() -> Iterator[Sample]:
     x = np.arange(6.0).reshape(2, 3)
     yield sample(x, x * 10)
@@ -137,7 +150,7 @@ def _pairs() -> Iterator[Sample]:
     input=lambda ct: zeros_as(ct),
     src=lambda ct: ct,
     jvp={"input": lambda t: zeros_as(t), "src": lambda t, input: np.broadcast_to(t, input.shape)},
-    batch=batching.pointwise,
+    batch=_over_all,
     samples=_pairs,
     exact=False,
     places="",
@@ -157,7 +170,7 @@ def _fills() -> Iterator[Sample]:
     input=lambda ct: zeros_as(ct),
     value=lambda ct: ct,
     jvp={"input": lambda t: zeros_as(t), "value": lambda t, input: np.broadcast_to(t, input.shape)},
-    batch=batching.pointwise,
+    batch=_over_all,
     samples=_fills,
     exact=False,
     inplace=True,
@@ -169,9 +182,7 @@ def fill(input: Array, value: Operand) -> Array:
         raise RuntimeError(
             f"fill_ only supports 0-dimension value tensor but got tensor with {np.ndim(value)} dimensions."
         )
-    return np.broadcast_to(
-        cast(value if isinstance(value, np.ndarray) else np.asarray(value), input.dtype), input.shape
-    )
+    return np.broadcast_to(cast(_array(value), input.dtype), input.shape)
 
 
 @general(

@@ -39,11 +39,19 @@ def sum(input: Any, dim: Any = None, dtype: Any = None) -> Any:
 
 def _dense(input: Any, dtype: Any = None, *, masked_grad: Any = None) -> Any:
     """Return a strided tensor: itself, in `dtype` if that is given."""
+    del masked_grad
     return input if dtype is None else input.to(dtype)
+
+
+def _no_dims(input: Any) -> int:
+    """Return 0: a strided tensor has no dimensions with indices."""
+    del input
+    return 0
 
 
 def _only_sparse(name: str, layout: str) -> Any:
     def method(self: Any) -> Any:
+        del self
         raise RuntimeError(f"{name} expected {layout} layout but got Strided")
 
     method.__name__ = method.__qualname__ = name
@@ -53,8 +61,10 @@ def _only_sparse(name: str, layout: str) -> Any:
 
 METHODS: dict[str, Any] = {
     "to_dense": _dense, "to_sparse": to_sparse, "to_sparse_coo": to_sparse, "to_sparse_csr": to_sparse_csr,
-    "sparse_dim": lambda self: 0, "dense_dim": lambda self: self.dim(),
-    **{name: _only_sparse(name, "sparse coordinate tensor") for name in ("coalesce", "indices", "is_coalesced")},
+    "sparse_dim": _no_dims, "dense_dim": lambda self: self.dim(),
+    "coalesce": _only_sparse("coalesce", "sparse coordinate tensor"),
+    "indices": _only_sparse("indices", "sparse coordinate tensor"),
+    "is_coalesced": _only_sparse("is_coalesced", "sparse coordinate tensor"),
     "values": _only_sparse("values", "sparse tensor"),
 }  # fmt: skip
 for _name, _method in METHODS.items():

@@ -15,9 +15,11 @@ from retrograd.sparse.csr import CsrTensor
 from retrograd.sparse.tensor import SparseTensor, wrapped
 from retrograd.tensor import Tensor
 
-_KEEP_ZERO = set(
-    ["abs", "asin", "asinh", "atan", "atanh", "ceil", "conj", "deg2rad", "erf", "erfinv", "expm1", "floor", "log1p", "nan_to_num", "neg", "positive", "rad2deg", "relu", "round", "sgn", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "to_copy", "trunc"]
-)
+_KEEP_ZERO = frozenset({
+    "abs", "asin", "asinh", "atan", "atanh", "ceil", "conj", "deg2rad", "erf", "erfinv", "expm1", "floor",
+    "log1p", "neg", "positive", "rad2deg", "relu", "round", "sgn", "sign", "sin", "sinh", "sqrt", "tan",
+    "tanh", "to_copy", "trunc",
+})  # fmt: skip
 """Ops of one argument that leave a zero a zero: they apply to the stored numbers alone."""
 
 
@@ -39,8 +41,8 @@ def call(op: Op, args: tuple[Any, ...], target: Any) -> Any:
             return handler(**by_name)
     where = "" if target is None else " in place or with out="
     raise NotImplementedError(
-        f"Could not run 'aten::{op.torch_name}'{where} with arguments from the 'SparseCPU' backend: retrograd "
-        "has no sparse form of it; use to_dense() first"
+        f"Could not run 'aten::{op.torch_name}'{where} with arguments from the 'SparseCPU' backend: "
+        "retrograd has no sparse form of it; use to_dense() first"
     )
 
 
@@ -48,10 +50,13 @@ def _added(input: Any, other: Any, alpha: Any = 1) -> Any:
     if not isinstance(input, SparseTensor):
         return input + alpha * other.to_dense()
     if not isinstance(other, SparseTensor):
-        raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead.")
+        raise RuntimeError(  # noqa: TRY004 - torch's type
+            "add(sparse, dense) is not supported. Use add(dense, sparse) instead."
+        )
     if input.shape != other.shape:
         raise RuntimeError(
-            f"add: expected sizes of 'self' and 'other' to match, but {list(input.shape)} != {list(other.shape)}"
+            f"add: expected sizes of 'self' and 'other' to match, but {list(input.shape)} != "
+            f"{list(other.shape)}"
         )
     first, second = coordinates(input), coordinates(other)
     places = np.concatenate([first._places, second._places], 1)
@@ -62,7 +67,9 @@ def _added(input: Any, other: Any, alpha: Any = 1) -> Any:
 
 def _subtracted(input: Any, other: Any, alpha: Any = 1) -> Any:
     if isinstance(input, SparseTensor) and not isinstance(other, SparseTensor):
-        raise RuntimeError("sub(sparse, dense) is not supported. Use sub(dense, sparse) instead.")
+        raise RuntimeError(  # noqa: TRY004 - torch's type
+            "sub(sparse, dense) is not supported. Use sub(dense, sparse) instead."
+        )
     return _added(input, other, -alpha)
 
 
@@ -74,10 +81,11 @@ def _multiplied(input: Any, other: Any) -> Any:
     if isinstance(other, Tensor) and other._array.ndim:
         if tuple(retrograd.broadcast_shapes(input.shape, other.shape)) != tuple(input.shape):
             raise NotImplementedError(
-                f"mul: a sparse tensor of shape {tuple(input.shape)} does not broadcast; got {tuple(other.shape)}"
+                f"mul: a sparse tensor of shape {tuple(input.shape)} does not broadcast; got "
+                f"{tuple(other.shape)}"
             )
         places = coordinates(input)._places
-        other = other.expand(input.shape)[tuple(map(wrapped, places))]  # type: ignore[attr-defined]
+        other = other.expand(input.shape)[tuple(map(wrapped, places))]
     return input._with(input._stored * other)
 
 
@@ -89,7 +97,7 @@ def _divided(input: Any, other: Any, rounding_mode: Any = None) -> Any:
 
 def coordinates(tensor: Any) -> CooTensor:
     """Return a sparse tensor in coordinate layout."""
-    return tensor if isinstance(tensor, CooTensor) else tensor.to_sparse()  # type: ignore[no-any-return]
+    return tensor if isinstance(tensor, CooTensor) else tensor.to_sparse()
 
 
 def product(input: Any, other: Any) -> Any:
@@ -108,7 +116,7 @@ def product(input: Any, other: Any) -> Any:
     matrix = coordinates(input)
     if matrix.ndim != 2 or matrix.sparse_dim() != 2 or other._array.ndim not in (1, 2):
         raise NotImplementedError(
-            f"matmul: a sparse factor must be a matrix, and the other one a matrix or vector; got shapes "
+            "matmul: a sparse factor must be a matrix, and the other one a matrix or vector; got shapes "
             f"{tuple(input.shape)} and {tuple(other.shape)}"
         )
     if matrix.shape[1] != other.shape[0]:
@@ -132,7 +140,9 @@ def total(input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None)
     if dim is None or dim == ():
         return values.sum()
     if keepdim or isinstance(input, CsrTensor):
-        raise NotImplementedError("sum: over dimensions, sparse tensors must be in COO layout, without keepdim")
+        raise NotImplementedError(
+            "sum: over dimensions, sparse tensors must be in COO layout, without keepdim"
+        )
     dims = sorted({d % input.ndim for d in (dim if isinstance(dim, (tuple, list)) else (dim,))})
     count = input.sparse_dim()
     inner = [d - count + 1 for d in dims if d >= count]
@@ -145,9 +155,17 @@ def total(input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None)
     return made.coalesce() if len(kept) < count else made
 
 
+def _matrices(input: Any, mat2: Any) -> Any:
+    return product(input, mat2)
+
+
+def _matrix_vector(input: Any, vec: Any) -> Any:
+    return product(input, vec)
+
+
 _HANDLERS: dict[str, Callable[..., Any]] = {
     "add": _added, "sub": _subtracted, "mul": _multiplied, "div": _divided, "sum": total,
-    "mm": lambda input, mat2: product(input, mat2), "mv": lambda input, vec: product(input, vec),
-    "matmul": product, "clone": lambda input, memory_format=None: input.clone(),
+    "mm": _matrices, "mv": _matrix_vector, "matmul": product,
+    "clone": lambda input, memory_format: input.clone(memory_format=memory_format),
     "t": lambda input: input.t(), "transpose": lambda input, dim0, dim1: input.transpose(dim0, dim1),
 }  # fmt: skip

@@ -28,7 +28,7 @@ class CooTensor(SparseTensor):
     _places: np.ndarray[Any, Any]
     is_sparse = True
 
-    def __init__(self, places: np.ndarray[Any, Any], values: Tensor, size: Any, coalesced: bool = False) -> None:
+    def __init__(self, places: Any, values: Tensor, size: Any, coalesced: bool = False) -> None:
         self._begin(values, size)
         self._places, self._coalesced = places, coalesced
 
@@ -49,7 +49,7 @@ class CooTensor(SparseTensor):
 
     def dense_dim(self) -> int:
         """Return the number of dimensions of each stored value."""
-        return self._stored.dim() - 1  # type: ignore[attr-defined, no-any-return]
+        return self._stored.dim() - 1  # type: ignore[no-any-return]
 
     def is_coalesced(self) -> bool:
         """Return whether every place is known to be stored once, in order."""
@@ -82,12 +82,12 @@ class CooTensor(SparseTensor):
         kept, group = np.unique(flat, return_inverse=True)
         values: Any = self._stored
         total = retrograd.zeros((len(kept), *values.shape[1:]), dtype=self.dtype)
-        values = total.index_add(0, wrap(group.reshape(-1)), values)  # type: ignore[attr-defined]
+        values = total.index_add(0, wrap(group.reshape(-1)), values)
         places = np.stack(np.unravel_index(kept, sizes)) if sizes else np.zeros((0, len(kept)), np.int64)
         return CooTensor(places.astype(np.int64), values, self._size, coalesced=True)
 
     def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Any:
-        values: Any = self._stored if dtype is None else self._stored.to(dtype)  # type: ignore[attr-defined]
+        values: Any = self._stored if dtype is None else self._stored.to(dtype)
         zeros: Any = retrograd.zeros(self._size, dtype=values.dtype)
         if not self.sparse_dim():
             return zeros + values.sum(0)
@@ -151,14 +151,16 @@ class CooTensor(SparseTensor):
 
 
 def sparse_coo_tensor(
-    indices: Any, values: Any, size: Any = None, *, dtype: Any = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False, check_invariants: bool | None = None, is_coalesced: bool | None = None,
+    indices: Any, values: Any, size: Any = None, *, dtype: Any = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False, check_invariants: bool | None = None,
+    is_coalesced: bool | None = None,
 ) -> CooTensor:  # fmt: skip
     """Return a sparse tensor of stored numbers and their indices; without `size`, as small as they fit in.
 
     Raises:
         RuntimeError: indices and values differ in number, or lie outside `size`.
     """
+    del pin_memory, check_invariants  # there is one memory, and indices are always checked
     devices.check(device)
     stored = values_of(values, dtype, requires_grad)
     places = indices_of(indices)
@@ -188,17 +190,25 @@ def sparse_coo_tensor(
 
 
 def to_sparse(
-    input: Any, sparse_dim: int | None = None, *, layout: Any = None, blocksize: Any = None, dense_dim: Any = None
+    input: Any,
+    sparse_dim: int | None = None,
+    *,
+    layout: Any = None,
+    blocksize: Any = None,
+    dense_dim: Any = None,
 ) -> Any:
     """Return a strided tensor in a sparse layout: what is not zero, with its indices.
 
-    Args:
-        sparse_dim: how many dimensions have indices; all if None.
+    The first `sparse_dim` dimensions have indices; all if None.
     """
+    if blocksize is not None or dense_dim:
+        raise NotImplementedError("to_sparse: blocksize and dense_dim are not supported")
     if layout is devices.sparse_csr:
         return to_sparse_csr(input)
     if layout not in (None, devices.sparse_coo):
-        raise NotImplementedError(f"to_sparse: layout {layout} is not supported; use sparse_coo or sparse_csr")
+        raise NotImplementedError(
+            f"to_sparse: layout {layout} is not supported; use sparse_coo or sparse_csr"
+        )
     array = input._array
     count = array.ndim if sparse_dim is None else sparse_dim
     filled = array != 0
@@ -213,4 +223,6 @@ def to_sparse(
 
 def to_sparse_csr(input: Any, dense_dim: int | None = None) -> Any:
     """Return a strided matrix in compressed rows."""
+    if dense_dim:
+        raise NotImplementedError("to_sparse_csr: dense_dim is not supported")
     return to_sparse(input).to_sparse_csr()

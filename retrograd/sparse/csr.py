@@ -85,14 +85,16 @@ class CsrTensor(SparseTensor):
 
 
 def sparse_csr_tensor(
-    crow_indices: Any, col_indices: Any, values: Any, size: Any = None, *, dtype: Any = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False, check_invariants: bool | None = None,
+    crow_indices: Any, col_indices: Any, values: Any, size: Any = None, *, dtype: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    check_invariants: bool | None = None,
 ) -> CsrTensor:  # fmt: skip
     """Return a sparse matrix in compressed rows.
 
     Raises:
         RuntimeError: the row bounds do not fit the stored numbers or the size.
     """
+    del pin_memory, check_invariants  # there is one memory, and indices are always checked
     devices.check(device)
     stored = values_of(values, dtype, requires_grad)
     crow, columns = indices_of(crow_indices), indices_of(col_indices)

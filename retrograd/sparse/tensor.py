@@ -1,10 +1,10 @@
 """Sparse tensors: the numbers that are not zero, and their places.
 
-A sparse tensor is a Tensor for `isinstance`, but keeps no strided array: `_stored` is an ordinary tensor of the
-stored numbers, whose history and gradient are the sparse tensor's own. So every sparse op is a composition of
+A sparse tensor is a Tensor for `isinstance`, but keeps no strided array: `_stored` is an ordinary tensor of
+the stored numbers, whose history and gradient are the sparse tensor's own. So every sparse op is composed of
 dense ops on the stored numbers and needs no rule for its gradient; its node has their names, not torch's.
-Whatever asks for the array is told that there is none: ops by `calls.py`, which knows what is supported, other
-code by an error.
+Whatever asks for the array is told that there is none: ops by `calls.py`, which knows what is supported,
+other code by an error.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SparseTensor(Tensor):
     def __hash__(self) -> int:
         return id(self)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return sparse_str(self)
 
     def __format__(self, spec: str) -> str:
@@ -179,7 +179,7 @@ class SparseTensor(Tensor):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Return the tensor with its numbers in another dtype."""
-        return self._with(self._stored.to(*args, **kwargs))  # type: ignore[attr-defined]
+        return self._with(self._stored.to(*args, **kwargs))
 
     def double(self) -> Self:
         """Return the tensor in float64."""
@@ -195,7 +195,7 @@ class SparseTensor(Tensor):
 
     def clone(self, *, memory_format: Any = None) -> Self:
         """Return a copy."""
-        return self._with(self._stored.clone())  # type: ignore[attr-defined]
+        return self._with(self._stored.clone())
 
     def __matmul__(self, other: Any) -> Any:
         return retrograd.matmul(self, other)
@@ -212,11 +212,11 @@ def indices_of(given: Any) -> np.ndarray[Any, Any]:
 def values_of(given: Any, dtype: Any, requires_grad: bool) -> Tensor:
     """Return stored numbers given as a tensor (whose history they keep) or nested lists."""
     if isinstance(given, Tensor):
-        values = given if dtype is None else given.to(dtype)  # type: ignore[attr-defined]
+        values = given if dtype is None else given.to(dtype)
         values = values if values.requires_grad and not requires_grad else values.detach()
     else:
         values = retrograd.as_tensor(given, dtype=dtype).clone()
-    return values.requires_grad_() if requires_grad else values  # type: ignore[no-any-return]
+    return values.requires_grad_() if requires_grad else values
 
 
 def wrapped(array: Any) -> Tensor:

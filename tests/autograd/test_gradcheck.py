@@ -1,21 +1,15 @@
-"""gradcheck finds planted faults, and only those; its texts; Jacobians by themselves."""
+"""gradcheck finds planted faults, and only those; its texts."""
 
 from __future__ import annotations
 
-import inspect
 import itertools
-import warnings
 
-import numpy as np
 import pytest
 
 import retrograd as torch
 from retrograd.autograd import Function, gradcheck, gradgradcheck
 from retrograd.autograd.gradcheck import (
     GradcheckError,
-    get_analytical_jacobian,
-    get_numerical_jacobian,
-    get_numerical_jacobian_wrt_specific_input,
 )
 
 
@@ -100,10 +94,6 @@ def test_right_second_gradients_pass(name, fast):
     assert gradgradcheck(function, inputs, fast_mode=fast) is True
 
 
-def test_batches_in_forward_mode_pass():
-    assert gradcheck(torch.sin, (x,), check_forward_ad=True, check_batched_forward_grad=True) is True
-
-
 # ---- what is wrong does not ----
 
 
@@ -117,6 +107,9 @@ def twice(a):
     return a * 2
 
 
+square = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0], [2.0, 1.0, 0.0]], dtype=torch.float64)
+
+
 def rotated(a):
     return a * (2 + 1j)
 
@@ -126,12 +119,7 @@ PLANTED = {
     "wrong sign": (twice, lambda ct, a: -2 * ct, (x,), "wrong sign"),
     "one element": (twice, at_one_element, (x,), "1 of 9 elements"),
     "dropped": (lambda a, b: a * b, lambda ct, a, b: (ct * b, None), (x, y), "no gradient comes back"),
-    "transposed": (
-        lambda a: matrix.detach()[:, :2] @ a[:2],
-        lambda ct, a: _padded(matrix.detach()[:, :2] @ ct),
-        (x,),
-        "",
-    ),
+    "transposed": (lambda a: square @ a, lambda ct, a: square @ ct, (x,), "ones transposed"),
     "without conj": (rotated, lambda ct, a: ct * (2 + 1j), (z,), "a complex conjugation is missing"),
     "conj where there is none": (twice, lambda ct, a: 2 * ct.conj(), (z,), ""),
     "real part only": (twice, lambda ct, a: (2 * ct.real).to(torch.complex128), (z,), ""),
@@ -139,10 +127,6 @@ PLANTED = {
     "complex to real": (lambda a: a.real * 2, lambda ct, a: ct * (3 + 0j), (z,), "1.5 times"),
     "nan": (twice, lambda ct, a: ct * float("nan"), (x,), ""),
 }
-
-
-def _padded(values):
-    return torch.cat([values, torch.zeros(1, dtype=torch.float64)])
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -175,20 +159,6 @@ def test_a_wrong_second_gradient_is_found():
     assert gradgradcheck(cube, (x,), raise_exception=False) is False
 
 
-class WrongForward(Function):
-    @staticmethod
-    def forward(ctx, a):
-        return a * 2
-
-    @staticmethod
-    def backward(ctx, ct):
-        return ct * 2
-
-    @staticmethod
-    def jvp(ctx, a_t):
-        return a_t * 3
-
-
 def test_a_wrong_forward_mode_is_found(monkeypatch):
     """Whatever forward mode makes of a Function: its tangents are compared, so tripled ones do not pass."""
     from retrograd.autograd import forward_ad
@@ -212,9 +182,7 @@ def test_a_wrong_forward_mode_is_found(monkeypatch):
 def test_a_backward_that_changes_is_found():
     count = itertools.count()
     function = custom(twice, lambda ct, a: ct * (2 + 1e-7 * next(count)))
-    with pytest.raises(
-        GradcheckError, match="Backward is not reentrant"
-    ):
+    with pytest.raises(GradcheckError, match="Backward is not reentrant"):
         gradcheck(function, (x,))
     assert gradcheck(custom(twice, lambda ct, a: ct * 2), (x,))
     assert gradcheck(function, (x,), nondet_tol=1e-4)
@@ -224,58 +192,6 @@ def test_an_output_without_history_that_moves_is_found():
     with pytest.raises(GradcheckError, match="Numerical gradient for function expected to be zero"):
         gradcheck(lambda a: a.detach() * 2, (x,))
     assert gradcheck(lambda a: torch.ones(2, dtype=torch.float64), (x,))
-
-
-class Undefined(Function):
-    """Two results; what its backward gives when nothing comes back is set by the test."""
-
-    when_undefined: object = None
-
-    @staticmethod
-    def forward(ctx, a):
-        ctx.set_materialize_grads(False)
-        return a * 2, a * 3
-
-    @staticmethod
-    def backward(ctx, first, second):
-        if first is None and second is None:
-            if Undefined.when_undefined is None:
-                raise ValueError("nothing came back")
-            return Undefined.when_undefined
-        return sum(n * ct for n, ct in ((2, first), (3, second)) if ct is not None)
-
-
-def test_undefined_cotangents(monkeypatch):
-    with pytest.raises(GradcheckError, match="Expected backward function to handle undefined output grads"):
-        gradcheck(Undefined.apply, (x,))
-    assert gradcheck(Undefined.apply, (x,), check_undefined_grad=False)
-    monkeypatch.setattr(Undefined, "when_undefined", torch.ones(3, dtype=torch.float64))
-    with pytest.raises(
-        GradcheckError, match="Expected all input grads to be undefined or zero when all output"
-    ):
-        gradcheck(Undefined.apply, (x,))
-    monkeypatch.setattr(Undefined, "when_undefined", torch.zeros(3, dtype=torch.float64))
-    assert gradcheck(Undefined.apply, (x,))
-
-
-def test_wrong_batches_are_found(monkeypatch):
-    from retrograd.autograd import gradcheck_more
-
-    grad = gradcheck_more.grad
-    monkeypatch.setattr(
-        gradcheck_more, "grad", lambda *args, **options: tuple(g * 2 for g in grad(*args, **options))
-    )
-    with pytest.raises(
-        GradcheckError, match="While computing batched gradients, got other values than one by one"
-    ):
-        gradcheck(torch.sin, (x,), check_batched_grad=True)
-
-    def refuse(*args, **options):
-        raise RuntimeError("cannot be batched")
-
-    monkeypatch.setattr(gradcheck_more, "grad", refuse)
-    with pytest.raises(GradcheckError, match="While computing batched gradients, got: cannot be batched"):
-        gradcheck(torch.sin, (x,), check_batched_grad=True)
 
 
 # ---- texts ----
@@ -343,95 +259,3 @@ def test_the_users_random_numbers_are_untouched():
     gradcheck(torch.sin, (x,), fast_mode=True)
     gradgradcheck(torch.sin, (x,))
     assert torch.rand(3).tolist() == expected
-
-
-# ---- names ----
-
-
-def test_the_module_is_called_like_the_function():
-    assert torch.autograd.gradcheck(torch.sin, (x,)) is True
-    assert torch.autograd.gradcheck.GradcheckError is GradcheckError
-    assert torch.autograd.gradcheck.gradcheck(torch.sin, (x,)) is True
-    assert torch.autograd.gradgradcheck(torch.sin, (x,)) is True
-    assert list(inspect.signature(torch.autograd.gradcheck).parameters)[:3] == ["func", "inputs", "eps"]
-
-
-def test_variable_and_switches():
-    shared = torch.ones(2)
-    made = torch.autograd.Variable(shared, requires_grad=True)
-    assert made.requires_grad
-    assert made.data_ptr() == shared.data_ptr()
-    assert isinstance(shared, torch.autograd.Variable)
-    assert not isinstance(3, torch.autograd.Variable)
-    with pytest.raises(TypeError, match="Variable data has to be a tensor, but got list"):
-        torch.autograd.Variable([1.0])
-    with pytest.raises(RuntimeError, match="use torch.tensor"):
-        torch.autograd.variable(shared)
-    with torch.autograd.set_multithreading_enabled(False):
-        assert not torch.autograd.is_multithreading_enabled()
-    assert torch.autograd.is_multithreading_enabled()
-    with torch.autograd.enforce_grad_layout_policy(False):
-        pass
-
-
-# ---- Jacobians by themselves ----
-
-
-def test_jacobians():
-    a, b = real(1.0, 2.0), real(3.0, 4.0)
-    with pytest.warns(FutureWarning, match="private API"):
-        numerical = get_numerical_jacobian(lambda i: i[0] * i[1], (a, b), eps=1e-6)
-    with pytest.warns(FutureWarning, match="private API"):
-        analytical, *right = get_analytical_jacobian((a, b), a * b)
-    assert right == [True, True, True]
-    for found in (numerical, analytical):
-        assert np.allclose(found[0].tolist(), [[3, 0], [0, 4]])
-        assert np.allclose(found[1].tolist(), [[1, 0], [0, 2]])
-    (one,) = get_numerical_jacobian_wrt_specific_input(lambda p, q: p * q, 1, (a, b), None, 1e-6)
-    assert np.allclose(one.tolist(), [[1, 0], [0, 2]])
-    (one,) = get_numerical_jacobian_wrt_specific_input(lambda p: p.abs() ** 2, 0, (z,), None, 1e-6)
-    assert np.allclose(one.tolist(), np.diag([2 + 4j, -1 + 0.5j]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(ValueError, match="no longer supports values of grad_out"):
-            get_numerical_jacobian(lambda i: i[0], (a,), grad_out=2.0)
-        with pytest.raises(ValueError, match="Expected output to be non-complex"):
-            get_analytical_jacobian((z,), z * z)
-
-
-def test_verdicts_and_first_lines_are_torchs(torch_or_skip):
-    """The same faults planted in torch give the same first lines, up to where fast mode's numbers come."""
-    t = torch_or_skip
-
-    def found_in(package, name):
-        values = {"real": [0.3, -1.2, 2.0], "complex": [1 + 2j, -0.5 + 0.25j]}
-        kind, forward, backward = {
-            "scaled": ("real", lambda a: a * 2, lambda ct: ct * 3),
-            "wrong sign": ("real", lambda a: a * 2, lambda ct: ct * -2),
-            "without conj": ("complex", lambda a: a * 2j, lambda ct: ct * 2j),
-            "imaginary part": (
-                "complex",
-                lambda a: package.complex(a.real * 2, a.imag * 3),
-                lambda ct: ct * 2,
-            ),
-            "right": ("real", lambda a: a * 2, lambda ct: ct * 2),
-        }[name]
-        dtype = package.float64 if kind == "real" else package.complex128
-        given = package.tensor(values[kind], dtype=dtype, requires_grad=True)
-
-        class Planted(package.autograd.Function):
-            @staticmethod
-            def forward(ctx, a):
-                return forward(a)
-
-            @staticmethod
-            def backward(ctx, ct):
-                return backward(ct)
-
-        try:
-            return package.autograd.gradcheck(Planted.apply, (given,))
-        except RuntimeError as error:
-            return str(error).partition("\n\n")[0].rstrip()
-
-    for name in ("scaled", "wrong sign", "without conj", "imaginary part", "right"):
-        assert found_in(torch, name) == found_in(t, name), name

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from retrograd.functions.joins import cat, stack
 from retrograd.nn import functional as F
 from retrograd.nn import init
 from retrograd.nn.module import Module
@@ -128,8 +129,6 @@ class RNNBase(Module):
 
     def _run(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...]]:
         """Return the results (L, N, size) and the last states of all layers and directions."""
-        from retrograd import cat, stack  # noqa: PLC0415 - at use: complete by then
-
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got "

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from retrograd.functions.joins import cat
 from retrograd.tensor import Tensor
 
 
 def parameters_to_vector(parameters: Iterable[Any]) -> Tensor:
     """Return the elements of all parameters as one vector; differentiable."""
-    from retrograd import cat  # noqa: PLC0415 - at use: complete by then
-
-    return cat([parameter.view(-1) for parameter in parameters])  # type: ignore[no-any-return]
+    return cat([parameter.view(-1) for parameter in parameters])
 
 
 def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:

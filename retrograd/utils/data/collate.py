@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
+from retrograd.functions.joins import stack
 from retrograd.tensor import Tensor, wrap
 
 _UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
@@ -53,9 +54,7 @@ def default_collate(batch: Any) -> Any:
 
 def _stack(tensors: Sequence[Any]) -> Tensor:
     if any(t.requires_grad for t in tensors):
-        from retrograd import stack  # noqa: PLC0415 - at use: complete by then
-
-        return stack(list(tensors))  # type: ignore[no-any-return]
+        return stack(list(tensors))
     shape = tensors[0]._array.shape
     for i, tensor in enumerate(tensors):
         if tensor._array.shape != shape:

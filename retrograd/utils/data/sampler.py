@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from retrograd import dtypes, random
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, wrap
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -116,8 +116,6 @@ class WeightedRandomSampler(Sampler[int]):
         _check_count(num_samples)
         if not isinstance(replacement, bool):
             raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")  # noqa: TRY004
-        from retrograd.tensor import wrap  # noqa: PLC0415 - at use: complete by then
-
         array = weights._array if isinstance(weights, Tensor) else np.asarray(weights)
         self.weights = wrap(array.astype(np.float64))
         if array.ndim != 1:
