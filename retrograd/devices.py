@@ -140,6 +140,9 @@ class Absent(np.ndarray):
     def copy(self, order: Any = "C") -> Absent:
         return Absent.of(self.shape, self.dtype)
 
+    def __reduce__(self) -> Any:
+        return Absent.of, (self.shape, self.dtype)
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **kwargs: Any) -> Any:
         if out and isinstance(out[0], Absent):
             return out[0]

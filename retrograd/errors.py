@@ -22,18 +22,18 @@ from collections.abc import Callable
 from typing import Any
 
 
-def _prints_as(builtin: type[Exception]) -> Callable[[type], type]:
-    """Give an exception class the printed name of a builtin one."""
+def _prints_as(name: str, module: str = "builtins") -> Callable[[type], type]:
+    """Give an exception class the printed name of torch's."""
 
     def named(cls: type) -> type:
-        cls.__name__ = cls.__qualname__ = builtin.__name__
-        cls.__module__ = "builtins"
+        cls.__name__ = cls.__qualname__ = name
+        cls.__module__ = module
         return cls
 
     return named
 
 
-@_prints_as(RuntimeError)
+@_prints_as("RuntimeError")
 class AutogradError(RuntimeError):
     """A graph cannot be differentiated as asked."""
 
@@ -41,17 +41,17 @@ class AutogradError(RuntimeError):
         return RuntimeError, self.args
 
 
-@_prints_as(RuntimeError)
+@_prints_as("RuntimeError")
 class FreedGraphError(AutogradError):
     """The graph's saved values have been freed by an earlier backward."""
 
 
-@_prints_as(RuntimeError)
+@_prints_as("RuntimeError")
 class ModifiedError(AutogradError):
     """A value saved for backward has been modified in place."""
 
 
-@_prints_as(RuntimeError)
+@_prints_as("RuntimeError")
 class ShapeError(RuntimeError):
     """Sizes do not agree."""
 
@@ -63,6 +63,7 @@ class OutOfMemoryError(RuntimeError):
     """An allocation failed."""
 
 
+@_prints_as("_LinAlgError", "torch._C")
 class LinAlgError(RuntimeError):
     """A matrix has no such factorisation or inverse."""
 

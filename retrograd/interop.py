@@ -140,7 +140,7 @@ class PythonProtocol:
             array = array.view(np.uint16)
         return _unpickle, (
             type(self),
-            np.ascontiguousarray(array).reshape(array.shape),
+            array if self.is_meta else np.ascontiguousarray(array).reshape(array.shape),
             self.dtype.name,
             self.requires_grad,
             self.__dict__,
@@ -156,6 +156,8 @@ def _same_place(view: Any, old: Any, new: Any) -> Any:
 def _rebuilt(tensor: Any, array: Any) -> Any:
     made = tensor.as_subclass(type(tensor))
     made._array, made._node, made._cell, made._meta = array, None, None, None
+    if made.is_meta:
+        made._version_cell()
     made.__dict__.update(tensor.__dict__)
     if tensor.requires_grad:
         made.requires_grad = True
@@ -166,6 +168,8 @@ def _unpickle(cls: Any, array: Any, name: str, requires_grad: bool, attributes: 
     from retrograd.tensor import blank  # noqa: PLC0415 - tensor.py takes this protocol from here
 
     made = blank(cls, array.view(_BFLOAT16) if name == "bfloat16" else array)
+    if made.is_meta:
+        made._version_cell()  # keeps it off the straight paths
     made.__dict__.update(attributes)
     if requires_grad:
         made.requires_grad = True

@@ -189,6 +189,10 @@ class Tensor(PythonProtocol, NumpyProtocol):
         found: Node = node.edges[0] if type(node) is Output else node
         return found
 
+    @grad_fn.setter
+    def grad_fn(self, value: Any) -> None:
+        raise AttributeError("attribute 'grad_fn' of 'torch._C.TensorBase' objects is not writable")
+
     @property
     def output_nr(self) -> int:
         """Which of its node's results this tensor is."""
@@ -200,6 +204,10 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """Whether the tensor was not made by a recorded op."""
         node = history(self)
         return node is None or type(node) is AccumulateGrad
+
+    @is_leaf.setter
+    def is_leaf(self, value: Any) -> None:
+        raise AttributeError("attribute 'is_leaf' of 'torch._C.TensorBase' objects is not writable")
 
     @property
     def requires_grad(self) -> bool:

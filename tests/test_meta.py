@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 
@@ -106,6 +107,22 @@ def test_numbers_copied_from_a_parameter_without_data_are_refused():
 def test_nothing_is_allocated():
     tensor = meta(1 << 20, 1 << 20)
     assert tensor.t().shape == (1 << 20, 1 << 20)
+
+
+def test_pickled_it_stays_without_data():
+    for dtype in (torch.float32, torch.bfloat16):
+        again = pickle.loads(pickle.dumps(meta(2, 3, dtype=dtype)))
+        assert again.is_meta
+        assert (again.shape, again.dtype) == ((2, 3), dtype)
+        assert (again + again).is_meta
+        assert (copy.deepcopy(again) * 2).is_meta
+
+
+def test_a_result_cannot_go_where_numbers_are():
+    with pytest.raises(RuntimeError, match="cross-device copies are not allowed"):
+        torch.add(meta(2), 1, out=torch.empty(2))
+    with pytest.raises(RuntimeError):
+        torch.ones(2).add_(meta(2))
 
 
 def test_nothing_is_drawn():

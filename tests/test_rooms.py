@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
     "optim": USERS,
+    "profiler": USERS,
     "serialization": FACTS | {"nn.parameter", "tensor"},
     "show": USERS,
     "special": USERS,

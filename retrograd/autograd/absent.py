@@ -59,8 +59,12 @@ def call(op: Op, args: tuple[Any, ...], target: Tensor | None) -> Any:
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     else:
         _check_devices(args)
+        if target is not None and not target.is_meta:
+            raise RuntimeError(
+                "Attempting to copy from device meta to device cpu, but cross-device copies are not allowed!"
+            )
     result = plain(op, tuple(map(_with_zeros, args)))
-    if target is not None and op.name == op.torch_name and target.is_meta:
+    if target is not None:
         return _written(target, result)
     for made in result if isinstance(result, tuple) else (result,):
         made._array = Absent.of(made._array.shape, made._array.dtype)

@@ -17,7 +17,7 @@ from retrograd import dtypes
 from retrograd.autograd import modes
 from retrograd.autograd.batch_rules import DYNAMIC, RULES, composition
 from retrograd.autograd.dispatch import return_type
-from retrograd.autograd.levels import OpLevel, Wrapped, run_below
+from retrograd.autograd.levels import OpLevel, Wrapped, run_below, unwritten
 from retrograd.autograd.modes import local
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.stand_in import BRANCH, ITEM, NO_STORAGE, refusing, stand_in
@@ -166,6 +166,8 @@ class VmapLevel(OpLevel):
             raise RuntimeError(_refused_write(out, args, self))
         if op.name in DYNAMIC:
             raise RuntimeError(_DYNAMIC.format(name=DYNAMIC[op.name]))
+        if out is not None:
+            args = self._composed(unwritten, (op, args, out))
         composed = composition(op.name, [self.owns(a) for a in args])
         if composed is not None:
             result = self._composed(composed, args)

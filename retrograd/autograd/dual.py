@@ -15,7 +15,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.dispatch import as_view
-from retrograd.autograd.levels import OpLevel, Wrapped, run_below
+from retrograd.autograd.levels import OpLevel, Wrapped, run_below, unwritten
 from retrograd.ops import apply
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor, blank, wrap
@@ -115,6 +115,8 @@ class DualLevel(OpLevel):
 
     def run(self, op: Op, args: tuple[Any, ...], out: Any) -> Any:
         primals = [self.primal(a) for a in args]
+        if out is not None:
+            primals = list(unwritten(op, tuple(primals), self.primal(out)))
         tangents = [self.tangent(a) for a in args]
         result, tangent = apply.jvp(op, primals, tangents)
         if out is not None:

@@ -31,17 +31,8 @@ from retrograd.autograd.graph import Cotangents, Node, Output, unbroadcast
 from retrograd.autograd.inplace import rebase
 from retrograd.autograd.modes import enable_grad, local, no_grad
 from retrograd.autograd.saved import SavedTensor
+from retrograd.autograd.views import VIEW_MADE_INSIDE
 from retrograd.tensor import Tensor, history, wrap
-
-_VIEW_MADE_INSIDE = (
-    "Output {number} of {name} is a view and is being modified inplace. This view was created inside a "
-    "custom Function "
-    "(or because an input was returned as-is) and the autograd logic to handle view+inplace would override "
-    "the custom "
-    "backward associated with the custom Function, leading to incorrect gradients. This behavior is "
-    "forbidden. You can "
-    "fix this by cloning the output of the custom Function."
-)
 
 
 class FunctionCtx:
@@ -162,7 +153,7 @@ class BackwardCFunction(Node, FunctionCtx):
         cts = []
         for i, (ct, meta) in enumerate(zip(returned, self.input_metas, strict=True)):
             if ct is not None and not isinstance(ct, Tensor):
-                raise TypeError(f"expected Variable or None (got {type(ct).__name__})") from None
+                raise RuntimeError(f"expected Variable or None (got {type(ct).__name__})")  # noqa: TRY004 - torch's type
             if meta is None:
                 if ct is not None:
                     raise RuntimeError(
@@ -346,7 +337,7 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
 def _alias(tensor: Tensor, node: Any, number: int) -> Tensor:
     made = wrap(tensor._array.view())
     as_view(made, tensor)
-    made._facts().origin = _VIEW_MADE_INSIDE.format(number=number, name=node.name().removesuffix("Backward"))
+    made._facts().origin = VIEW_MADE_INSIDE.format(number=number, name=node.name().removesuffix("Backward"))
     return made
 
 
@@ -373,9 +364,9 @@ def _hang(tensor: Tensor, edge: Any, is_dirty: bool, node: Any, number: int, arg
         rebase(tensor, edge)
         return
     meta = tensor._meta
-    if meta is not None and meta.base is not None and meta.origin is None:
+    if meta is not None and meta.base is not None and meta.origin in (None, "no_grad"):
         if any(isinstance(a, Tensor) and a._root() is meta.base for a in args):
-            meta.origin = _VIEW_MADE_INSIDE.format(number=number, name=node.name().removesuffix("Backward"))
+            meta.origin = VIEW_MADE_INSIDE.format(number=number, name=node.name().removesuffix("Backward"))
         else:
             tensor._meta = None
     tensor._node = edge

@@ -76,6 +76,7 @@ def _lazy(op: Op, name: str, source: Callable[[], str]) -> FunctionType:
         made.__kwdefaults__ = written.__kwdefaults__
 
     made = FunctionType(_stub.__code__, namespace, name)
+    made.__qualname__ = name  # what Python's own errors about arguments call it
     namespace.update(specialise=specialise, made=made)
     return made
 

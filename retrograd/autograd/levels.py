@@ -129,6 +129,15 @@ def refuse_backward() -> None:
         raise RuntimeError(_BACKWARD)
 
 
+def unwritten(op: Op, args: tuple[Any, ...], out: Any) -> tuple[Any, ...]:
+    """Return the arguments of an op whose result goes into one of them, with a copy of that if it may be saved."""
+    if not (args and out is args[0] and op.rules and local.grad):
+        return args
+    if not any(isinstance(a, Tensor) and a.requires_grad for a in args[1:]):
+        return args
+    return (TABLE["clone"].function(args[0]), *args[1:])
+
+
 def op_levels() -> list[Any]:
     """Return the levels that are given ops, innermost first."""
     return [level for level in reversed(local.intercepts) if isinstance(level, OpLevel)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.graph import UNSHARED, new_version
-from retrograd.autograd.modes import local, set_saved_hooks
+from retrograd.autograd.modes import local, no_grad, set_saved_hooks
 from retrograd.tensor import Tensor, wrap
 
 _MUTATES = (
@@ -36,7 +36,8 @@ class Packed:
         set_saved_hooks(())
         try:
             version = tensor._version
-            self.value = pack(tensor)
+            with no_grad():
+                self.value = pack(tensor)
             if tensor._version != version:
                 raise RuntimeError(_MUTATES)
         finally:

@@ -20,7 +20,7 @@ def dispatch_source(op: Op, dunder: bool) -> str:
     lines = [f"def dispatch({signature(op, out, dunder)}):"]
     tensors = [p for p in op.parameters if not p.is_static]
     sequences = [p for p in tensors if p.kind == "tensors"]
-    if not tensors or op.outputs == ("*",) or (sequences and len(tensors) > 1):
+    if "f" not in op.kinds or not tensors or op.outputs == ("*",) or (sequences and len(tensors) > 1):
         lines.append(f"    return general(op, ({names}), out)" if out else f"    return {fall}")
         return "\n".join(lines) + "\n"
     if out:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+VIEW_MADE_INSIDE = (
+    "Output {number} of {name} is a view and is being modified inplace. This view was created inside a "
+    "custom Function "
+    "(or because an input was returned as-is) and the autograd logic to handle view+inplace would override "
+    "the custom "
+    "backward associated with the custom Function, leading to incorrect gradients. This behavior is "
+    "forbidden. You can "
+    "fix this by cloning the output of the custom Function."
+)
+"""Why a view of a custom Function's input, returned by it, may not be written to; a Meta's `origin`."""
+
 
 class Meta:
     """The rare facts of a tensor; most tensors have none.

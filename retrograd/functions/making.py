@@ -10,6 +10,7 @@ import numpy as np
 
 from retrograd import devices, dtypes
 from retrograd.autograd import absent
+from retrograd.autograd.dispatch import mark_inference
 from retrograd.autograd.modes import local, modes
 from retrograd.tensor import Tensor, wrap
 
@@ -28,7 +29,7 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None, d
         return out
     made = wrap(np.asarray(array))  # NumPy's arithmetic makes a scalar of an array without dimensions
     if modes.special and local.inference:
-        made._facts().inference = True
+        mark_inference(made)
     if requires_grad:
         made._set_requires_grad(
             True, "Only Tensors of floating point and complex dtype can require gradients"

@@ -41,7 +41,7 @@ def _with(*args: Any, **kwargs: Any) -> Any:
 
 @pointwise(
     node="ReluBackward0",
-    input=lambda ct, result: tied(ct * (result > 0), result),
+    input=lambda ct, result: tied(ct * (result != 0), result),  # of NaN it is ct
     kinds="buif",
     samples=_real,
     errors=lambda: [error(RuntimeError, "Boolean inputs not supported for relu", np.ones(2, bool))],
@@ -54,7 +54,8 @@ def relu(input: Array) -> Array:
 
 
 def _inside(ct: Any, input: Any, min_val: Any, max_val: Any) -> Any:
-    return tied(ct * ((input > min_val) & (input < max_val)), input)
+    # Negated, so that NaN lets the cotangent pass. A product, for np.where is slower than all else here.
+    return tied(ct * ~((input <= min_val) | (input >= max_val)), input)
 
 
 @pointwise(
@@ -89,7 +90,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 
 @pointwise(
     node="ThresholdBackward0",
-    input=lambda ct, input, threshold: tied(ct * (input > threshold), input),
+    input=lambda ct, input, threshold: tied(ct * ~(input <= threshold), input),
     kinds="uif",
     samples=lambda: [sample(*s.args, 0.1, 5.0) for s in _real()],
     places="nn torch",
@@ -113,7 +114,7 @@ def hardsigmoid(input: Array) -> Array:
 
 @pointwise(
     node="HardswishBackward0",
-    input=lambda ct, input: np.where(input >= 3, ct, np.where(input <= -3, ct * 0, ct * (input / 3 + 0.5))),
+    input=lambda ct, input: np.where(input < 3, np.where(input <= -3, ct * 0, ct * (input / 3 + 0.5)), ct),
     kinds="f",
     samples=_real,
     places="nn",
@@ -125,7 +126,7 @@ def hardswish(input: Array) -> Array:
 
 @pointwise(
     node="HardshrinkBackward0",
-    input=lambda ct, input, lambd: tied(ct * (np.abs(input) > lambd), input),
+    input=lambda ct, input, lambd: tied(ct * ~(np.abs(input) <= lambd), input),
     kinds="f",
     samples=_with(1.0),
     inplace=False,
@@ -142,7 +143,7 @@ def _softshrink_errors() -> Iterator[ErrorSample]:
 
 @pointwise(
     node="SoftshrinkBackward0",
-    input=lambda ct, input, lambd: tied(ct * (np.abs(input) > lambd), input),
+    input=lambda ct, input, lambd: tied(ct * ~(np.abs(input) <= lambd), input),
     kinds="f",
     samples=_with(1.0),
     errors=_softshrink_errors,
@@ -225,7 +226,7 @@ def prelu(input: Array, weight: Array) -> Array:
 
 def _elu_ct(ct: Any, input: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     low = ct * (alpha * scale * input_scale) * np.exp(at_most(input, 0) * input_scale)
-    return np.where(input > 0, ct if scale == 1 else ct * scale, low)
+    return np.where(input <= 0, low, ct if scale == 1 else ct * scale)
 
 
 @pointwise(
@@ -243,7 +244,7 @@ def elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float
 
 @pointwise(
     node="CeluBackward0",
-    input=lambda ct, input, alpha: np.where(input > 0, ct, ct * np.exp(at_most(input, 0) / alpha)),
+    input=lambda ct, input, alpha: np.where(input <= 0, ct * np.exp(at_most(input, 0) / alpha), ct),
     kinds="f",
     samples=_with(0.6),
     errors=lambda: [error(RuntimeError, "ZeroDivisionError: alpha cannot be 0 for CELU", np.ones(2), 0.0)],

@@ -74,13 +74,17 @@ def bitwise_right_shift(input: Operand, other: Operand) -> Array:
     return np.right_shift(input, cast(np.where(ok, other, last), input.dtype))
 
 
-@pointwise(samples=samples.whole_pairs, kinds="ui", numpy=np.gcd)
+def _tensor_pairs() -> Iterator[Sample]:
+    yield from (s for s in samples.whole_pairs() if isinstance(s.args[1], np.ndarray))
+
+
+@pointwise(samples=_tensor_pairs, kinds="ui", numpy=np.gcd)
 def gcd(input: Array, other: Array) -> Array:
     """Compute the greatest common divisor."""
     return np.gcd(input, other)
 
 
-@pointwise(samples=samples.whole_pairs, kinds="ui", numpy=np.lcm)
+@pointwise(samples=_tensor_pairs, kinds="ui", numpy=np.lcm)
 def lcm(input: Array, other: Array) -> Array:
     """Compute the least common multiple."""
     return np.lcm(input, other)

@@ -61,6 +61,8 @@ def _triples() -> Iterator[Sample]:
 )
 def addcmul(input: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Array:
     """Compute input + value * tensor1 * tensor2."""
+    if is_whole(input):
+        value = int(value)  # as torch does
     return input + tensor1 * tensor2 if value == 1 else input + times(value, tensor1) * tensor2
 
 

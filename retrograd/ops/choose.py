@@ -105,7 +105,7 @@ def _above(ct: Any, input: Any, min: Any, max: Any) -> Any:
     max=_above,
     samples=_bounds,
     errors=_no_bounds,
-    kinds="uif",
+    kinds="buif",
     aliases="clip",
     numpy={np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: (
         a, min if a_min is None else a_min, max if a_max is None else a_max)},

@@ -11,7 +11,7 @@ import numpy as np
 from retrograd.ops import batching, samples
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general, movement, pointwise
-from retrograd.ops.helpers import name_of
+from retrograd.ops.helpers import cast, name_of
 from retrograd.ops.pointwise import zeros_as
 
 

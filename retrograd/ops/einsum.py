@@ -17,7 +17,7 @@ from retrograd.ops.declare import Array, Arrays, Sample, error, sample
 from retrograd.ops.families import composite, linear
 from retrograd.ops.helpers import numpy_dtype
 from retrograd.ops.matmul import grid
-from retrograd.ops.neural import total
+from retrograd.ops.reduce import sum as total
 
 Labels = tuple[int, ...]
 

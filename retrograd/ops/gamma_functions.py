@@ -63,7 +63,7 @@ def digamma(x: Any) -> Any:
 def zeta(s: Any, q: Any) -> Any:
     """Compute the sum of (q + k)**-s over k >= 0: ten terms and more, then the Euler-Maclaurin formula."""
     s, q = np.broadcast_arrays(s, q)
-    valid = (s > 1) & ((q > 0) | ((q != np.floor(q)) & (s == np.floor(s))))
+    valid = (s > 1) & ((q > 0) | ((q < 0) & (q != np.floor(q)) & (s == np.floor(s))))
     a = np.where(valid, q, 1.0)
     power = np.where(valid, s, 2.0)
     total = np.zeros_like(a)

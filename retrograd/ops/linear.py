@@ -11,6 +11,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
+from retrograd.ops.helpers import cast
 from retrograd.ops.matmul import check_bmm, check_mv, grid
 from retrograd.ops.neural import flip, rows, total
 
@@ -339,4 +340,5 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Any = 1, alpha:
 def addbmm(input: Array, batch1: Array, batch2: Array, *, beta: Any = 1, alpha: Any = 1) -> Array:
     """Add the sum of a batch's products: beta * input + alpha * sum_b batch1[b] @ batch2[b]."""
     check_bmm(batch1, batch2)
-    return _plus(input, total(batch1 @ batch2, 0), beta, alpha)
+    summed = total(batch1 @ batch2, 0)
+    return _plus(input, cast(summed, batch1.dtype), beta, alpha)  # a sum of integers has 64 bits

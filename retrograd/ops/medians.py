@@ -135,6 +135,9 @@ def mode(input: Array, dim: int = -1, keepdim: bool = False) -> tuple[Array, Arr
         return input.copy(), np.zeros((), np.int64)
     if input.shape[at] == 0:
         raise IndexError(f"mode(): Expected reduction dim {at} to have non-zero size.")
-    indices = np.expand_dims(np.apply_along_axis(_most_frequent, at, input).astype(np.int64), at)
+    if input.size:
+        indices = np.expand_dims(np.apply_along_axis(_most_frequent, at, input).astype(np.int64), at)
+    else:
+        indices = np.zeros([1 if i == at else n for i, n in enumerate(input.shape)], np.int64)
     values = np.take_along_axis(input, indices, at)
     return (values, indices) if keepdim else (np.squeeze(values, at), np.squeeze(indices, at))

@@ -46,7 +46,8 @@ def _evenly(input: Any, result: Any, axis: Any) -> Any:
     """Return the derivative of the largest (or smallest) magnitude: those that have it share it."""
     size = np.absolute(input)
     ties = (size == result) | (np.isnan(size) & np.isnan(result))
-    return np.sign(input) * cast(ties, numpy_dtype(size.dtype)) / np.sum(ties, axis=axis, keepdims=True)
+    ties = cast(ties, numpy_dtype(size.dtype))
+    return np.sign(input) * ties / np.sum(ties, axis=axis, keepdims=True)
 
 
 def _slope(input: Any, result: Any, ord: float, dim: Any, keepdim: bool) -> Any:

@@ -12,6 +12,7 @@ from retrograd.ops import samples
 from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sample
 from retrograd.ops.families import pointwise
 from retrograd.ops.helpers import cast
+from retrograd.ops.helpers import cast
 from retrograd.ops.pointwise import as_arrays, zeros_as
 
 
@@ -46,7 +47,10 @@ def _power_rule(ct: Any, input: Any, exponent: Any) -> Any:
 def _exponent_rule(ct: Any, input: Any, exponent: Any, result: Any) -> Any:
     """Return ct * result * log(input), which is 0 where 0 is raised to a power that is not negative."""
     at_zero = (input == 0) & (np.real(exponent) >= 0)
-    return np.where(at_zero, 0, ct * (result * np.log(input)))
+    log = np.log(input)
+    if isinstance(log, np.generic):  # of a number, which must not widen the result
+        log = log.item()
+    return np.where(at_zero, 0, ct * (result * log))
 
 
 @pointwise(
@@ -150,7 +154,14 @@ def abs(input: Array) -> Array:
 )
 def sgn(input: Array) -> Array:
     """Compute input / |input|: the sign of a number, the direction of a complex one; 0 at 0."""
-    return np.sign(input) if input.dtype.kind != "b" else input
+    return _sign(input)
+
+
+def _sign(x: Any) -> Any:
+    """Return NumPy's sign, but 0 for a real NaN."""
+    if x.dtype.kind == "f":
+        return cast(x > 0, x.dtype) - cast(x < 0, x.dtype)
+    return x if x.dtype.kind == "b" else np.sign(x)
 
 
 def _sgn_rule(ct: Any, input: Any, result: Any) -> Any:
@@ -168,13 +179,13 @@ def _sgn_rule(ct: Any, input: Any, result: Any) -> Any:
     samples=samples.kinked(samples.real),
 )
 def sign(input: Array) -> Array:
-    """Compute -1, 0 or 1."""
+    """Compute -1, 0 or 1; 0 for NaN."""
     if input.dtype.kind == "c":
         raise NotImplementedError(
             "Unlike NumPy, torch.sign is not intended to support complex numbers. "
             "Please use torch.sgn instead."
         )
-    return input if input.dtype.kind == "b" else np.sign(input)
+    return _sign(input)
 
 
 @pointwise(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from ml_dtypes import finfo
 
 from retrograd.ops import samples
 from retrograd.ops.complexes import paired
@@ -96,7 +97,8 @@ def _wild() -> Iterator[Sample]:
 
 @pointwise(
     node="NanToNumBackward0",
-    input=lambda ct, input: np.where(np.isfinite(input), ct, 0),
+    input=lambda ct, input: ct * np.isfinite(input),
+    promote="none",  # what is largest depends on the dtype: it must be the tensor's own
     samples=_wild,
     numpy={
         np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: (x, nan, posinf, neginf),
@@ -112,7 +114,7 @@ def nan_to_num(
 
 
 def _tamed(x: Any, nan: float | None, posinf: float | None, neginf: float | None) -> Any:
-    limits = np.finfo(x.dtype)
+    limits = finfo(x.dtype)
     x = np.where(np.isnan(x), x.dtype.type(0 if nan is None else nan), x)
     x = np.where(x == np.inf, x.dtype.type(limits.max if posinf is None else posinf), x)
     return np.where(x == -np.inf, x.dtype.type(limits.min if neginf is None else neginf), x)

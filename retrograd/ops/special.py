@@ -187,7 +187,7 @@ def _sinc_rule(ct: Any, input: Any) -> Any:
     at_zero = input == 0
     x = np.where(at_zero, 1, input)
     angle = x * math.pi
-    return np.where(at_zero, 0, ct * ((angle * np.cos(angle) - np.sin(angle)) / (angle * x)))
+    return np.where(at_zero, 0, ct * ((np.cos(angle) - np.sin(angle) / angle) / x))
 
 
 @pointwise(

@@ -22,6 +22,8 @@ _FEW = 400
 """Up to so many elements are sooner done one by one."""
 _BOUND = 0.75
 """Below this erf is summed as a series in x**2, above as 1 - erfc."""
+_LAST = 40.0
+"""From here on exp(-x**2 / 2) is 0 in double precision."""
 _CENTRE = 2.5
 _LOW = (_BOUND - _CENTRE) / (_BOUND + _CENTRE)
 
@@ -83,9 +85,9 @@ def _bell(x: Any) -> Any:
     """Return exp(-x**2); x is split so that the square of its head is exact."""
     if x.dtype == np.float32:
         return np.exp(-x * x)
-    head = np.where(np.isfinite(x), x.astype(np.float32), 0).astype(np.float64)
-    tail = np.where(np.isfinite(x), x - head, 0)
-    return np.where(np.isinf(x), 0, np.exp(-head * head) * np.exp(-tail * (x + head)))
+    x = np.clip(x, -_LAST, _LAST)
+    head = x.astype(np.float32).astype(np.float64)
+    return np.exp(-head * head) * np.exp(-(x - head) * (x + head))
 
 
 def _erf_near(x: Any) -> Any:
@@ -187,9 +189,9 @@ def ndtr(x: Any) -> Any:
 
 def _half_bell(x: Any) -> Any:
     """Return exp(-x**2 / 2); x is split so that the square of its head is exact."""
-    head = np.where(np.isfinite(x), x, 0).astype(np.float32).astype(np.float64)
-    tail = np.where(np.isfinite(x), x - head, 0)
-    return np.where(np.isinf(x), 0, np.exp(-head * head / 2) * np.exp(-tail * (x + head) / 2))
+    x = np.clip(x, -_LAST, _LAST)
+    head = x.astype(np.float32).astype(np.float64)
+    return np.exp(-head * head / 2) * np.exp(-(x - head) * (x + head) / 2)
 
 
 @in_double

@@ -157,10 +157,16 @@ def asinh(input: Array) -> Array:
     return np.arcsinh(input)
 
 
+def _acosh_root(x: Any) -> Any:
+    """Return sqrt(x**2 - 1); of complex numbers by two roots, which lie on the branch that acosh takes."""
+    if x.dtype.kind == "c":
+        return np.sqrt(x - 1) * np.sqrt(x + 1)
+    return np.sqrt((x - 1) * (x + 1))
+
+
 @pointwise(
     node="AcoshBackward0",
-    # Two roots rather than one of input**2 - 1: for complex numbers they lie on the branch that acosh takes.
-    input=lambda ct, input: ct / (np.sqrt(input - 1) * np.sqrt(input + 1)),
+    input=lambda ct, input: ct / _acosh_root(input),
     promote="float",
     samples=samples.within(1.2, 4.0),
     aliases="arccosh",

@@ -39,6 +39,9 @@ class CooTensor(SparseTensor):
     def _with(self, values: Tensor) -> Self:
         return type(self)(self._places, values, self._size, self._coalesced)
 
+    def _state(self) -> tuple[Any, ...]:
+        return self._places, self._stored, self._size, self._coalesced
+
     def _parts(self) -> Iterator[tuple[str, Any]]:
         yield "indices", self._places
         yield "values", self._stored._array

@@ -33,6 +33,9 @@ class CsrTensor(SparseTensor):
     def _with(self, values: Tensor) -> Self:
         return type(self)(self._crow, self._columns, values, self._size)
 
+    def _state(self) -> tuple[Any, ...]:
+        return self._crow, self._columns, self._stored, self._size
+
     def _parts(self) -> Iterator[tuple[str, Any]]:
         yield "crow_indices", self._crow
         yield "col_indices", self._columns

@@ -9,6 +9,7 @@ other code by an error.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -49,6 +50,18 @@ class SparseTensor(Tensor):
     def _with(self, values: Tensor) -> Self:
         """Return a tensor with other numbers at the same places."""
         raise NotImplementedError
+
+    def _state(self) -> tuple[Any, ...]:
+        """Return what the class is called with to make the same tensor."""
+        raise NotImplementedError
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return type(self), self._state()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(*copy.deepcopy(self._state(), memo))
+        return memo[id(self)]
 
     @property
     def _array(self) -> NoReturn:  # type: ignore[override]
@@ -167,6 +180,11 @@ class SparseTensor(Tensor):
     def detach(self) -> Self:
         """Return a tensor on the same numbers without history."""
         return self._with(self._stored.detach())
+
+    @property  # type: ignore[misc]
+    def data(self) -> Self:  # type: ignore[override]
+        """A tensor on the same numbers without history."""
+        return self.detach()
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError("grad can be implicitly created only for scalar outputs")

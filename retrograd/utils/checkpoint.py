@@ -39,6 +39,8 @@ _NOT_WITH_INPUTS = (
 class CheckpointError(RuntimeError):
     """The second run of a checkpointed function did something else than the first."""
 
+    __module__ = "torch.utils.checkpoint"  # so a traceback reads as torch's
+
 
 class CheckpointPolicy(enum.Enum):
     """What a selective checkpoint does with the result of an op."""
@@ -113,10 +115,10 @@ def checkpoint(
     Example:
         >>> import retrograd as torch
         >>> from retrograd.utils.checkpoint import checkpoint
-        >>> x = torch.ones(2, requires_grad=True)
+        >>> x = torch.zeros(2, requires_grad=True)
         >>> checkpoint(lambda t: t.exp().sin(), x, use_reentrant=False).sum().backward()
         >>> x.grad
-        tensor([-2.4783, -2.4783])
+        tensor([0.5403, 0.5403])
     """
     preserve = kwargs.pop("preserve_rng_state", True)
     if use_reentrant is None:

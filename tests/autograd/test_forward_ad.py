@@ -81,11 +81,31 @@ def test_a_module_with_dual_parameters():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: fwAD.enter_dual_level(), RuntimeError, "Nested forward mode AD is not supported at the moment"),
-        (lambda: fwAD.make_dual(X.long(), X), ValueError, "Expected primal to be floating point or complex, but got: torch"),
-        (lambda: fwAD.make_dual(X, X.long()), ValueError, "Expected tangent to be floating point or complex, but got: "),
-        (lambda: fwAD.make_dual(X, X[:2]), RuntimeError, "Tensor is of size [3] while the given forward gradient is of"),
-        (lambda: fwAD.make_dual(fwAD.make_dual(X, X), X), RuntimeError, "that already has a forward gradient at the same"),
+        (
+            fwAD.enter_dual_level,
+            RuntimeError,
+            "Nested forward mode AD is not supported at the moment",
+        ),
+        (
+            lambda: fwAD.make_dual(X.long(), X),
+            ValueError,
+            "Expected primal to be floating point or complex, but got: torch",
+        ),
+        (
+            lambda: fwAD.make_dual(X, X.long()),
+            ValueError,
+            "Expected tangent to be floating point or complex, but got: ",
+        ),
+        (
+            lambda: fwAD.make_dual(X, X[:2]),
+            RuntimeError,
+            "Tensor is of size [3] while the given forward gradient is of",
+        ),
+        (
+            lambda: fwAD.make_dual(fwAD.make_dual(X, X), X),
+            RuntimeError,
+            "that already has a forward gradient at the same",
+        ),
         (lambda: fwAD.unpack_dual(3), TypeError, "argument 'dual' (position 1) must be Tensor, not int"),
     ],
 )

@@ -195,7 +195,7 @@ def _bad(backward):
         ((ones(3), 2), lambda ctx, g: g, RuntimeError, "incorrect number of gradients .expected 2, got 1."),
         ((ones(3),), lambda ctx, g: (g, g), RuntimeError, "number of gradients .expected 1, got 2."),
         ((ones(3),), lambda ctx, g: g[:2], RuntimeError, r"gradient at index 0 - got \[2\] but expected"),
-        ((ones(3),), lambda ctx, g: 3.0, TypeError, "expected Variable or None .got float."),
+        ((ones(3),), lambda ctx, g: 3.0, RuntimeError, "expected Variable or None .got float."),
         ((ones(3), 2), lambda ctx, g: (g, g), RuntimeError, "different than None at position 2"),
     ],
 )

@@ -21,7 +21,9 @@ def scalar(x):
 HESSIAN = torch.tensor([[6.0, 1.0], [1.0, 12.0]])
 
 
-@pytest.mark.parametrize("options", [{}, {"vectorize": True}, {"vectorize": True, "strategy": "forward-mode"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"vectorize": True}, {"vectorize": True, "strategy": "forward-mode"}]
+)
 def test_jacobians(options):
     assert torch.autograd.functional is AF
     assert torch.equal(AF.jacobian(cube, X, **options), torch.diag(3 * X**2))

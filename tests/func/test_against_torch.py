@@ -25,7 +25,8 @@ PROGRAMS = {
     "vmap of hessian": lambda t, x, w: t.vmap(t.func.hessian(_loss(t)), (None, 0))(w, x),
     "third": lambda t, x, w: t.func.jacfwd(t.func.jacrev(t.func.grad(lambda w: _loss(t)(w, x).sum())))(w),
     "jvp of grad": lambda t, x, w: t.func.jvp(t.func.grad(lambda w: _loss(t)(w, x).sum()), (w,), (w * 2,)),
-    "vjp of jvp": lambda t, x, w: t.func.vjp(lambda w: t.func.jvp(lambda w: t.exp(x * w), (w,), (w,))[1], w)[1](x * 0.1),
+    "vjp of jvp": lambda t, x, w: t.func.vjp(lambda w: t.func.jvp(lambda w: t.exp(x * w), (w,), (w,))[1], "
+    "w)[1](x * 0.1),
     "softmax": lambda t, x, w: t.func.jacrev(lambda x: t.softmax(x * w, -1))(x),
     "norm": lambda t, x, w: t.func.hessian(lambda w: w.norm())(w),
     "sort": lambda t, x, w: t.vmap(t.func.jacrev(lambda v: t.sort(v * w).values))(x),
@@ -38,7 +39,8 @@ PROGRAMS = {
         t.func.grad(lambda v, i: t.nn.functional.cross_entropy(v[None], i[None]))
     )(x, t.tensor([2, 0])),
     "where": lambda t, x, w: t.func.jacrev(lambda x: t.where(x > 0, x * w, x.exp()))(x),
-    "gather": lambda t, x, w: t.vmap(t.func.grad(lambda v, i: v[i] ** 3))(x, t.tensor([1, 2])),
+    "gather": lambda t, x, w: t.vmap(t.func.grad(lambda v, i: v.gather(0, i[None]).prod() ** 3))(x, "
+    "t.tensor([1, 2])),
     "functional jacobian": lambda t, x, w: t.autograd.functional.jacobian(
         lambda x, w: (x * w, (x @ w).exp()), (x, w)
     ),

@@ -154,9 +154,17 @@ def test_complex_tangents():
         (lambda x: jvp(torch.sin, (3.0,), (x,)), RuntimeError, "Expected primals to only contain Tensors"),
         (lambda x: jvp(lambda x: 3, (x,), (x,)), RuntimeError, "expected f(*primals) to return only tensors"),
         (lambda x: jvp(torch.neg, (x.long(),), (x,)), ValueError, "Expected primal to be floating point"),
-        (lambda x: jvp(torch.sin, (x,), (x[:2],)), RuntimeError, "Tensor is of size [3] while the given forward"),
+        (
+            lambda x: jvp(torch.sin, (x,), (x[:2],)),
+            RuntimeError,
+            "Tensor is of size [3] while the given forward",
+        ),
         (lambda x: jacrev(torch.sin, chunk_size=0), ValueError, "`chunk_size` should be greater than 0."),
-        (lambda x: jacfwd(torch.sin, argnums=1)(x), RuntimeError, "Got argnum=1, but only 1 positional inputs"),
+        (
+            jacfwd(torch.sin, argnums=1),
+            RuntimeError,
+            "Got argnum=1, but only 1 positional inputs",
+        ),
     ],
 )
 def test_misuse_is_refused(call, error, message):

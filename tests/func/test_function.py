@@ -98,7 +98,9 @@ def test_what_is_missing_is_said():
 
     with pytest.raises(RuntimeError, match="it must override the setup_context staticmethod"):
         grad(lambda x: Bare.apply(x).sum())(X)
-    with pytest.raises(RuntimeError, match="You tried to vmap over NoRule, but it does not have vmap support"):
+    with pytest.raises(
+        RuntimeError, match="You tried to vmap over NoRule, but it does not have vmap support"
+    ):
         vmap(NoRule.apply)(X)
     with pytest.raises(NotImplementedError, match="You must implement the jvp function"):
         jvp(NoJvp.apply, (X,), (X,))

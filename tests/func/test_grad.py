@@ -127,15 +127,39 @@ def test_a_pullback_is_differentiated_in_its_cotangent():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: grad(lambda x: x)(x), RuntimeError, "Expected f(*args) to return a scalar Tensor, got tensor with 1"),
-        (lambda x: grad(lambda x: 3)(x), RuntimeError, "Expected f(*args) to return a Tensor, got <class 'int'>"),
-        (lambda x: grad(lambda x: x)(3.0), ValueError, "Thing passed to transform API must be Tensor, got <class 'float'>"),
-        (lambda x: grad(lambda x: x.sum(), argnums=2)(x), RuntimeError, "Got argnum=2, but only 1 positional inputs"),
-        (lambda x: grad(lambda x: x.sum(), argnums=())(x), RuntimeError, "argnums must be non-empty"),
-        (lambda x: grad(lambda x: x.sum(), has_aux=True)(x), RuntimeError, "should be a tuple: (output, aux)"),
+        (
+            grad(lambda x: x),
+            RuntimeError,
+            "Expected f(*args) to return a scalar Tensor, got tensor with 1",
+        ),
+        (
+            grad(lambda x: 3),
+            RuntimeError,
+            "Expected f(*args) to return a Tensor, got <class 'int'>",
+        ),
+        (
+            lambda x: grad(lambda x: x)(3.0),
+            ValueError,
+            "Thing passed to transform API must be Tensor, got <class 'float'>",
+        ),
+        (
+            grad(lambda x: x.sum(), argnums=2),
+            RuntimeError,
+            "Got argnum=2, but only 1 positional inputs",
+        ),
+        (grad(lambda x: x.sum(), argnums=()), RuntimeError, "argnums must be non-empty"),
+        (
+            grad(lambda x: x.sum(), has_aux=True),
+            RuntimeError,
+            "should be a tuple: (output, aux)",
+        ),
         (lambda x: grad(lambda x: x.sum())(x.long()), RuntimeError, "only Tensors of floating point dtype"),
         (lambda x: grad(lambda x: x.sum())(x.cfloat()), RuntimeError, "only for real scalar outputs"),
-        (lambda x: grad(lambda x: x.sum().backward())(x), RuntimeError, "backward() called inside a functorch"),
+        (
+            grad(lambda x: x.sum().backward()),
+            RuntimeError,
+            "backward() called inside a functorch",
+        ),
         (lambda x: vjp(lambda x: 3, x), RuntimeError, "expected f(*primals) to return only tensors"),
         (lambda x: vjp(lambda x: (), x), RuntimeError, "non-empty output"),
         (lambda x: vjp(lambda x: x, x)[1]((x, x)), RuntimeError, "cotangents: (*, *), primal output: *"),

@@ -95,10 +95,12 @@ MODELS = {
                       nn.Linear(16, 3)),
         (2, 4, 4),
     ),
-    "grouped": lambda: (nn.Sequential(nn.Conv1d(4, 4, 2, groups=2), nn.Tanh(), nn.Flatten(), nn.Linear(12, 3)), (4, 4)),
+    "grouped": lambda: (nn.Sequential(nn.Conv1d(4, 4, 2, groups=2), nn.Tanh(), nn.Flatten(), nn.Linear(12, "
+    "3)), (4, 4)),
     "transposed": lambda: (
         nn.Sequential(nn.ConvTranspose1d(2, 2, 3, stride=2), nn.Sigmoid(), nn.Flatten(), nn.Linear(14, 3)), (2, 3)),
-    "batch norm": lambda: (nn.Sequential(nn.Conv1d(2, 3, 2), nn.BatchNorm1d(3), nn.Flatten(), nn.Linear(9, 3)).eval(),
+    "batch norm": lambda: (nn.Sequential(nn.Conv1d(2, 3, 2), nn.BatchNorm1d(3), nn.Flatten(), nn.Linear(9, "
+    "3)).eval(),
                            (2, 4)),
 }  # fmt: skip
 

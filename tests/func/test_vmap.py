@@ -100,26 +100,74 @@ def test_elements_pick_by_their_own_index():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: vmap(lambda x: x.item())(X[0]), RuntimeError, "vmap: It looks like you're calling .item() on a Tensor."),
+        (
+            lambda: vmap(lambda x: x.item())(X[0]),
+            RuntimeError,
+            "vmap: It looks like you're calling .item() on a Tensor.",
+        ),
         (lambda: vmap(float)(X[0]), RuntimeError, "vmap: It looks like you're calling .item() on a Tensor."),
         (lambda: vmap(lambda x: x if x > 0 else -x)(X[0]), RuntimeError, "data-dependent control flow"),
         (lambda: vmap(torch.nonzero)(X), RuntimeError, "Attempted to vmap over aten::nonzero."),
         (lambda: vmap(lambda x: x[x > 0])(X), RuntimeError, "indexing with a boolean mask"),
-        (lambda: vmap(lambda x: x.numpy())(X), RuntimeError, "Cannot access data pointer of Tensor that doesn't have"),
-        (lambda: vmap(lambda x: x.data)(X), RuntimeError, "accessing `data` under vmap transform is not allowed"),
-        (lambda: vmap(torch.add)(torch.ones(3), torch.ones(4)), ValueError, "got sizes [3, 4] for the mapped dimension"),
-        (lambda: vmap(torch.sin, in_dims=3)(X[0]), ValueError, "expected in_dim to satisfy -1 <= in_dim < 1."),
+        (
+            lambda: vmap(lambda x: x.numpy())(X),
+            RuntimeError,
+            "Cannot access data pointer of Tensor that doesn't have",
+        ),
+        (
+            lambda: vmap(lambda x: x.data)(X),
+            RuntimeError,
+            "accessing `data` under vmap transform is not allowed",
+        ),
+        (
+            lambda: vmap(torch.add)(torch.ones(3), torch.ones(4)),
+            ValueError,
+            "got sizes [3, 4] for the mapped dimension",
+        ),
+        (
+            lambda: vmap(torch.sin, in_dims=3)(X[0]),
+            ValueError,
+            "expected in_dim to satisfy -1 <= in_dim < 1.",
+        ),
         (lambda: vmap(lambda x: x)(3), ValueError, "We cannot vmap over non-Tensor arguments"),
         (lambda: vmap(lambda x: 3)(X), ValueError, "must only return Tensors, got type <class 'int'>"),
-        (lambda: vmap(lambda: 3)(), ValueError, "got no inputs."),
-        (lambda: vmap(lambda x: x, in_dims=(0, 0))(X), ValueError, "in_dims is not compatible with the structure"),
-        (lambda: vmap(lambda x: x, out_dims=None)(X), ValueError, "can not return a BatchedTensor when out_dim is None"),
-        (lambda: vmap(lambda x: (x, x), out_dims=(0,))(X), ValueError, "out_dims is not compatible with the structure"),
+        (vmap(lambda: 3), ValueError, "got no inputs."),
+        (
+            lambda: vmap(lambda x: x, in_dims=(0, 0))(X),
+            ValueError,
+            "in_dims is not compatible with the structure",
+        ),
+        (
+            lambda: vmap(lambda x: x, out_dims=None)(X),
+            ValueError,
+            "can not return a BatchedTensor when out_dim is None",
+        ),
+        (
+            lambda: vmap(lambda x: (x, x), out_dims=(0,))(X),
+            ValueError,
+            "out_dims is not compatible with the structure",
+        ),
         (lambda: vmap(lambda x: x, out_dims=5)(X), IndexError, "Dimension out of range"),
-        (lambda: vmap(lambda x: x, randomness="some"), RuntimeError, "Only allowed values for randomness are"),
-        (lambda: vmap(lambda x: x, chunk_size=0), ValueError, "chunk_size should be None or greater than 0. (got 0)"),
-        (lambda: vmap(lambda x: torch.zeros(3).add_(x))(X), RuntimeError, "output with shape [3] doesn't match the"),
-        (lambda: vmap(lambda x: x + torch.rand(3))(X), RuntimeError, "called random operation while in randomness error"),
+        (
+            lambda: vmap(lambda x: x, randomness="some"),
+            RuntimeError,
+            "Only allowed values for randomness are",
+        ),
+        (
+            lambda: vmap(lambda x: x, chunk_size=0),
+            ValueError,
+            "chunk_size should be None or greater than 0. (got 0)",
+        ),
+        (
+            lambda: vmap(lambda x: torch.zeros(3).add_(x))(X),
+            RuntimeError,
+            "output with shape [3] doesn't match the",
+        ),
+        (
+            lambda: vmap(lambda x: x + torch.rand(3))(X),
+            RuntimeError,
+            "called random operation while in randomness error",
+        ),
     ],
 )
 def test_misuse_is_refused(call, error, message):
@@ -154,7 +202,9 @@ def test_random_writes_need_a_batch_to_differ():
     assert not torch.equal(filled[0], filled[1])
     filled = vmap(lambda x: x.clone().normal_(), randomness="same")(torch.ones(2, 4))
     assert torch.equal(filled[0], filled[1])
-    with pytest.raises(RuntimeError, match="Cannot ask for different inplace randomness on an unbatched tensor"):
+    with pytest.raises(
+        RuntimeError, match="Cannot ask for different inplace randomness on an unbatched tensor"
+    ):
         vmap(lambda x: torch.ones(2).normal_(), randomness="different")(torch.ones(2, 4))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -194,6 +196,16 @@ UNSUPPORTED = {
 def test_what_is_not_supported_says_so(case):
     with pytest.raises(NotImplementedError, match="to_dense"):
         UNSUPPORTED[case](coo(torch))
+
+
+@pytest.mark.parametrize("make", [coo, csr])
+def test_copies_are_apart(make):
+    for again in (copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))):
+        source = make(torch)
+        copied = again(source)
+        assert repr(copied) == repr(source)
+        copied._stored.zero_()
+        assert source.to_dense().any()
 
 
 def test_indices_outside_the_size_are_refused():
