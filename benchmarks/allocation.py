@@ -1,4 +1,4 @@
-"""What fresh pages cost: mean(3 (x + 2)^2) and its gradient in NumPy, with freed memory kept and with it returned.
+"""What fresh pages cost: mean(3 (x + 2)^2) and its gradient in NumPy, with freed memory kept and returned.
 
 Run: python benchmarks/allocation.py
 """

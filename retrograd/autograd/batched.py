@@ -87,12 +87,12 @@ class BatchedTensor(Wrapped):
         self._value.requires_grad_(requires_grad)
         return self
 
-    @property
+    @property  # type: ignore[misc]  # it cannot be written to either way
     def grad_fn(self) -> Any:
         """The node that made the batch."""
         return self._value.grad_fn
 
-    @property
+    @property  # type: ignore[misc]  # likewise
     def is_leaf(self) -> bool:
         """Whether the batch was not made by a recorded op."""
         return self._value.is_leaf

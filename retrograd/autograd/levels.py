@@ -130,7 +130,7 @@ def refuse_backward() -> None:
 
 
 def unwritten(op: Op, args: tuple[Any, ...], out: Any) -> tuple[Any, ...]:
-    """Return the arguments of an op whose result goes into one of them, with a copy of that if it may be saved."""
+    """Return the arguments of an op whose result goes into the first, which is copied if it may be saved."""
     if not (args and out is args[0] and op.rules and local.grad):
         return args
     if not any(isinstance(a, Tensor) and a.requires_grad for a in args[1:]):

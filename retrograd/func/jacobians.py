@@ -52,6 +52,15 @@ def _only_chosen(
     return partial
 
 
+def _require_real(name: str, what: str, tensors: Sequence[Any]) -> None:
+    for i, x in enumerate(tensors):
+        if isinstance(x, Tensor) and x.dtype.is_complex:
+            raise RuntimeError(
+                f"{name}: Expected all {what}s to be real but received complex tensor at flattened "
+                f"{what} idx: {i}"
+            )
+
+
 def jacrev(
     func: Callable[..., Any],
     argnums: int | tuple[int, ...] = 0,
@@ -86,9 +95,11 @@ def jacrev(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         numbers = trees.chosen(args, argnums)
         given = [args[n] for n in numbers]
+        _require_real("jacrev", "input", trees.flatten(given)[0])
         found = vjp(_only_chosen(func, args, numbers, kwargs), *given, has_aux=has_aux)
         output, pullback = found[:2]
         results, structure = trees.flatten(output)
+        _require_real("jacrev", "output", results)
         sizes = [r._array.size for r in results]
         total = sum(sizes)
         step = total if chunk_size is None else min(chunk_size, total)
@@ -150,12 +161,11 @@ def jacfwd(
         numbers = trees.chosen(args, argnums)
         given = tuple(args[n] for n in numbers)
         inputs, nested = trees.flatten(given)
+        _require_real("jacfwd", "input", inputs)
         partial = _only_chosen(func, args, numbers, kwargs)
-        seen: list[Any] = []
 
         def push(*tangents: Tensor) -> Any:
             found = jvp(partial, given, trees.unflatten(tangents, nested), has_aux=has_aux)
-            seen.append(found[0])
             return (found[1], found[2]) if has_aux else found[1]
 
         moved = vmap(push, randomness=randomness)(*basis(inputs))
@@ -164,6 +174,7 @@ def jacfwd(
             moved, aux = moved
             aux = trees.mapped(lambda t: t[0], aux)
         columns, structure = trees.flatten(moved)
+        _require_real("jacfwd", "output", columns)
         sizes = [x._array.size for x in inputs]
         per_output = []
         for column in columns:

@@ -54,7 +54,7 @@ def relu(input: Array) -> Array:
 
 
 def _inside(ct: Any, input: Any, min_val: Any, max_val: Any) -> Any:
-    # Negated, so that NaN lets the cotangent pass. A product, for np.where is slower than all else here.
+    """Return ct between the bounds, and where the input is NaN. np.where would be slower than a product."""
     return tied(ct * ~((input <= min_val) | (input >= max_val)), input)
 
 
@@ -102,7 +102,7 @@ def threshold(input: Array, threshold: float, value: float) -> Array:
 
 @pointwise(
     node="HardsigmoidBackward0",
-    input=lambda ct, input: _inside(ct, input, -3, 3) / 6,
+    input=lambda ct, input: tied(ct * ((input > -3) & (input < 3)) / 6, input),
     kinds="f",
     samples=_real,
     places="nn",

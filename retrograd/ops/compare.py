@@ -103,10 +103,16 @@ def isreal(input: Array) -> Array:
     return np.isreal(input)
 
 
-@comparison(samples=_strange, inplace=False, kinds="buif", numpy=np.signbit)
+def _signed() -> Iterator[Sample]:
+    yield sample(np.array([[1.5, -2.5, -np.inf], [np.inf, -0.0, 0.0]]))  # what sign a NaN has is not fixed
+    yield sample(np.array([1, 0]))
+    yield sample(np.array(-0.3))
+
+
+@comparison(samples=_signed, inplace=False, kinds="buif", numpy=np.signbit)
 def signbit(input: Array) -> Array:
     """Test for a minus sign, also that of -0.0."""
-    return np.signbit(input) if input.dtype.kind == "f" else input < 0
+    return input < 0 if input.dtype.kind in "iub" else np.signbit(input)
 
 
 def _near() -> Iterator[Sample]:

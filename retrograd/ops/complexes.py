@@ -11,7 +11,8 @@ import numpy as np
 from retrograd.ops import batching, samples
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general, movement, pointwise
-from retrograd.ops.helpers import cast, name_of
+from retrograd.ops.helpers import name_of
+from retrograd.ops.neural import broadcast
 from retrograd.ops.pointwise import zeros_as
 
 
@@ -194,7 +195,11 @@ def _interleaved() -> Iterator[Sample]:
 
 def paired(real: Any, imag: Any) -> Any:
     """Return complex numbers of their parts: exactly, where real + imag * 1j makes NaN of an infinity."""
-    shape = np.broadcast_shapes(real.shape, imag.shape)
+    shape = broadcast(real, imag)
+    if real.__class__ is imag.__class__ is np.ndarray:
+        made = np.empty(shape, np.complex128 if real.dtype == np.float64 else np.complex64)
+        made.real, made.imag = real, imag
+        return made
     return view_as_complex(np.stack((np.broadcast_to(real, shape), np.broadcast_to(imag, shape)), -1))
 
 

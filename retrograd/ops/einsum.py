@@ -59,6 +59,8 @@ def _simple(x: Any, labels: Labels, sizes: dict[int, int], wanted: set[int]) -> 
 
 def _pair(x: Any, left: Labels, y: Any, right: Labels, wanted: set[int]) -> tuple[Any, Labels]:
     """Multiply two operands, summing over the labels that they share and nobody else wants."""
+    if x.dtype.kind == "b" and y.dtype.kind == "b":
+        raise NotImplementedError("\"bmm\" not implemented for 'Bool'")
     shared = [name for name in left if name in right]
     summed = [name for name in shared if name not in wanted]
     both = [name for name in shared if name in wanted]
@@ -138,7 +140,7 @@ def _samples() -> Iterator[Sample]:
     jvp={
         "operands": lambda t, operands, inputs, output: _tangent(t, operands, inputs, output),
     },
-    kinds="uifc",
+    kinds="buifc",
     batch=_batch,
     samples=_samples,
     places="nn",
@@ -296,7 +298,7 @@ def _check_sizes(
     ],
     places="torch",
 )
-def einsum(equation: Any, *operands: Any) -> Any:
+def einsum(equation: Array, *operands: Any) -> Any:
     """Sum products of operands over named dimensions, e.g. `einsum("bij,bjk->bik", x, y)`.
 
     Also `einsum(x, [0, 1], y, [1, 2], [0, 2])`, with labels 0 to 51.

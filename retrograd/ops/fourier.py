@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.ops.declare import TABLE, Array, ErrorSample, Sample, error, sample
-from retrograd.ops.families import composite
+from retrograd.ops.families import Declared, Definition, composite
 from retrograd.ops.fft import OTHER, fft_c2c, fft_c2r, fft_r2c
 from retrograd.ops.helpers import cast, name_of, wrap_dim
 from retrograd.ops.matrices import numbers
@@ -84,7 +84,7 @@ def _dims(x: Any, s: Any, dim: Any, name: str = "") -> tuple[list[int], list[int
         found = list(range(x.ndim))
     if name and not found:
         raise RuntimeError(f"{name} must transform at least one axis")
-    sizes = [None] * len(found) if s is None else [None if n == -1 else int(n) for n in s]
+    sizes: list[int | None] = [None] * len(found) if s is None else [None if n == -1 else int(n) for n in s]
     return found, sizes
 
 
@@ -159,7 +159,7 @@ def _errors() -> Iterator[ErrorSample]:
     yield error(IndexError, "Dimension out of range", numbers(3), dim=3)
 
 
-def _transform(samples: Callable[[], Iterator[Sample]], name: str) -> Any:
+def _transform(samples: Callable[[], Iterator[Sample]], name: str) -> Callable[[Definition], Declared]:
     return composite(samples=samples, errors=_errors, places="fft", name=f"fft_{name}", torch_name=name)
 
 

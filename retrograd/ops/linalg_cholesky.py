@@ -265,6 +265,7 @@ def cholesky_solve(input: Array, L: Array, upper: bool = False) -> Array:
     samples=lambda: [
         sample(np.tril(regular(3)), grad=False),
         sample(np.triu(regular(2, 2)), True, grad=False),
+        sample(np.tril(complex_regular(3), -1) + np.diag([1.5, 0.5, 2.0]), grad=False),
     ],
     errors=lambda: [
         error(

@@ -100,7 +100,7 @@ def eigh(a: Any, uplo: str = "L") -> tuple[Any, Any]:
     finite = np.isfinite(a).all((-2, -1))
     whole = bool(finite.all())
     try:  # of NaN LAPACK may not return
-        values, vectors = np.linalg.eigh(
+        values, vectors = np.linalg.eigh(  # type: ignore[call-overload]  # "L" or "U"
             a if whole else np.where(finite[..., None, None], a, 0), uplo.upper()
         )
     except np.linalg.LinAlgError:
@@ -163,7 +163,7 @@ def linalg_eigvalsh(A: Array, UPLO: str = "L") -> Array:
     _check_hermitian(A, UPLO)
     if A.size and not np.isfinite(A).all():
         return eigh(A, UPLO)[0]
-    return np.linalg.eigvalsh(A, UPLO.upper())
+    return np.linalg.eigvalsh(A, UPLO.upper())  # type: ignore[call-overload]  # "L" or "U"
 
 
 # ---- any square matrices ----

@@ -162,7 +162,7 @@ def linalg_ldl_factor_ex(
 ) -> tuple[Array, Array, Array]:
     """Factorise as `ldl_factor` does, and report the first zero block of D in `info`."""
     if check_errors:
-        linalg_ldl_factor.definition(input, hermitian=hermitian)
+        linalg_ldl_factor.definition(input, hermitian=hermitian)  # type: ignore[attr-defined]  # an Op
     return _factors(input, hermitian)
 
 

@@ -264,5 +264,5 @@ def linalg_lu_factor_ex(
     """Factorise as `lu_factor` does, and report the first zero on U's diagonal in `info`."""
     _check_factorizable(A, "torch.lu_factor", pivot)
     if check_errors:
-        linalg_lu_factor.definition(A)
+        linalg_lu_factor.definition(A)  # type: ignore[attr-defined]  # an Op
     return factorize(A)

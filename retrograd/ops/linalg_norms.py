@@ -145,7 +145,9 @@ def linalg_norm(
                 f"{input.ndim}D."
             )
         if (len(given) if given is not None else input.ndim) == 2:
-            return matrix_norm.definition(input, ord, given or (0, 1), keepdim, dtype=dtype)
+            return matrix_norm.definition(  # type: ignore[attr-defined]  # an Op
+                input, ord, given or (0, 1), keepdim, dtype=dtype
+            )
         if isinstance(ord, str):
             raise RuntimeError(f"linalg.norm: Order {ord} not supported for vectors.")
     return TABLE["vector_norm"](input, 2 if ord is None else ord, given, keepdim, dtype=dtype)
@@ -154,7 +156,7 @@ def linalg_norm(
 @composite(samples=lambda: [sample(numbers(2, 3))], places="torch")
 def nuclear_norm(input: Array, dim: Any = (-2, -1), keepdim: bool = False) -> Array:
     """Sum singular values: linalg.matrix_norm(input, 'nuc')."""
-    return matrix_norm.definition(input, "nuc", dim, keepdim)
+    return matrix_norm.definition(input, "nuc", dim, keepdim)  # type: ignore[attr-defined]  # an Op
 
 
 @composite(samples=lambda: [sample(numbers(2, 3), 1)], places="torch")
@@ -193,5 +195,5 @@ def cond(input: Array, p: Any = None) -> Array:
     if 0 in input.shape:
         return zeros(np.real(input), input.shape[:-2])
     found, info = linalg_inv_ex(input)
-    product = matrix_norm.definition(input, p) * matrix_norm.definition(found, p)
-    return np.where(info != 0, math.inf, product)
+    norm = matrix_norm.definition  # type: ignore[attr-defined]  # an Op
+    return np.where(info != 0, math.inf, norm(input, p) * norm(found, p))

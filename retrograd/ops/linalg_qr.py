@@ -135,7 +135,7 @@ def linalg_qr(A: Array, mode: str = "reduced") -> tuple[Array, Array]:
         )
     if mode == "r":
         return np.zeros(0, A.dtype), np.linalg.qr(A, "r")
-    Q, R = np.linalg.qr(A, mode)
+    Q, R = np.linalg.qr(A, mode)  # type: ignore[call-overload]  # one of the three
     return Q, R
 
 
@@ -155,4 +155,4 @@ def _mode(some: bool) -> str:
 )
 def qr(input: Array, some: bool = True) -> tuple[Array, Array]:
     """Factorise A = Q R, with all columns of Q if not `some`: linalg.qr's older form."""
-    return linalg_qr.definition(input, _mode(some))
+    return linalg_qr.definition(input, _mode(some))  # type: ignore[attr-defined, no-any-return]  # an Op

@@ -108,7 +108,8 @@ def linalg_inv(A: Array) -> Array:
 def linalg_inv_ex(A: Array, *, check_errors: bool = False) -> tuple[Array, Array]:
     """Invert square matrices, and report in `info` which diagonal element of U in P L U is 0 (0: none)."""
     if check_errors:
-        return linalg_inv.definition(A), np.zeros(A.shape[:-2], np.int32)
+        found = linalg_inv.definition(A)  # type: ignore[attr-defined]  # an Op
+        return found, np.zeros(A.shape[:-2], np.int32)
     found, singular = _inverse(A)
     return found, zero_pivots(A) if singular else np.zeros(A.shape[:-2], np.int32)
 
@@ -244,7 +245,8 @@ def linalg_solve_ex(
 ) -> tuple[Array, Array]:
     """Solve A X = B as `solve` does, and report singular matrices in `info` instead of raising."""
     if check_errors:
-        return linalg_solve.definition(A, B, left=left), np.zeros(A.shape[:-2], np.int32)
+        found = linalg_solve.definition(A, B, left=left)  # type: ignore[attr-defined]  # an Op
+        return found, np.zeros(A.shape[:-2], np.int32)
     found, singular = _solutions(A, B, left)
     return found, zero_pivots(A) if singular else np.zeros(A.shape[:-2], np.int32)
 

@@ -227,9 +227,10 @@ def _older_tangent(t: Any, result: Any) -> tuple[Any, Any, Any]:
 def svd(input: Array, some: bool = True, compute_uv: bool = True) -> tuple[Array, Array, Array]:
     """Decompose A = U diag(S) V^H and return V, or 0 for U and V: linalg.svd's older form."""
     if compute_uv:
-        U, S, Vh = linalg_svd.definition(input, not some)
+        U, S, Vh = linalg_svd.definition(input, not some)  # type: ignore[attr-defined]  # an Op
         return U, S, H(Vh)
     m, n = input.shape[-2:]
     lead = input.shape[:-2]
     zeros = (np.zeros((*lead, k, k), input.dtype) for k in (m, n))
-    return next(zeros), linalg_svdvals.definition(input), next(zeros)
+    values = linalg_svdvals.definition(input)  # type: ignore[attr-defined]  # an Op
+    return next(zeros), values, next(zeros)

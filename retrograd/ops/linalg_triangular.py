@@ -221,7 +221,7 @@ def triangular_solve(
     check_rank(input, "torch.triangular_solve", "b")
     lead = np.broadcast_shapes(input.shape[:-2], A.shape[:-2])
     a = transposed(A) if transpose else A
-    found = linalg_solve_triangular.definition(
+    found = linalg_solve_triangular.definition(  # type: ignore[attr-defined]  # an Op
         a, input, upper=bool(upper) != bool(transpose), unitriangular=unitriangular
     )
     return found, np.array(np.broadcast_to(A, (*lead, *A.shape[-2:])))

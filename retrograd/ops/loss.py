@@ -228,6 +228,8 @@ def _logit_target_slope(input: Any, pos_weight: Any) -> Any:
 
 def _softplus_negative(x: Any) -> Any:
     """Compute log(1 + e**-x), for large |x| too."""
+    if x.dtype.kind == "c":
+        return np.log1p(np.exp(-x))
     return at_least(-x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -281,7 +283,7 @@ def _signs() -> Iterator[Sample]:
             -target * sigmoid(-target * input) * t, reduction
         )
     },
-    kinds="f",
+    kinds="fc",
     samples=_signs,
     **_LOSS,
 )

@@ -12,7 +12,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Arrays, Sample, error, sample
 from retrograd.ops.families import composite, general, linear
-from retrograd.ops.helpers import wrap_dim, wrap_dims
+from retrograd.ops.helpers import cast, wrap_dim, wrap_dims
 from retrograd.ops.matmul import grid, mm
 from retrograd.ops.neural import largest, total
 from retrograd.ops.reduce import sum
@@ -317,9 +317,7 @@ def _distance(diff: Any, p: float) -> Any:
     """Return the p-norm over the last dimension."""
     size = np.abs(diff)
     if p == 0:
-        return total(
-            np.asarray(diff != 0, diff.dtype) if isinstance(diff, np.ndarray) else (diff != 0) * 1.0, -1
-        )
+        return total(cast(diff != 0, diff.dtype), -1)
     if p == 1:
         return total(size, -1)
     if p == 2:

@@ -114,7 +114,7 @@ def nan_to_num(
 
 
 def _tamed(x: Any, nan: float | None, posinf: float | None, neginf: float | None) -> Any:
-    limits = finfo(x.dtype)
+    limits: Any = finfo(x.dtype)  # type: ignore[no-untyped-call]
     x = np.where(np.isnan(x), x.dtype.type(0 if nan is None else nan), x)
     x = np.where(x == np.inf, x.dtype.type(limits.max if posinf is None else posinf), x)
     return np.where(x == -np.inf, x.dtype.type(limits.min if neginf is None else neginf), x)

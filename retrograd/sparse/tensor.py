@@ -146,11 +146,11 @@ class SparseTensor(Tensor):
 
     # ---- the place in the graph: that of the stored numbers ----
 
-    @property
+    @property  # type: ignore[misc]
     def grad_fn(self) -> Any:
         return self._stored.grad_fn
 
-    @property
+    @property  # type: ignore[misc]
     def is_leaf(self) -> bool:
         return self._stored.is_leaf
 

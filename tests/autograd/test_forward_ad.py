@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import retrograd as torch
-import retrograd.autograd.forward_ad as fwAD  # noqa: N812 - as users write it
+import retrograd.autograd.forward_ad as fwAD
 from retrograd.autograd.modes import local
 
 X = torch.tensor([1.0, 2.0, 3.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import retrograd as torch
-from retrograd.autograd import functional as AF  # noqa: N812 - short in these tests
+from retrograd.autograd import functional as AF
 
 X = torch.tensor([1.0, 2.0])
 
@@ -75,20 +75,47 @@ def test_products():
     ("call", "error", "message"),
     [
         (lambda: AF.jacobian(cube, X, strategy="x"), AssertionError, "Expected strategy to be either"),
-        (lambda: AF.jacobian(cube, X, strategy="forward-mode"), NotImplementedError, "implemented for `vectorize=True`."),
-        (lambda: AF.jacobian(cube, X, strict=True, vectorize=True), RuntimeError, "are not supported together"),
-        (lambda: AF.jacobian(lambda x, y: x, (X, X), strict=True), RuntimeError, "Output 0 of the user-provided function is "
-         "independent of input 1."),
-        (lambda: AF.jacobian(lambda x: x * 3, X, strict=True, create_graph=True), RuntimeError, "is independent of input 0."),
-        (lambda: AF.vjp(lambda x: torch.ones(2), X, X, strict=True), RuntimeError, "does not require gradients."),
-        (lambda: AF.hessian(lambda x: x.sum(), X, strict=True), RuntimeError, "While computing the hessian, found that"),
+        (
+            lambda: AF.jacobian(cube, X, strategy="forward-mode"),
+            NotImplementedError,
+            "implemented for `vectorize=True`.",
+        ),
+        (
+            lambda: AF.jacobian(cube, X, strict=True, vectorize=True),
+            RuntimeError,
+            "are not supported together",
+        ),
+        (lambda: AF.jacobian(lambda x, y: x, (X, X), strict=True), RuntimeError, "independent of input 1."),
+        (
+            lambda: AF.jacobian(lambda x: x * 3, X, strict=True, create_graph=True),
+            RuntimeError,
+            "is independent of input 0.",
+        ),
+        (
+            lambda: AF.vjp(lambda x: torch.ones(2), X, X, strict=True),
+            RuntimeError,
+            "does not require gradients.",
+        ),
+        (
+            lambda: AF.hessian(lambda x: x.sum(), X, strict=True),
+            RuntimeError,
+            "While computing the hessian, found that",
+        ),
         (lambda: AF.hessian(cube, X), RuntimeError, "should contain a single element"),
         (lambda: AF.hvp(lambda x: (x.sum(), x.sum()), X, X), RuntimeError, "should return a single Tensor"),
         (lambda: AF.jvp(cube, X), RuntimeError, "The vector v can only be None if the input"),
-        (lambda: AF.vjp(cube, X), RuntimeError, "The vector v can only be None if the user-provided function"),
-        (lambda: AF.vjp(cube, X, torch.ones(3)), RuntimeError, "v has invalid size: should be torch.Size([2])"),
+        (
+            lambda: AF.vjp(cube, X),
+            RuntimeError,
+            "The vector v can only be None if the user-provided function",
+        ),
+        (
+            lambda: AF.vjp(cube, X, torch.ones(3)),
+            RuntimeError,
+            "v has invalid size: should be torch.Size([2])",
+        ),
     ],
-)  # fmt: skip
+)
 def test_misuse_is_refused(call, error, message):
     with pytest.raises(error) as caught:
         call()
