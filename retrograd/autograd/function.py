@@ -153,7 +153,7 @@ class BackwardCFunction(Node, FunctionCtx):
         cts = []
         for i, (ct, meta) in enumerate(zip(returned, self.input_metas, strict=True)):
             if ct is not None and not isinstance(ct, Tensor):
-                raise RuntimeError(f"expected Variable or None (got {type(ct).__name__})")  # noqa: TRY004 - torch's type
+                raise RuntimeError(f"expected Variable or None (got {type(ct).__name__})")
             if meta is None:
                 if ct is not None:
                     raise RuntimeError(

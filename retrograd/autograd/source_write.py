@@ -23,7 +23,11 @@ def write_source(op: Op) -> str:
     fall = f"return inplace(op, ({names}))"
     operands = [p for p in op.parameters if not p.is_static]
     lines = [f"def dispatch({signature(op, out=False)}):"]
-    if "f" not in op.kinds or op.outputs or any(p.kind not in ("tensor", "operand", "plain") for p in operands):
+    if (
+        "f" not in op.kinds
+        or op.outputs
+        or any(p.kind not in ("tensor", "operand", "plain") for p in operands)
+    ):
         return "\n".join([*lines, f"    {fall}"]) + "\n"
     x = operands[0].name
     lines += [

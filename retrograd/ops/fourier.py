@@ -198,7 +198,8 @@ def irfft(input: Array, n: int | None = None, dim: int = -1, norm: str | None = 
 @_transform(_spectra, "hfft")
 def hfft(input: Array, n: int | None = None, dim: int = -1, norm: str | None = None) -> Array:
     """Transform a Hermitian signal, given by its first half, to n real frequencies."""
-    return hfftn.definition(input, None if n is None else [n], [_one_dim(input, dim)], norm)
+    sizes = None if n is None else [n]
+    return hfftn.definition(input, sizes, [_one_dim(input, dim)], norm)  # type: ignore[attr-defined]  # an Op
 
 
 @_transform(_signals, "ihfft")

@@ -12,7 +12,6 @@ from retrograd.ops import samples
 from retrograd.ops.declare import Array, ErrorSample, Operand, Sample, error, sample
 from retrograd.ops.families import pointwise
 from retrograd.ops.helpers import cast
-from retrograd.ops.helpers import cast
 from retrograd.ops.pointwise import as_arrays, zeros_as
 
 

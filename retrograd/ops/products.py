@@ -15,7 +15,7 @@ from retrograd.ops.families import composite, general, linear
 from retrograd.ops.helpers import cast, wrap_dim, wrap_dims
 from retrograd.ops.matmul import grid, mm
 from retrograd.ops.neural import largest, total
-from retrograd.ops.reduce import sum
+from retrograd.ops.reduce import sum as sum_over
 
 
 @composite(
@@ -298,7 +298,7 @@ def cross_anywhere(input: Array, other: Array, dim: int | None = None) -> Array:
     input=lambda ct, input_shape, input_dtype: ct * np.eye(*input_shape, dtype=input_dtype),
     promote="same",
     kinds="buifc",
-    batch=lambda op, size, args, dims: sum(np.diagonal(batching.front(args[0], dims[0]), 0, 1, 2), -1),
+    batch=lambda op, size, args, dims: sum_over(np.diagonal(batching.front(args[0], dims[0]), 0, 1, 2), -1),
     samples=lambda: [sample(grid(3, 3)), sample(grid(2, 3)), sample(np.zeros((0, 0)))],
     errors=lambda: [error(RuntimeError, "trace: expected a matrix, but got tensor with dim 1", grid(3))],
     numpy={np.trace: lambda x: (x,)},
@@ -307,7 +307,7 @@ def trace(input: Array) -> Array:
     """Sum the diagonal of a matrix."""
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
-    return sum(np.diagonal(input))
+    return sum_over(np.diagonal(input))
 
 
 # ---- distances between rows ----
