@@ -140,7 +140,7 @@ def race_start_up(modules: list[str], rounds: int) -> list[Row]:
     memory: dict[str, list[float]] = {module: [] for module in modules}
     for _ in range(rounds):
         for module in modules:
-            # With bytecode cached, as users have it: the first start writes it, and the median passes it over.
+            # With bytecode cached, as users have it: the first start writes it, the median passes it over.
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             environment.pop("PYTHONDONTWRITEBYTECODE", None)
             command = [sys.executable, "-c", START_UP.format(module=module)]

@@ -16,6 +16,8 @@ _ids = itertools.count()
 class RemovableHandle:
     """What registering a hook returns: `remove()` takes the hook off again; also a context manager."""
 
+    __module__ = "torch.utils.hooks"  # its public path
+
     def __init__(self, hooks: Any, *, extra_dict: Any = None) -> None:
         self.hooks_dict_ref = (
             weakref.ref(hooks) if not isinstance(hooks, dict) or isinstance(hooks, OrderedDict) else None

@@ -20,7 +20,7 @@ from retrograd.autograd.pull import op_label
 from retrograd.autograd.record import named_node_class
 from retrograd.ops import write as writes
 from retrograd.ops.declare import TABLE, Op
-from retrograd.tensor import Tensor, history
+from retrograd.tensor import Tensor, history, wrap
 
 _WRITE_PLACE, _TAKE_PLACE = TABLE["write_place"], TABLE["take_place"]
 
@@ -46,9 +46,18 @@ def inplace(op: Op, args: tuple[Any, ...]) -> Tensor:
     recording = local.grad and any(_needs_grad(a) for a in args)
     check_target(target, recording)
     _check_overlap(target, args)
+    if recording and any(op.parameters[0].name in names for names in op.needs.values()):
+        args = (_copy_of(target), *args[1:])
     result = plain(op, args)
     write(target, result)
     return target
+
+
+def _copy_of(target: Tensor) -> Tensor:
+    """Return the target as it is before the write, with its history, for rules that need it."""
+    copy = wrap(target._array.copy())
+    copy._node = history(target)
+    return copy
 
 
 def _needs_grad(value: Any) -> bool:

@@ -204,6 +204,8 @@ class enable_grad(_NoParentheses):  # noqa: N801 - torch's public name
 class set_grad_enabled(_GradMode):  # noqa: N801 - torch's public name
     """Record or not: at once when called, until its end as a context manager, in the decorated function."""
 
+    __module__ = "torch.autograd.grad_mode"  # its public path
+
     def __init__(self, mode: bool) -> None:
         self._before = local.grad
         self.mode = mode

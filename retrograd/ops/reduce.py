@@ -265,12 +265,11 @@ def any(input: Array, dim: Any = None, keepdim: bool = False) -> Array:
     return _tested(np.any, input, dim, keepdim)
 
 
-def _counted() -> Iterator[Sample]:
-    for s in _flags():
-        yield sample(*s.args[:2])
-
-
-@reduction(promote="none", samples=_counted, numpy={np.count_nonzero: lambda a, axis=None: (a, axis)})
+@reduction(
+    promote="none",
+    samples=lambda: [sample(*s.args[:2]) for s in _flags()],  # there is no keepdim
+    numpy={np.count_nonzero: lambda a, axis=None: (a, axis)},
+)
 def count_nonzero(input: Array, dim: Any = None) -> Array:
     """Count what is not 0."""
     return np.sum(input != 0, axes(dim, input.ndim), dtype=_INT64)

@@ -179,3 +179,14 @@ def test_a_leaf_may_be_written_without_recording():
     assert x.is_leaf
     assert x._version == 2
     assert x.tolist() == [7.0, 0.5, 0.5]
+
+
+def test_rules_that_need_the_overwritten_value_have_it():
+    x = torch.tensor([0.5, 1.0, 2.0], requires_grad=True)
+    y = x.clone()
+    y[1:].mul_(x[:1])
+    y.sin_()
+    y.sum().backward()
+    z = torch.tensor([0.5, 1.0, 2.0], requires_grad=True)
+    torch.cat([z[:1], z[1:] * z[:1]]).sin().sum().backward()
+    assert torch.allclose(x.grad, z.grad)

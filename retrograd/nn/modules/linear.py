@@ -65,6 +65,10 @@ class Linear(Module):
         return f"{options(self, 'in_features out_features')}, bias={self.bias is not None}"
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """The Linear at the end of an attention, which goes by this name in a model's text."""
+
+
 class Bilinear(Module):
     """Combine two inputs: y_k = x1 W_k x2 + b_k.
 
