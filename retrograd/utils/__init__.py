@@ -1,4 +1,4 @@
-"""Helpers around tensors, under their public names: `utils.data`, `utils.checkpoint`."""
+"""Helpers around tensors, under their public names: `utils.data`, `utils.checkpoint`, `utils.hooks`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("checkpoint", "data"):
+    if name in ("checkpoint", "data", "hooks"):
         return import_module(f"retrograd.utils.{name}")
     raise AttributeError(f"module 'torch.utils' has no attribute '{name}'")
