@@ -32,6 +32,7 @@ from retrograd.nn.modules.activation import (
     Tanhshrink,
     Threshold,
 )
+from retrograd.nn.modules.attention import MultiheadAttention
 from retrograd.nn.modules.batchnorm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -128,6 +129,13 @@ from retrograd.nn.modules.pooling import (
 from retrograd.nn.modules.rnn import GRU, LSTM, RNN, RNNBase
 from retrograd.nn.modules.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from retrograd.nn.modules.sparse import Embedding, EmbeddingBag
+from retrograd.nn.modules.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from retrograd.nn.modules.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
@@ -221,6 +229,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -256,6 +265,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
