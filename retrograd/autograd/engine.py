@@ -96,7 +96,7 @@ def _run(
                 if node in captured:
                     captured[node] = ct
                 edges = tuple(edge if edge in needed else None for edge in edges)  # type: ignore[operator]
-            if ct is None or not any(edges):
+            if ct is None or (captured is not None and not any(edges)):
                 cts: tuple[Any, ...] = (None,) * len(edges)
             else:
                 try:

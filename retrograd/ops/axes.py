@@ -70,6 +70,8 @@ def average(x: Any, dim: Any) -> Any:
 
 def spread(ct: Any, dim: Any, keepdim: bool, shape: Sequence[int]) -> Any:
     """Return a reduction's cotangent repeated over the reduced dimensions, without copying."""
+    if isinstance(ct, np.generic):  # the engine begins with one, and scalars compute to scalars
+        ct = np.asarray(ct)
     if ct.__class__ is np.ndarray and ct.flags.c_contiguous:
         # What np.broadcast_to does, in a fifth of its time.
         made: np.ndarray[Any, Any] = np.ndarray(

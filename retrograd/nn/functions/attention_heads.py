@@ -87,6 +87,18 @@ def _check_sizes(query: Any, key: Any, value: Any, embed_dim: int, num_heads: in
         )
 
 
+def _check_weights(query: Any, key: Any, value: Any, weights: Any) -> None:
+    """Raise unless there are three weights, each of the size that goes with what it projects."""
+    size = query.shape[-1]
+    for name, weight in zip("qkv", weights, strict=True):
+        if weight is None:
+            raise AssertionError(f"use_separate_proj_weight is True but {name}_proj_weight is None")
+    for name, x, weight in zip(("query", "key", "value"), (query, key, value), weights, strict=True):
+        wanted = (size, x.shape[-1])
+        if tuple(weight.shape) != wanted:
+            raise AssertionError(f"expecting {name} weights shape of {wanted}, but got {weight.shape}")
+
+
 def _three_dimensional(mask: Any, heads: int, length: int, columns: int) -> Any:
     """Return a mask of the scores as (1 or heads, length, columns); raise if it has another shape."""
     if mask is None:
@@ -135,14 +147,6 @@ def _projected(query: Any, key: Any, value: Any, weight: Any, bias: Any) -> tupl
 
 def _projected_apart(xs: tuple[Any, ...], weights: Any, bias: Any) -> tuple[Any, ...]:
     """Project query, key and value by a weight each and the three parts of one bias."""
-    size = xs[0].shape[-1]
-    for name, weight in zip("qkv", weights, strict=True):
-        if weight is None:
-            raise AssertionError(f"use_separate_proj_weight is True but {name}_proj_weight is None")
-    for name, x, weight in zip(("query", "key", "value"), xs, weights, strict=True):
-        wanted = (size, x.shape[-1])
-        if tuple(weight.shape) != wanted:
-            raise AssertionError(f"expecting {name} weights shape of {wanted}, but got {weight.shape}")
     shifts = (None,) * 3 if bias is None else _thirds(bias)
     return tuple(_linear(x, w, b) for x, w, b in zip(xs, weights, shifts, strict=True))
 
@@ -220,6 +224,7 @@ def multi_head_attention_forward(
     _check_sizes(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight)
     if use_separate_proj_weight:
         apart = (q_proj_weight, k_proj_weight, v_proj_weight)
+        _check_weights(query, key, value, apart)
         q, k, v = _projected_apart((query, key, value), apart, in_proj_bias)
     else:
         q, k, v = _projected(query, key, value, in_proj_weight, in_proj_bias)

@@ -69,9 +69,7 @@ class MultiheadAttention(Module):
 
     def _make_parameters(self, bias: bool, add_bias_kv: bool, device: Any, dtype: Any) -> None:
         size = self.embed_dim
-        apart = {
-            "q_proj_weight": (size, size), "k_proj_weight": (size, self.kdim), "v_proj_weight": (size, self.vdim),
-        }  # fmt: skip
+        apart = {f"{x}_proj_weight": (size, n) for x, n in (("q", size), ("k", self.kdim), ("v", self.vdim))}
         shapes: dict[str, Any]
         if self._qkv_same_embed_dim:
             shapes = {"in_proj_weight": (3 * size, size), **dict.fromkeys(apart)}
@@ -81,11 +79,8 @@ class MultiheadAttention(Module):
         for name, shape in shapes.items():
             self.register_parameter(name, None if shape is None else parameter(shape, dtype, device))
         self.out_proj = NonDynamicallyQuantizableLinear(size, size, bias=bias, device=device, dtype=dtype)
-        if add_bias_kv:
-            self.bias_k = parameter((1, 1, size), dtype, device)
-            self.bias_v = parameter((1, 1, size), dtype, device)
-        else:
-            self.bias_k = self.bias_v = None
+        self.bias_k: Any = parameter((1, 1, size), dtype, device) if add_bias_kv else None
+        self.bias_v: Any = parameter((1, 1, size), dtype, device) if add_bias_kv else None
 
     def _reset_parameters(self) -> None:
         """Draw the parameters anew, but for the weight of `out_proj`."""

@@ -23,6 +23,11 @@ from retrograd.nn.modules.transformer_layers import (
 )
 from retrograd.tensor import wrap
 
+__all__ = [
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",
+    "TransformerEncoderLayer",
+]  # fmt: skip
+
 
 def _copies(layer: Any, count: int) -> ModuleList:
     return ModuleList([copy.deepcopy(layer) for _ in range(count)])
@@ -66,21 +71,25 @@ class TransformerEncoder(Module):
         """Return what becomes of `src`; masks as MultiheadAttention's."""
         padding = additive_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype, mask, "mask")
         mask = additive_mask(mask, "mask", src.dtype)
+        cut = self._cut(src, padding) if mask is None else None
+        if cut is not None:
+            padding = additive_mask(cut, "src_key_padding_mask", src.dtype)
         made = src
         for layer in self.layers:
             made = layer(made, src_mask=mask, is_causal=bool(is_causal), src_key_padding_mask=padding)
-        if mask is None and self._cuts(src, padding):
-            made = made.masked_fill(wrap(padding._array != 0).unsqueeze(-1), 0)
+        if cut is not None:
+            made = made.masked_fill(cut.unsqueeze(-1), 0)
         return made if self.norm is None else self.norm(made)
 
-    def _cuts(self, src: Any, padding: Any) -> bool:
-        """Whether the results at padding are zeros."""
+    def _cut(self, src: Any, padding: Any) -> Any:
+        """Return where sequences are cut off, their results zeros; None if they are not."""
         if padding is None or not self.use_nested_tensor or src.dim() != 3 or self.layers[0].training:
-            return False
+            return None
         if is_grad_enabled() and any(x.requires_grad for x in (src, *self.layers[0].parameters())):
-            return False
+            return None
         hidden = padding._array != 0
-        return not (hidden[:, :-1] & ~hidden[:, 1:]).any()
+        is_at_end = not (hidden[:, :-1] & ~hidden[:, 1:]).any()
+        return wrap(hidden) if is_at_end else None
 
 
 def _why_not_nested(layer: Any) -> str | None:
