@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt(3)
 
@@ -25,7 +24,7 @@ def choose_blas_kernel() -> str | None:
     if "numpy" in sys.modules or "OPENBLAS_CORETYPE" in os.environ:
         return None
     try:
-        with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             head = file.read(4096)
     except OSError:
         return None

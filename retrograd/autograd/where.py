@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from types import CodeType, FrameType
 
-_ROOT = f"{Path(__file__).absolute().parent.parent}{os.sep}"
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class _Library(dict[str, bool]):

@@ -6,7 +6,6 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,8 +36,11 @@ def set_rng_state(new_state: Tensor) -> None:
 @functools.cache
 def _blas() -> Any:
     """Return the OpenBLAS that NumPy's wheels bring, None where it is another."""
-    for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
-        library = ctypes.CDLL(str(path))
+    folder = os.path.join(os.path.dirname(os.path.dirname(np.__file__)), "numpy.libs")
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if "openblas" not in name:
+            continue
+        library = ctypes.CDLL(os.path.join(folder, name))
         if hasattr(library, "scipy_openblas_set_num_threads64_"):
             return library
     return None

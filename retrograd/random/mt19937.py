@@ -45,7 +45,8 @@ class Generator:
     """
 
     __slots__ = (
-        "__weakref__", "_bits", "_integers", "_is_fresh", "_kept_float", "_kept_normal", "_reseed", "_seed",
+        "__weakref__", "_bits", "_integers", "_is_fresh", "_is_made", "_kept_float", "_kept_normal",
+        "_reseed", "_seed",
     )  # fmt: skip
 
     def __init__(self, device: Any = "cpu") -> None:
@@ -53,17 +54,27 @@ class Generator:
             raise RuntimeError(
                 f"Generator: expected device 'cpu'; got {str(device)!r}; only the CPU draws random numbers"
             )
+        self._is_made = False
+        self._set_seed(DEFAULT_SEED)
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the stream when it is first needed: numpy.random takes 15 ms to import."""
+        if name not in ("_bits", "_integers", "_reseed"):
+            raise AttributeError(f"'Generator' object has no attribute '{name}'")
         self._bits = np.random.MT19937()
         self._reseed = np.random.RandomState(self._bits).seed  # the seeding of 2002, which everyone shares
         # full-range integers are the raw stream; this bound method is the fastest vectorised way to it
         self._integers = np.random.Generator(self._bits).integers
-        self._set_seed(DEFAULT_SEED)
+        self._is_made = True
+        self._reseed(self._seed & 0xFFFFFFFF)
+        return getattr(self, name)
 
     # seeds
 
     def _set_seed(self, seed: int) -> None:
-        self._reseed(seed & 0xFFFFFFFF)
         self._seed = seed
+        if self._is_made:
+            self._reseed(seed & 0xFFFFFFFF)
         self._is_fresh = True  # no draw since seeding: the state then says 'next word 0', not 624
         self._kept_normal: float | None = None
         self._kept_float: float | None = None
