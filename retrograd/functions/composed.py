@@ -114,11 +114,32 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return norm(input - other, p)  # type: ignore[no-any-return]
 
 
+def fill_diagonal_(input: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
+    """Write a number on the main diagonal; with `wrap`, begin anew below it in a tall matrix.
+
+    Raises:
+        RuntimeError: fewer than two dimensions; more than two, of different sizes.
+    """
+    if input.ndim < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if input.ndim > 2:
+        if len(set(input.shape)) > 1:
+            raise RuntimeError(f"all dimensions of input must be of equal length\n[got {tuple(input.shape)}]")
+        step, start = sum(input.stride()), input.storage_offset()
+        input.as_strided((input.shape[0],), (step,), start).fill_(fill_value)
+        return input
+    height, width = input.shape
+    for top in range(0, height if wrap else 1, width + 1):
+        input[top : top + width].diagonal().fill_(fill_value)
+    return input
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "nanmean": nanmean, "float_power": float_power, "polygamma": polygamma, "mvlgamma": multigammaln,
     "norm": norm, "dist": dist,
 }  # fmt: skip
 METHODS: dict[str, Any] = {
+    "fill_diagonal_": fill_diagonal_,
     "float_power_": float_power_, "polygamma": polygamma_method, "polygamma_": polygamma_,
     "mvlgamma_": multigammaln_,
 }  # fmt: skip

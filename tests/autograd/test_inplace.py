@@ -190,3 +190,17 @@ def test_rules_that_need_the_overwritten_value_have_it():
     z = torch.tensor([0.5, 1.0, 2.0], requires_grad=True)
     torch.cat([z[:1], z[1:] * z[:1]]).sin().sum().backward()
     assert torch.allclose(x.grad, z.grad)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wrap", "places"), [((3, 3), False, 3), ((7, 3), False, 3), ((7, 3), True, 6)]
+)
+def test_fill_diagonal(shape, wrap, places):
+    x = torch.ones(shape, requires_grad=True)
+    y = x * 1
+    assert y.fill_diagonal_(0, wrap) is y
+    y.sum().backward()
+    assert (x.grad == 0).sum().item() == places
+    assert torch.equal(x.grad, y.detach())
+    with pytest.raises(RuntimeError, match="dimensions must larger than 1"):
+        torch.ones(3).fill_diagonal_(1)
