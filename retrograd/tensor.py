@@ -23,13 +23,11 @@ from retrograd.autograd.views import Meta
 from retrograd.interop import NumpyProtocol, PythonProtocol
 
 _NON_LEAF_GRAD = (
-    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute "
-    "won't be "
-    "populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
-    "non-leaf Tensor, "
-    "use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
-    "you access the "
-    "leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information."
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
+    "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
+    "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by "
+    "mistake, make sure you access the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for "
+    "more information."
 )
 
 
@@ -236,8 +234,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
                 return
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed "
-                "variable in "
-                "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
         if value == (self._node is not None):
             return
@@ -293,14 +290,11 @@ class Tensor(PythonProtocol, NumpyProtocol):
         if wanted is not None and value.dtype is not wanted:
             raise RuntimeError(
                 f"attempting to assign a gradient with dtype '{value.dtype.c_name}' to a tensor with "
-                f"grad_dtype "
-                f"'{wanted.scalar_name}'. The gradient must match the tensor's grad_dtype (defaults to the "
-                f"tensor's "
+                f"grad_dtype '{wanted.scalar_name}'. The gradient must match the tensor's grad_dtype "
+                f"(defaults to the tensor's "
                 "dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None to "
-                "allow any "
-                "dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may "
-                "break "
-                "downstream systems that assume they match."
+                "allow any dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its "
+                "gradient may break downstream systems that assume they match."
             )
         if value._array.shape != self._array.shape:
             raise RuntimeError(
@@ -360,12 +354,10 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """
         if self._is_view():
             raise RuntimeError(
-                "Can't detach views in-place. Use detach() instead. If you are using "
-                "DistributedDataParallel (DDP) for "
-                "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, "
-                "and hence "
-                "detach_() cannot be called on these gradients. To fix this error, please refer to the "
-                "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel "
+                "(DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP "
+                "buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
+                "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
         self._node = None
         return self

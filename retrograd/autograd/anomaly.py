@@ -107,9 +107,8 @@ def show(node: Node) -> None:
     stack = node.extras.metadata.get("traceback_") if node.extras is not None else None
     if stack is None:
         text = (
-            f"Error detected in {node.name()}. No forward pass information available. Enable detect "
-            f"anomaly during "
-            f"forward pass for more information.\n[recorded at {node.where()}]"
+            f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly "
+            f"during forward pass for more information.\n[recorded at {node.where()}]"
         )
     else:
         text = (

@@ -33,12 +33,10 @@ _DYNAMIC = (
 _DATA = "accessing `data` under vmap transform is not allowed"
 _UNBATCHED_TARGET = (
     "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
-    "extra_args that "
-    "has more elements than `self`. This happened due to `other` being vmapped over but `self` not being "
-    "vmapped over in a "
-    "vmap. Please try to use out-of-place operators instead of inplace arithmetic. If said operator is "
-    "being called inside "
-    "the PyTorch framework, please file a bug report instead."
+    "extra_args that has more elements than `self`. This happened due to `other` being vmapped over but "
+    "`self` not being vmapped over in a vmap. Please try to use out-of-place operators instead of inplace "
+    "arithmetic. If said operator is being called inside the PyTorch framework, please file a bug report "
+    "instead."
 )
 
 
@@ -60,8 +58,7 @@ class BatchedTensor(Wrapped):
     equal = refusing("Batching rule not implemented for aten::equal. We could not generate a fallback.")
     allclose = refusing(
         "vmap over torch.allclose isn't supported yet. Please file an issue at "
-        "https://github.com/pytorch/pytorch/issues if "
-        "you need this feature."
+        "https://github.com/pytorch/pytorch/issues if you need this feature."
     )
 
     @property

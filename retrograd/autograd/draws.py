@@ -12,8 +12,7 @@ from retrograd.tensor import Tensor
 
 _REFUSED = (
     "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
-    "'different' randomness "
-    "flags on vmap or perform the randomness operation out of vmap"
+    "'different' randomness flags on vmap or perform the randomness operation out of vmap"
 )
 _SAME_BATCHED = (
     "Vmap does not currently support same randomness with a batched tensor input. "
@@ -21,8 +20,7 @@ _SAME_BATCHED = (
 )
 _DIFFERENT_INPLACE = (
     "vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same "
-    "randomness. If "
-    "this is necessary for your usage, please file an issue with functorch."
+    "randomness. If this is necessary for your usage, please file an issue with functorch."
 )
 _BY_VALUE = ("bernoulli", "multinomial", "normal")  # whose tensor arguments are read, not only their shapes
 

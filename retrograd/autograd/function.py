@@ -187,8 +187,7 @@ def _backward_of(function: Any) -> Callable[..., Any]:
     if own is not Function.backward and vjp is not Function.vjp:
         raise RuntimeError(
             "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
-            "implement "
-            "one of them."
+            "implement one of them."
         )
     return vjp if own is Function.backward and vjp is not Function.vjp else own  # type: ignore[no-any-return]
 
@@ -230,10 +229,8 @@ class Function(metaclass=FunctionMeta):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
             "Legacy autograd function with non-static forward method is deprecated. Please use new-style "
-            "autograd "
-            "function with static forward method. (Example: "
-            "https://pytorch.org/docs/stable/autograd.html#torch."
-            "autograd.Function)"
+            "autograd function with static forward method. (Example: "
+            "https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
 
     @staticmethod
@@ -251,8 +248,7 @@ class Function(metaclass=FunctionMeta):
         """Return one gradient per argument of forward; None for those that have none."""
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom autograd.Function to use "
-            "it with "
-            "backward mode AD."
+            "it with backward mode AD."
         )
 
     @staticmethod
@@ -302,9 +298,8 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
     dirty = [id(t) for t in node.__dict__.get("dirty_tensors", ())]
     if not set(dirty) <= {id(o) for o in outputs}:
         raise RuntimeError(
-            "Some elements marked as dirty during the forward method were not returned as output. The "
-            "inputs that are "
-            "modified inplace must all be outputs of the Function."
+            "Some elements marked as dirty during the forward method were not returned as output. The inputs "
+            "that are modified inplace must all be outputs of the Function."
         )
     plain = {id(t) for t in node.__dict__.get("non_differentiable", ())}
     inputs = {id(a): a for a in args if isinstance(a, Tensor)}

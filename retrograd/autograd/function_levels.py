@@ -20,8 +20,7 @@ _NO_SETUP = (
 )
 _NO_RULE = (
     "You tried to vmap over {name}, but it does not have vmap support. Please override and implement the "
-    "vmap staticmethod "
-    "or set generate_vmap_rule=True. For more details, please see "
+    "vmap staticmethod or set generate_vmap_rule=True. For more details, please see "
     "https://pytorch.org/docs/main/notes/extending.func.html"
 )
 
@@ -65,10 +64,9 @@ def _batched(cls: Any, level: VmapLevel, args: tuple[Any, ...]) -> Any:
         if cls.generate_vmap_rule:
             raise RuntimeError(
                 f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an "
-                "overridden vmap "
-                "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap "
-                "staticmethod to avoid "
-                "ambiguity. For more details, please see https://pytorch.org/docs/main/notes/extending.func.html"
+                "overridden vmap staticmethod. Please set generate_vmap_rule=False or delete the overridden "
+                "vmap staticmethod to avoid ambiguity. For more details, please see "
+                "https://pytorch.org/docs/main/notes/extending.func.html"
             )
         output, places = own(VmapInfo(level.size, level.randomness), dims, *values)
         if isinstance(output, (tuple, list)):

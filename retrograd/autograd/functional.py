@@ -114,11 +114,9 @@ def _or_zeros(found: Sequence[Tensor | None], like: Sequence[Tensor]) -> tuple[T
 
 _NEEDED_TWICE = (
     "While computing the hessian, found that the jacobian of the user-provided function with respect to "
-    "input {i} is "
-    "independent of the input. This is not allowed in strict mode. You should ensure that your function is "
-    "twice "
-    "differentiable and that the jacobian depends on the inputs (this would be violated by a linear "
-    "function for example)."
+    "input {i} is independent of the input. This is not allowed in strict mode. You should ensure that your "
+    "function is twice differentiable and that the jacobian depends on the inputs (this would be violated by "
+    "a linear function for example)."
 )
 
 
@@ -150,8 +148,7 @@ _UNUSED = (
 )
 _NO_GRAPH = (
     "The jacobian of the user-provided function is independent of input {i}. This is not allowed in strict "
-    "mode when "
-    "create_graph=True."
+    "mode when create_graph=True."
 )
 
 
@@ -369,8 +366,7 @@ def jacobian(
             if strict:
                 raise RuntimeError(
                     "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not "
-                    "supported together. "
-                    "Please either set `strict=False` or `vectorize=False`."
+                    "supported together. Please either set `strict=False` or `vectorize=False`."
                 )
             rows = [_rows_at_once(output, xs, create_graph) for output in outputs]
         else:

@@ -137,9 +137,8 @@ def _check_inputs(inputs: tuple[Any, ...]) -> None:
         if any(stride == 0 and n > 1 for stride, n in zip(x._array.strides, x._array.shape, strict=True)):
             raise RuntimeError(
                 f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are "
-                "non-overlapping to be able to compute the numerical gradients correctly. You should "
-                "call .contiguous "
-                "on the input before passing it to gradcheck."
+                "non-overlapping to be able to compute the numerical gradients correctly. You should call "
+                ".contiguous on the input before passing it to gradcheck."
             )
     if not given:
         raise ValueError(

@@ -20,8 +20,7 @@ GradcheckError.__module__ = "torch.autograd.gradcheck"  # a traceback prints as 
 NOT_REENTRANT = (
     "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
     "different values, although analytical gradient matches numerical gradient.The tolerance for "
-    "nondeterminism "
-    "was {tolerance}."
+    "nondeterminism was {tolerance}."
 )
 UNDEFINED_REFUSED = (
     'Expected backward function to handle undefined output grads. Please look at "Notes about undefined '

@@ -31,12 +31,9 @@ clock = itertools.count()
 
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-    "already "
-    "been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-    "autograd.grad(). "
-    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to "
-    "access "
-    "saved tensors after calling backward."
+    "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
+    "if you need to access saved tensors after calling backward."
 )
 
 
@@ -274,18 +271,15 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
     cell = saved._cell
     hint = (
         "the backtrace further above shows the operation that failed to compute its gradient. The variable "
-        "in "
-        "question was changed in there or anywhere later. Good luck!"
+        "in question was changed in there or anywhere later. Good luck!"
         if anomaly.on
         else "enable anomaly detection to find the operation that failed to compute its gradient, with "
         "torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )
     raise ModifiedError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[{dtype.tensor_type} {list(shape)}]{what} is at version {cell.count}; expected version "
-        f"{expected} instead. "
-        f"Hint: {hint}\n"
-        f"[saved by {node.name()} at {node.where()}; last written to at "
+        f"[{dtype.tensor_type} {list(shape)}]{what} is at version {cell.count}; expected version {expected} "
+        f"instead. Hint: {hint}\n[saved by {node.name()} at {node.where()}; last written to at "
         f"{where.describe(cell.code, cell.lasti)}]"
     )
 

@@ -168,34 +168,26 @@ def refresh(view: Tensor) -> None:
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 _NO_GRAD_VIEW = (
     "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
-    "this use case "
-    "is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and "
-    "the inplace "
-    "either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside "
-    "(if you want "
-    "the inplace to be tracked)."
+    "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
+    "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+    "tracked) or both outside (if you want the inplace to be tracked)."
 )
 _MULTI_VIEW = (
     "Output {number} of {name} is a view and is being modified inplace. This view is the output of a "
-    "function that "
-    "returns multiple views. Such functions do not allow the output views to be modified inplace. You "
-    "should replace "
-    "the inplace operation by an out-of-place one."
+    "function that returns multiple views. Such functions do not allow the output views to be modified "
+    "inplace. You should replace the inplace operation by an out-of-place one."
 )
 _INFERENCE = (
     "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
-    "normal "
-    "tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
+    "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
 )
 _SELF_OVERLAP = (
     "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-    "location. Please "
-    "clone() the tensor before performing the operation."
+    "location. Please clone() the tensor before performing the operation."
 )
 _OVERLAP = (
     "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
-    "memory "
-    "location. Please clone() the tensor before performing the operation."
+    "memory location. Please clone() the tensor before performing the operation."
 )
 
 

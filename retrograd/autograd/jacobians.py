@@ -174,9 +174,8 @@ def pushed(
 def _private(name: str) -> None:
     warnings.warn(
         f"`{name}` was part of PyTorch's private API and not meant to be exposed. We are deprecating it "
-        "and it will "
-        "be removed in a future version of PyTorch. If you have a specific use for this or feature "
-        "request for this "
+        "and it will be removed in a future version of PyTorch. If you have a specific use for this or "
+        "feature request for this "
         "to be a stable API, please file us an issue at https://github.com/pytorch/pytorch/issues/new",
         FutureWarning,
         stacklevel=3,
@@ -251,9 +250,8 @@ def get_analytical_jacobian(
         )
     if output.dtype.is_complex:
         raise ValueError(
-            "Expected output to be non-complex. get_analytical_jacobian no longer supports functions "
-            "that return "
-            "complex outputs."
+            "Expected output to be non-complex. get_analytical_jacobian no longer supports functions that "
+            "return complex outputs."
         )
     moved = [x for x in as_tuple(inputs) if is_differentiable(x) and x.requires_grad]
     first, second = (analytical(output, moved, "real") for _ in range(2))

@@ -118,8 +118,7 @@ def entered(level: Level) -> Iterator[Any]:
 
 _BACKWARD = (
     "backward() called inside a functorch transform. This is not supported, please use functorch.grad or "
-    "functorch.vjp "
-    "instead or call backward() outside of functorch transforms."
+    "functorch.vjp instead or call backward() outside of functorch transforms."
 )
 
 

@@ -15,11 +15,9 @@ from retrograd.autograd.modes import local, no_grad, set_saved_hooks
 from retrograd.tensor import Tensor, wrap
 
 _MUTATES = (
-    "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
-    "cannot be modified "
-    "by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need "
-    "to perform "
-    "in-place operations on the input to a pack hook."
+    "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot "
+    "be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if "
+    "you need to perform in-place operations on the input to a pack hook."
 )
 
 

@@ -8,21 +8,17 @@ from typing import Any
 import numpy as np
 
 ITEM = (
-    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on "
-    "a Tensor, please "
-    "try to rewrite what you're doing with other operations. If error is occurring somewhere inside "
-    "PyTorch internals, "
-    "please file a bug report."
+    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a "
+    "Tensor, please try to rewrite what you're doing with other operations. If error is occurring somewhere "
+    "inside PyTorch internals, please file a bug report."
 )
 BRANCH = (
     "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't "
-    "support that yet, "
-    "please file an issue at https://github.com/pytorch/pytorch/issues ."
+    "support that yet, please file an issue at https://github.com/pytorch/pytorch/issues ."
 )
 _MASK = (
     "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over "
-    "indexing with a "
-    "boolean mask."
+    "indexing with a boolean mask."
 )
 NO_STORAGE = "Cannot access data pointer of Tensor that doesn't have storage"
 

@@ -100,8 +100,7 @@ def _tangent(level: DualLevel, result: Tensor, strict: bool) -> Tensor:
         if strict:
             raise RuntimeError(
                 "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This "
-                "is not allowed "
-                "with strict=True."
+                "is not allowed with strict=True."
             )
         return zeros_like(result)
     return found

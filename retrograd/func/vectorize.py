@@ -106,8 +106,7 @@ def _check_inputs(
         if dim is not None and not -leaf.ndim <= dim < leaf.ndim:
             raise ValueError(
                 f"{call}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality "
-                f"{leaf.ndim} so "
-                f"expected in_dim to satisfy -{leaf.ndim} <= in_dim < {leaf.ndim}."
+                f"{leaf.ndim} so expected in_dim to satisfy -{leaf.ndim} <= in_dim < {leaf.ndim}."
             )
         ready.append(None if dim is None else dim % leaf.ndim)
     sizes = [leaf.shape[dim] for leaf, dim in zip(leaves, ready, strict=True) if dim is not None]
@@ -160,8 +159,7 @@ def _out_dims(func: Any, out_dims: Any, structure: trees.Structure) -> list[Any]
     if places is None:
         raise ValueError(
             f"{head}(<inputs>): out_dims is not compatible with the structure of `outputs`. out_dims has "
-            f"structure {own} "
-            f"but outputs has structure {structure}."
+            f"structure {own} but outputs has structure {structure}."
         )
     return places
 

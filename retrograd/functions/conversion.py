@@ -80,13 +80,10 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, 
         )
         raise TypeError(
             f"to() received an invalid combination of arguments - got ({names}), but expected one of:\n"
-            " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool "
-            "copy = False, *, "
-            "torch.memory_format memory_format = None)\n * (torch.dtype dtype, bool non_blocking = False, "
-            "bool copy = "
-            "False, *, torch.memory_format memory_format = None)\n * (Tensor tensor, bool non_blocking = "
-            "False, bool copy "
-            "= False, *, torch.memory_format memory_format = None)\n"
+            " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy "
+            "= False, *, torch.memory_format memory_format = None)\n * (torch.dtype dtype, bool non_blocking "
+            "= False, bool copy = False, *, torch.memory_format memory_format = None)\n * (Tensor tensor, "
+            "bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n"
         )
     return device, dtype, copy, memory_format
 

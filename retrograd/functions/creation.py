@@ -143,12 +143,10 @@ def from_numpy(array: Any) -> Tensor:
         raise TypeError(f"expected np.ndarray (got {name})")
     if not array.flags.writeable:
         warnings.warn(
-            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
-            "This means writing "
-            "to this tensor will result in undefined behavior. You may want to copy the array to protect "
-            "its data or make "
-            "it writable before converting it to a tensor. This type of warning will be suppressed for the "
-            "rest of this "
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This "
+            "means writing to this tensor will result in undefined behavior. You may want to copy the array "
+            "to protect its data or make it writable before converting it to a tensor. This type of warning "
+            "will be suppressed for the rest of this "
             "program.",
             UserWarning,
             stacklevel=2,
@@ -163,12 +161,10 @@ def frombuffer(
     array = np.frombuffer(buffer, numpy_type("frombuffer", dtype), count, offset)
     if not array.flags.writeable:
         warnings.warn(
-            "The given buffer is not writable, and PyTorch does not support non-writable tensors. This "
-            "means you can "
-            "write to the underlying (supposedly non-writable) buffer using the tensor. You may want to "
-            "copy the buffer "
-            "to protect its data or make it writable before converting it to a tensor. This type of "
-            "warning will be "
+            "The given buffer is not writable, and PyTorch does not support non-writable tensors. This means "
+            "you can write to the underlying (supposedly non-writable) buffer using the tensor. You may want "
+            "to copy the buffer to protect its data or make it writable before converting it to a tensor. "
+            "This type of warning will be "
             "suppressed for the rest of this program.",
             UserWarning,
             stacklevel=2,

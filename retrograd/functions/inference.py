@@ -52,21 +52,18 @@ def _from_array(array: Any, dtype: Any, copy: bool) -> Any:
         if array.dtype.newbyteorder("=") in dtypes.OF_NUMPY:
             raise ValueError(
                 "given numpy array has byte order different from the native byte order. Conversion between "
-                "byte orders is "
-                "currently not supported."
+                "byte orders is currently not supported."
             )
         raise TypeError(
             f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types "
-            "are: float64, "
-            "float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
-            "uint8, and bool."
+            "are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, "
+            "uint32, uint16, uint8, and bool."
         )
     if not array.flags.c_contiguous and any(s < 0 for s in array.strides) and array.size:
         raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides "
-            "are not currently "
-            "supported. (You can probably work around this by making a copy of your array  with "
-            "array.copy().) "
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are "
+            "not currently supported. (You can probably work around this by making a copy of your array  "
+            "with array.copy().) "
         )
     return _cast(array, dtype, copy)
 

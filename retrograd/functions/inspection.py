@@ -77,9 +77,8 @@ def storage(input: Tensor) -> TypedStorage:
     """Return the memory that the tensor looks at, as elements of its dtype."""
     warnings.warn(
         "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will be the only "
-        "storage class. "
-        "This should only matter to you if you are using storages directly.  To access UntypedStorage "
-        "directly, use "
+        "storage class. This should only matter to you if you are using storages directly.  To access "
+        "UntypedStorage directly, use "
         "tensor.untyped_storage() instead of tensor.storage()",
         UserWarning,
         stacklevel=2,

@@ -133,8 +133,7 @@ def _directed(name: str, rank: int, dim: int) -> Callable[..., Any]:
         if isinstance(given, int) and (given <= 0 or shape[d] % given):
             raise RuntimeError(
                 f"torch.{name} attempted to split along dimension {d}, but the size of the dimension "
-                f"{shape[d]} is not "
-                f"divisible by the split_size {given}!"
+                f"{shape[d]} is not divisible by the split_size {given}!"
             )
         return tensor_split(input, given, d)
 

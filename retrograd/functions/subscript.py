@@ -52,10 +52,9 @@ def as_tuple(index: Any) -> tuple[Any, ...]:
     ):  # fmt: skip
         if any(isinstance(i, (list, tuple)) for i in index):
             warnings.warn(
-                "Using a non-tuple sequence for multidimensional indexing is deprecated and will be "
-                "changed in pytorch "
-                "2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as "
-                "tensor index, "
+                "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed "
+                "in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be "
+                "interpreted as tensor index, "
                 "x[torch.tensor(seq)], which will result either in an error or a different result",
                 UserWarning,
                 stacklevel=3,
@@ -69,9 +68,8 @@ def check_place(array: Any, dim: int, index: int) -> None:
         raise IndexError(f"index {index} is out of bounds for dimension 0 with size 0")
     if array.ndim == 0:
         raise IndexError(
-            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ "
-            "to convert a "
-            "0-dim tensor to a number"
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+            "convert a 0-dim tensor to a number"
         )
     size = array.shape[dim]
     if not -size <= index < size:

@@ -120,8 +120,7 @@ class Bridge:
                 if replaced is not None and any(g is not None for g in _tupled(replaced)):
                     raise RuntimeError(
                         "Backward hook for Modules where no input requires gradient should always return "
-                        "None or "
-                        "None for all gradients."
+                        "None or None for all gradients."
                     )
         return Cotangents(grads[i] for i in at)
 

@@ -272,9 +272,8 @@ def _load(
     for hook in module.__dict__.get("_load_state_dict_post_hooks", {}).values():
         if hook(module, keys) is not None:
             raise RuntimeError(
-                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return "
-                "new values, "
-                "if incompatible_keys need to be modified, it should be done inplace."
+                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new "
+                "values, if incompatible_keys need to be modified, it should be done inplace."
             )
 
 

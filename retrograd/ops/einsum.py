@@ -231,8 +231,7 @@ def _label_dims(parts: Any, output: Any, shapes: Sequence[Any]) -> tuple[tuple[L
             raise _fail(
                 f"the number of subscripts in the equation ({count}) "
                 f"{'is more than' if Ellipsis in part else 'does not match'} the number of dimensions "
-                f"({len(shape)}) "
-                f"for operand {i}{but}"
+                f"({len(shape)}) for operand {i}{but}"
             )
         widest = max(widest, extra if Ellipsis in part else 0)
         labels: list[int] = []
@@ -311,8 +310,7 @@ def einsum(equation: Array, *operands: Any) -> Any:
     elif not operands:
         raise ValueError(
             "einsum(): must specify the equation string and at least one operand, or at least one operand "
-            "and its "
-            "subscripts list"
+            "and its subscripts list"
         )
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])

@@ -210,8 +210,7 @@ def _careful_cat(tensors: Sequence[Any], dim: int) -> Any:
             if k != d and n != m:
                 raise RuntimeError(
                     f"Sizes of tensors must match except in dimension {d}. Expected size {n} but got size "
-                    f"{m} for "
-                    f"tensor number {i} in the list."
+                    f"{m} for tensor number {i} in the list."
                 )
     return np.concatenate([x for _, x in kept], d)
 
@@ -267,8 +266,7 @@ def _stacked(tensors: Sequence[Any], dim: int) -> Any:
         if x.shape != shape:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
-                f"{list(x.shape)} at "
-                f"entry {i}"
+                f"{list(x.shape)} at entry {i}"
             )
     index = (*(slice(None),) * (dim % (len(shape) + 1)), None)
     return np.concatenate([x[index] for x in tensors], dim)  # np.stack's own checks take twice the time

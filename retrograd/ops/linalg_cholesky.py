@@ -215,8 +215,7 @@ def _check_factored(b: Any, factor: Any) -> None:
     if factor.shape[-1] != b.shape[-2]:
         raise RuntimeError(
             f"Incompatible matrix sizes for cholesky_solve: each A matrix is {factor.shape[-1]} by "
-            f"{factor.shape[-1]} "
-            f"but each b matrix is {b.shape[-2]} by {b.shape[-1]}"
+            f"{factor.shape[-1]} but each b matrix is {b.shape[-2]} by {b.shape[-1]}"
         )
     check_pair(factor, b, "cholesky_solve", kernel="cholesky_cpu")
 

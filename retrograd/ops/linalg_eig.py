@@ -106,8 +106,7 @@ def eigh(a: Any, uplo: str = "L") -> tuple[Any, Any]:
     except np.linalg.LinAlgError:
         raise LinAlgError(
             "linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned or "
-            "has too "
-            "many repeated eigenvalues."
+            "has too many repeated eigenvalues."
         ) from None
     if not whole:
         values = np.where(finite[..., None], values, np.nan).astype(values.dtype)

@@ -250,9 +250,8 @@ def linalg_lu_factor(A: Array, *, pivot: bool = True) -> tuple[Array, Array]:
         at, which = found
         raise LinAlgError(
             f"torch.linalg.lu_factor: {which}U[{at},{at}] is zero and using it on lu_solve would result in "
-            "a division by "
-            "zero. If you still want to perform the factorization, consider calling linalg.lu(A, pivot) or "
-            "linalg.lu_factor_ex(A, pivot)"
+            "a division by zero. If you still want to perform the factorization, consider calling "
+            "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
         )
     return lu, pivots
 

@@ -153,8 +153,7 @@ def linalg_householder_product(input: Array, tau: Array) -> Array:
     if input.shape[:-2] != tau.shape[:-1]:
         raise RuntimeError(
             f"{_PRODUCT}: Expected batch dimensions of tau to be equal to input.shape[:-2] "
-            f"({list(input.shape[:-2])}), "
-            f"but instead got {list(tau.shape[:-1])}"
+            f"({list(input.shape[:-2])}), but instead got {list(tau.shape[:-1])}"
         )
     return np.array(_steps(input, tau)[1][-1])
 

@@ -129,9 +129,8 @@ def _solutions(A: Any, B: Any, left: bool) -> tuple[Any, bool]:
     if is_vector(A.shape, B.shape):
         if not left:
             raise RuntimeError(
-                "linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. "
-                "In this case "
-                "linalg.solve is equivalent to B / A.squeeze(-1)"
+                "linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. In "
+                "this case linalg.solve is equivalent to B / A.squeeze(-1)"
             )
         found, singular = _solutions(A, B[..., None], True)
         return found[..., 0], singular

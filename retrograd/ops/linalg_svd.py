@@ -102,8 +102,7 @@ def _check_phase(turned_u: Any, turned_v: Any) -> None:
     if phase.size and phase.max() > tolerance * max(1.0, *(np.abs(x).max() for x in parts)):
         raise RuntimeError(
             "svd_backward: The singular vectors in the complex case are specified up to multiplication by "
-            "e^{i phi}. The "
-            "specified loss function depends on this phase term, making it ill-defined."
+            "e^{i phi}. The specified loss function depends on this phase term, making it ill-defined."
         )
 
 

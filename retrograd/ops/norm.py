@@ -109,21 +109,18 @@ def check_layer(input: Any, normalized_shape: Sequence[int], weight: Any, bias: 
     if not shape:
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
-            "but got "
-            "normalized_shape = []"
+            "but got normalized_shape = []"
         )
     for name, x in (("weight", weight), ("bias", bias)):
         if x is not None and tuple(x.shape) != shape:
             raise RuntimeError(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
-                f"{list(x.shape)} and "
-                f"normalized_shape = {list(shape)}"
+                f"{list(x.shape)} and normalized_shape = {list(shape)}"
             )
     if tuple(input.shape[-len(shape) :]) != shape:
         raise RuntimeError(
             f"Given normalized_shape={list(shape)}, expected input with shape [*, "
-            f"{', '.join(map(str, shape))}], but got "
-            f"input of size{list(input.shape)}"
+            f"{', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
         )
 
 
@@ -279,8 +276,7 @@ def group_norm(
         if v is not None and (v.ndim != 1 or v.shape[0] != channels):
             raise RuntimeError(
                 f"Expected {name} to be a vector of size equal to the number of channels in input, but got "
-                f"{name} of "
-                f"shape {list(v.shape)} and input of shape {list(input.shape)}"
+                f"{name} of shape {list(v.shape)} and input of shape {list(input.shape)}"
             )
     made = _scaled(_group_unit(input, num_groups, eps), weight)
     return made if bias is None else made + per_channel(bias, made.ndim)

@@ -317,8 +317,7 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
         if n % r:
             raise RuntimeError(
                 f"pixel_unshuffle expects {what} to be divisible by downscale_factor, but "
-                f"input.size({at})={n} is not "
-                f"divisible by {r}"
+                f"input.size({at})={n} is not divisible by {r}"
             )
     k = len(lead)
     split = np.reshape(input, (*lead, c, h // r, r, w // r, r))

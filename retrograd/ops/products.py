@@ -202,8 +202,7 @@ def multi_dot(tensors: Arrays) -> Array:
         if x.dtype != chain[0].dtype:
             raise RuntimeError(
                 f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {chain[0].dtype} and "
-                f"tensor {i} "
-                f"{x.dtype}"
+                f"tensor {i} {x.dtype}"
             )
     is_row, is_column = chain[0].ndim == 1, chain[-1].ndim == 1
     chain[0] = chain[0][None] if is_row else chain[0]

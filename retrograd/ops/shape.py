@@ -154,8 +154,7 @@ def view(input: Array, size: tuple[int, ...]) -> Array:
         return made
     raise RuntimeError(
         "view size is not compatible with input tensor's size and stride (at least one dimension spans "
-        "across two "
-        "contiguous subspaces). Use .reshape(...) instead."
+        "across two contiguous subspaces). Use .reshape(...) instead."
         f"\n[got shape {input.shape} to view as {tuple(size)}]"
     )
 

@@ -101,8 +101,7 @@ class Optimizer:
         elif isinstance(params, set):
             raise TypeError(
                 "optimizer parameters need to be organized in ordered collections, but the ordering of "
-                "tensors in "
-                "sets will change between runs. Please use a list instead."
+                "tensors in sets will change between runs. Please use a list instead."
             )
         else:
             param_group["params"] = list(params)

@@ -206,8 +206,7 @@ class _Frame:
                 "torch.utils.checkpoint: A different number of tensors was saved during the original "
                 "forward and "
                 f"recomputation.\nNumber of tensors saved during forward: {len(self.saved)}\nNumber of "
-                f"tensors saved "
-                f"during recomputation: {len(found)}.{self._details(found)}"
+                f"tensors saved during recomputation: {len(found)}.{self._details(found)}"
             )
         if self.check == "none":
             return

@@ -202,8 +202,7 @@ def _check_transposed(
     if bias is not None and (bias.ndim != 1 or bias.shape[0] != out):
         raise RuntimeError(
             f"Given transposed=1, weight of size {list(weight.shape)}, expected bias to be 1-dimensional "
-            f"with {out} "
-            f"elements, but got bias of size {list(bias.shape)} instead"
+            f"with {out} elements, but got bias of size {list(bias.shape)} instead"
         )
     _check_types(input, weight, bias)
     if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation, strict=True)):
@@ -251,8 +250,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
             name = {"kernel": "kernel_size"}.get(what, what)
             raise RuntimeError(
                 f"{what} {'size ' if what == 'kernel' else ''}should be {kind}, but got {name}_height: "
-                f"{value[0]} "
-                f"{name}_width: {value[1]}"
+                f"{value[0]} {name}_width: {value[1]}"
             )
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
@@ -298,9 +296,8 @@ def fold(
     if columns != count:
         raise RuntimeError(
             f"Given output_size={size}, kernel_size={kernel}, dilation={spread}, padding={around}, "
-            f"stride={steps}, expected "
-            f"size of input's dimension 2 to match the calculated number of sliding blocks {count}, but got "
-            f"input.size(2)={columns}."
+            f"stride={steps}, expected size of input's dimension 2 to match the calculated number of sliding "
+            f"blocks {count}, but got input.size(2)={columns}."
         )
     made = OPS["col2im"](input.unsqueeze(0) if single else input, size, kernel, spread, around, steps)
     return made.squeeze(0) if single else made

@@ -162,9 +162,8 @@ def kl_div(
     elif reduction == "mean":
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support "
-            "size.'batchmean' divides "
-            "only by the batch size, and aligns with the KL div math definition.'mean' will be changed to "
-            "behave the "
+            "size.'batchmean' divides only by the batch size, and aligns with the KL div math "
+            "definition.'mean' will be changed to behave the "
             "same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
@@ -294,8 +293,7 @@ def cosine_embedding_loss(
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
         raise RuntimeError(
             f"{dim}D target tensor expects {dim + 1}D input tensors, but found inputs with sizes "
-            f"{list(input1.shape)} and "
-            f"{list(input2.shape)}."
+            f"{list(input1.shape)} and {list(input2.shape)}."
         )
     tiny = 1e-12
     product = (input1 * input2).sum(dim)

@@ -280,8 +280,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
     if theta.ndim != 3 or tuple(theta.shape[-2:]) != (rank, rank + 1):
         raise ValueError(
             f"Expected a batch of {rank}D affine matrices of shape Nx{rank}x{rank + 1} for size "
-            f"{list(size)}. Got "
-            f"{list(theta.shape)}."
+            f"{list(size)}. Got {list(theta.shape)}."
         )
     if min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {list(size)}")

@@ -213,9 +213,8 @@ class _ConvTranspose(_ConvNd):
             not low <= size <= high for size, low, high in zip(output_size, smallest, largest, strict=True)
         ):
             raise ValueError(
-                f"requested an output size of {tuple(output_size)}, but valid sizes range from {smallest} "
-                f"to {largest} "
-                f"(for an input of {input.shape[2:]})"
+                f"requested an output size of {tuple(output_size)}, but valid sizes range from {smallest} to "
+                f"{largest} (for an input of {input.shape[2:]})"
             )
         return tuple(size - low for size, low in zip(output_size, smallest, strict=True))
 

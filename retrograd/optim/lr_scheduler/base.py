@@ -12,9 +12,8 @@ from retrograd.tensor import Tensor, wrap
 _ADVICE = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 _WRONG_ORDER = (
     "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
-    "should call "
-    "them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will "
-    "result in "
+    "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do "
+    "this will result in "
     f"PyTorch skipping the first value of the learning rate schedule. {_ADVICE}"
 )
 _OVERRIDDEN = (
@@ -24,12 +23,9 @@ _OVERRIDDEN = (
 )
 EPOCH_DEPRECATION_WARNING = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. "
-    "Please use "
-    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the "
-    "closed "
-    "form is used instead of the new chainable form, where available. Please open an issue if you are "
-    "unable to "
-    "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose."
+    "Please use `scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from "
+    "None, the closed form is used instead of the new chainable form, where available. Please open an issue "
+    "if you are unable to replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose."
 )
 
 
@@ -56,12 +52,9 @@ class LRScheduler:
                 if "initial_lr" not in group:
                     raise KeyError(
                         f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler "
-                        "with "
-                        "last_epoch >= 0.\nThis typically happens when:\n1. You're trying to resume "
-                        "training from a "
-                        "checkpoint but haven't properly loaded the optimizer state\n2. You're using "
-                        "last_epoch >= 0 "
-                        "for a fresh training run (not recommended)"
+                        "with last_epoch >= 0.\nThis typically happens when:\n1. You're trying to resume "
+                        "training from a checkpoint but haven't properly loaded the optimizer state\n2. "
+                        "You're using last_epoch >= 0 for a fresh training run (not recommended)"
                     )
         self.base_lrs: list[Any] = [_copied(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch: int = last_epoch

@@ -245,9 +245,8 @@ def _check_workers(count: int, timeout: float, prefetch: int | None, persistent:
             f"This DataLoader will create {count} worker processes in total. Our suggested max number of "
             "worker in "
             f"current system is {cores}, which is smaller than what this DataLoader is going to create. "
-            "Please be "
-            "aware that excessive worker creation might get DataLoader running slow or even freeze, lower "
-            "the worker "
+            "Please be aware that excessive worker creation might get DataLoader running slow or even "
+            "freeze, lower the worker "
             "number to avoid potential slowness/freeze if necessary.",
             stacklevel=3,
         )
