@@ -74,7 +74,7 @@ class set_detect_anomaly:  # noqa: N801 - torch's public name
 
 def remember_stack(node: Node) -> None:
     """Keep the user's stack of calls on a node."""
-    import traceback  # noqa: PLC0415 - rare, and 1 ms of start-up
+    import traceback  # noqa: PLC0415 - rare; it would lengthen the start-up
 
     frames = [f for f in traceback.extract_stack(sys._getframe(1)) if not library[f.filename]]
     node.more().metadata["traceback_"] = traceback.format_list(frames)

@@ -27,11 +27,12 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.dispatch import as_view
-from retrograd.autograd.graph import Cotangents, Node, Output, unbroadcast
+from retrograd.autograd.graph import Cotangents, Node, Output
 from retrograd.autograd.inplace import rebase
 from retrograd.autograd.modes import enable_grad, local, no_grad
 from retrograd.autograd.saved import SavedTensor
 from retrograd.autograd.views import VIEW_MADE_INSIDE
+from retrograd.ops.helpers import unbroadcast
 from retrograd.tensor import Tensor, history, wrap
 
 

@@ -16,8 +16,6 @@ from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from retrograd.autograd import where
 from retrograd.errors import FreedGraphError, ModifiedError
 
@@ -282,19 +280,6 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
         f"instead. Hint: {hint}\n[saved by {node.name()} at {node.where()}; last written to at "
         f"{where.describe(cell.code, cell.lasti)}]"
     )
-
-
-def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a cotangent over the dimensions along which an input of `shape` was broadcast."""
-    have = ct.shape
-    if have == shape:
-        return ct
-    extra = len(have) - len(shape)
-    if extra:
-        ct = np.sum(ct, axis=tuple(range(extra)))
-        have = have[extra:]
-    axes = tuple(i for i, (n, m) in enumerate(zip(have, shape, strict=True)) if n != m)
-    return np.sum(ct, axis=axes, keepdims=True) if axes else ct
 
 
 _TOOLS = {

@@ -14,12 +14,12 @@ from retrograd.autograd.graph import (
     Witness,
     raise_freed,
     raise_modified,
-    unbroadcast,
 )
 from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import Metas, saved_names
 from retrograd.autograd.saved_hooks import Packed
 from retrograd.ops.declare import Op
+from retrograd.ops.helpers import unbroadcast
 from retrograd.tensor import Tensor, history, wrap
 
 ndarray = np.ndarray

@@ -163,15 +163,20 @@ def _in(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def compute_expression(op: Op, dunder: bool = False) -> str:
-    """Return the expression for the result: the kernel where static parameters have their defaults."""
-    operands = [f"{p.name}_" for p in op.parameters if not p.is_static]
+def definition_call(op: Op, dunder: bool = False) -> str:
+    """Return the expression that calls the definition."""
     passed = ", ".join(
         (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_")
         for p in op.parameters
         if not (dunder and p.keyword_only)
     )
-    compute = f"definition({passed})"
+    return f"definition({passed})"
+
+
+def compute_expression(op: Op, dunder: bool = False) -> str:
+    """Return the expression for the result: the kernel where static parameters have their defaults."""
+    operands = [f"{p.name}_" for p in op.parameters if not p.is_static]
+    compute = definition_call(op, dunder)
     if op.kernel is None:
         return compute
     call = f"kernel_({', '.join(operands)})"

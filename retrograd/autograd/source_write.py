@@ -6,8 +6,7 @@ It serves where nothing is recorded and no view is involved.
 from __future__ import annotations
 
 from retrograd.autograd.source_call import (
-    compute_expression,
-    default,
+    definition_call,
     place_lines,
     signature,
     usual_condition,
@@ -81,7 +80,7 @@ def _operand_lines(operand: Parameter, fall: str) -> list[str]:
 def _store_lines(op: Op, x: str, fall: str) -> list[str]:
     """Compute straight into the memory where a kernel can, else compute and copy."""
     copy = [
-        f"    result = {compute_expression(op) if op.kernel is None else _definition(op)}",
+        f"    result = {definition_call(op)}",
         (
             f"    if result.__class__ is not ndarray or result.shape != {x}_.shape "
             "or result.dtype is not _dtype:"
@@ -112,14 +111,3 @@ def _store_lines(op: Op, x: str, fall: str) -> list[str]:
         "    else:",
         *[f"    {line}" for line in copy],
     ]
-
-
-def _definition(op: Op) -> str:
-    passed = ", ".join(
-        (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_")
-        for p in op.parameters
-    )
-    return f"definition({passed})"
-
-
-__all__ = ["default", "write_source"]

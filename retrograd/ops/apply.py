@@ -14,7 +14,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.batching import call
 from retrograd.ops.declare import Op, Rule
-from retrograd.ops.helpers import cast
+from retrograd.ops.helpers import cast, unbroadcast
 
 
 def bind(op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -221,17 +221,6 @@ def _fit(op: Op, ct: Any, value: Any) -> Any:
     if not op.exact:
         ct = unbroadcast(ct, value.shape)
     return _recast(ct, value.dtype)
-
-
-def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a cotangent over the dimensions along which an argument of `shape` was broadcast: the adjoint."""
-    if ct.shape == shape:
-        return ct
-    extra = ct.ndim - len(shape)
-    if extra:
-        ct = np.sum(ct, axis=tuple(range(extra)))
-    axes = tuple(i for i, (n, m) in enumerate(zip(ct.shape, shape, strict=True)) if n != m)
-    return np.sum(ct, axis=axes, keepdims=True) if axes else ct
 
 
 def _needs(op: Op, rule: Rule, args: Sequence[Any], result: Any, **given: Any) -> dict[str, Any]:

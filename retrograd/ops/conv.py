@@ -95,7 +95,8 @@ def _forward(x: Any, weight: Any, stride: Sizes, padding: Sizes, dilation: Sizes
 def _is_narrow(rows: int, results: int, places: Sizes, n: int) -> bool:
     """Whether copying short stretches per example costs less than turning the result round at the end.
 
-    The three constants are nanoseconds per stretch and per element, from benchmarks/conv.py.
+    The three constants are relative costs per stretch and per element, fitted once on
+    one machine; they only choose the path.
     """
     return (
         rows * 5.6 / places[-1] < rows * 0.18 + results * 1.1 and rows * math.prod(places) * n <= 4 * _BLOCK

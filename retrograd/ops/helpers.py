@@ -63,3 +63,16 @@ def name_of(x: Any) -> str:
     from retrograd import dtypes  # noqa: PLC0415 - failing paths only
 
     return dtypes.of_array(x).scalar_name
+
+
+def unbroadcast(ct: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a cotangent over the dimensions along which an input of `shape` was broadcast."""
+    have = ct.shape
+    if have == shape:
+        return ct
+    extra = len(have) - len(shape)
+    if extra:
+        ct = np.sum(ct, axis=tuple(range(extra)))
+        have = have[extra:]
+    axes = tuple(i for i, (n, m) in enumerate(zip(have, shape, strict=True)) if n != m)
+    return np.sum(ct, axis=axes, keepdims=True) if axes else ct

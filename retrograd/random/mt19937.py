@@ -21,7 +21,7 @@ import numpy as np
 DEFAULT_SEED = 67280421310721  # what torch starts from when nobody seeds
 _WORDS = 624  # of state; a draw that finds them used up makes 624 new ones
 _FEW_PAIRS = 8  # pairs of normals up to which the math module is faster than seven NumPy calls
-_SMALL = 2048  # draws up to which `random_raw` (0.5 us a call, 8 bytes a draw) beats `integers` (5 us a call)
+_SMALL = 2048  # draws up to which `random_raw` (8 bytes a draw) beats `integers`
 
 # seed, draws left before new words are made (counting that one), is seeded, next word | the words, 64 bits
 # each | two unused doubles around the kept normal, whether one is kept | a float32 normal, which no draw uses
@@ -58,7 +58,7 @@ class Generator:
         self._set_seed(DEFAULT_SEED)
 
     def __getattr__(self, name: str) -> Any:
-        """Make the stream when it is first needed: numpy.random takes 15 ms to import."""
+        """Make the stream when it is first needed: importing numpy.random would lengthen the start-up."""
         if name not in ("_bits", "_integers", "_reseed"):
             raise AttributeError(f"'Generator' object has no attribute '{name}'")
         self._bits = np.random.MT19937()

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
-from retrograd.ops.apply import batched, bind, jvp, unbroadcast, vjp
+from retrograd.ops.apply import batched, bind, jvp, vjp
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import unbroadcast
 
 X = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 Y = np.array([2.0, -1.0, 0.5])
