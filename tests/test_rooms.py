@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Mathematics: it knows neither tensors nor the engine.
     "ops": {"dtypes", "errors"},
     "arrays": {"dtypes", "errors", "ops"},
+    "native": {"arrays", "dtypes", "errors", "ops"},
     "numpy_api": {"errors", "ops"},
     # The tape, the tensor on it, and the engine that records and runs it.
     "autograd.where": set(),
