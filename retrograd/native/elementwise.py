@@ -14,7 +14,7 @@ import numpy as np
 from retrograd.arrays import Instruction, Value
 from retrograd.arrays.ir import values
 from retrograd.native import lookups, maths
-from retrograd.native.types import NATIVE, convert, lanes_of, number, spread
+from retrograd.native.types import NATIVE, convert, intrinsic, lanes_of, number, spread
 
 Operand = tuple[Any, np.dtype[Any] | None]
 """An LLVM value with its dtype, or a Python number with None."""
@@ -46,7 +46,7 @@ def _negative(builder: Any, kind: Dtype, x: Any) -> Any:
 
 def _absolute(builder: Any, kind: Dtype, x: Any) -> Any:
     if kind.kind == "f":
-        return builder.call(builder.module.declare_intrinsic("llvm.fabs", (x.type,)), (x,))
+        return intrinsic(builder, "llvm.fabs", x)
     if kind.kind != "i":
         return x
     return builder.select(builder.icmp_signed("<", x, number(kind, 0, lanes_of(x))), builder.neg(x), x)
@@ -80,7 +80,7 @@ def _sign(builder: Any, kind: Dtype, x: Any) -> Any:
 def _intrinsic(name: str) -> Code:
     def code(builder: Any, kind: Dtype, x: Any) -> Any:
         del kind
-        return builder.call(builder.module.declare_intrinsic(name, (x.type,)), (x,))
+        return intrinsic(builder, name, x)
 
     return code
 

@@ -8,7 +8,6 @@ step computes it again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from retrograd.arrays import Instruction, Program, Value
@@ -19,6 +18,7 @@ from retrograd.native.graph import Call, Graph, Load, kind_of, looked, operands
 from retrograd.native.kernels import Host, Loop, Product, Step, Store, canonical_index, squeezed
 
 _CHEAP = 2  # what computing a value again may cost, in additions
+_CHEAP_CHAIN = 4  # likewise, of calls that belong to no loop
 _FEW_OPERANDS = 2  # arrays that may be read to compute a value again
 
 
@@ -31,9 +31,10 @@ class Fused:
         self.steps: list[Step] = []
         self.placed: dict[Value, int] = {}  # the step that computes a value
         self.ready: dict[Value, int] = {v: 0 for v in self.graph.stored}  # the first step that may use it
+        self.floating: dict[Value, int] = {}  # values that are computed wherever they are used, and their cost
         self.forced: set[Value] = set()  # values that have to lie in memory
         self.why: list[str] = []
-        for instruction in program.instructions:
+        for instruction in late(program, self.graph):
             self._place(instruction)
         for value in values(program.outputs):
             self._to_memory(value)
@@ -45,10 +46,9 @@ class Fused:
         kind = kind_of(instruction)
         if kind == "view":
             self._view(instruction)
-        elif kind == "map" and not squeezed(instruction.outputs[0].shape):
-            self.ready[instruction.outputs[0]] = self._earliest(instruction)  # a number is computed where it is used
         elif kind in ("map", "reduce"):
-            self._into_loop(instruction, kind)
+            if not self._into_loop(instruction, kind) and not self._float(instruction, kind):
+                self._open(Loop(squeezed(_domain(instruction))), instruction.outputs[0], instruction)
         else:
             self._alone(instruction, kind)
 
@@ -89,17 +89,30 @@ class Fused:
             self.ready[value] = len(self.steps)
             self.graph.stored[value] = len(self.steps) - 1
 
-    def _into_loop(self, instruction: Instruction, kind: str) -> None:
-        (made,) = instruction.outputs
-        domain = instruction.inputs[0].shape if kind == "reduce" else made.shape
-        for number in range(len(self.steps) - 1, self._earliest(instruction) - 1, -1):
+    def _into_loop(self, instruction: Instruction, kind: str) -> bool:
+        """Join a loop that there is: the latest that fits; a reduction the first, so that its result is early."""
+        domain = _domain(instruction)
+        if kind == "map" and not squeezed(domain):
+            return False
+        found = range(self._earliest(instruction), len(self.steps))
+        for number in found if kind == "reduce" else reversed(found):
             loop = self.steps[number]
             if isinstance(loop, Loop) and self._shares(loop, instruction):
                 how = _fits(loop, instruction, kind)
                 if how is not None and self._is_legal(loop, number, instruction, domain):
                     self._join(loop, number, instruction, how)
-                    return
-        self._open(Loop(squeezed(domain)), made, instruction)
+                    return True
+        return False
+
+    def _float(self, instruction: Instruction, kind: str) -> bool:
+        """Leave a call unplaced, to be computed wherever it is used: a number, or what costs next to nothing."""
+        (made,) = instruction.outputs
+        total = cost(instruction) + sum(self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands)
+        if kind != "map" or (squeezed(made.shape) and total > _CHEAP_CHAIN):
+            return False
+        self.floating[made] = total if squeezed(made.shape) else 0
+        self.ready[made] = self._earliest(instruction)
+        return True
 
     def _open(self, loop: Loop, made: Value, instruction: Instruction) -> None:
         kind = "reduce" if kind_of(instruction) == "reduce" else "map"
@@ -113,14 +126,26 @@ class Fused:
         (made,) = instruction.outputs
         loop.split = loop.split if split is None else split
         loop.members[made] = instruction
-        loop.touched |= {made, *(self.graph.base(v)[0] for v in instruction.operands)}
+        loop.touched |= {made, *self._bases(instruction)}
         if kind:
             loop.reductions[made] = kind
         self.placed[made] = number
         self.ready[made] = number + 1 if kind in ("column", "full", "rows") else number
 
     def _shares(self, loop: Loop, instruction: Instruction) -> bool:
-        return any(self.graph.base(v)[0] in loop.touched for v in instruction.operands)
+        return not loop.touched.isdisjoint(self._bases(instruction))
+
+    def _bases(self, instruction: Instruction) -> set[Value]:
+        """Return what a call is computed from: arrays in memory, and what loops compute."""
+        found: set[Value] = set()
+        pending = list(instruction.operands)
+        while pending:
+            base = self.graph.base(pending.pop())[0]
+            if base in self.floating and base not in self.placed:
+                pending += self.graph.made_by[base].operands
+            elif squeezed(base.shape):
+                found.add(base)
+        return found
 
     def _is_legal(self, loop: Loop, number: int, instruction: Instruction, domain: Any) -> bool:
         """Whether all that a call needs of a loop is there when the loop gets to the call's element."""
@@ -234,7 +259,38 @@ def _fits(loop: Loop, instruction: Instruction, kind: str) -> tuple[int | None, 
     return None
 
 
-def fuse(program: Program, updates: Mapping[int, int]) -> Fused:
-    """Return the steps of a program that has been through the passes."""
-    del updates
-    return Fused(program)
+def late(program: Program, graph: Graph) -> list[Instruction]:
+    """Return the instructions so that what must be finished before something else begins comes first.
+
+    Sums over everything, products and NumPy's calls part a program into stages. A call belongs to the last
+    stage that it can: nothing is computed in an early loop only because its operands were there.
+    """
+    stage: dict[Value, int] = {}
+    stages: list[int] = []
+    for instruction in reversed(program.instructions):
+        # A number that comes out may wait for a last sum: that costs no other loop a stage.
+        last = 0 if any(squeezed(v.shape) for v in instruction.outputs) else 1
+        own = min((stage[v] for v in instruction.outputs if v in stage), default=last)
+        stages.append(own)
+        for value in instruction.operands:
+            made = own - 1 if _is_barrier(graph.made_by.get(value)) else own
+            stage[value] = min(stage.get(value, 1), made)
+    numbered = sorted(zip(stages[::-1], range(len(stages)), strict=True))
+    return [program.instructions[i] for _, i in numbered]
+
+
+def _is_barrier(instruction: Instruction | None) -> bool:
+    """Whether a call must have seen all elements before its result can be used."""
+    if instruction is None:
+        return False
+    kind = kind_of(instruction)
+    if kind != "reduce":
+        return kind in ("product", "host")
+    axes = dict(instruction.params)["axis"]
+    rank = len(instruction.inputs[0].shape)
+    return len(axes) == rank or axes[-1] != rank - 1
+
+
+def _domain(instruction: Instruction) -> tuple[int, ...]:
+    """Return the shape of the elements that a call goes over."""
+    return (instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]).shape  # type: ignore[no-any-return]

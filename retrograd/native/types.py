@@ -110,3 +110,17 @@ def _to_integer(builder: Any, value: Any, want: np.dtype[Any], lanes: int | None
     made = builder.fptosi(safe, register(wide, lanes))
     made = builder.select(fits, made, low)
     return builder.trunc(made, register(want, lanes)) if want.itemsize < wide.itemsize else made
+
+
+def intrinsic(builder: Any, name: str, *operands: Any) -> Any:
+    """Call an intrinsic whose operands and result are of one type, scalar or vector."""
+    ir = llvm()
+    kind = operands[0].type
+    lanes = lanes_of(operands[0])
+    element = str(kind if lanes is None else kind.element)
+    letters = {"float": "f32", "double": "f64"}.get(element, element)
+    full = f"{name}.{letters}" if lanes is None else f"{name}.v{lanes}{letters}"
+    found = builder.module.globals.get(full)
+    if found is None:
+        found = ir.Function(builder.module, ir.FunctionType(kind, [o.type for o in operands]), full)
+    return builder.call(found, operands)

@@ -12,11 +12,12 @@ from typing import TypeAlias
 from retrograd.arrays import Program
 from retrograd.native.passes.canonical import canonical
 from retrograd.native.passes.common import common
+from retrograd.native.passes.outputs import outputs
 from retrograd.native.passes.simplify import simplify
 
 Pass: TypeAlias = Callable[[Program], Program]
 
-PASSES: tuple[Pass, ...] = (canonical, simplify, common)
+PASSES: tuple[Pass, ...] = (canonical, simplify, common, outputs)
 
 
 def prepare(program: Program, seen: Callable[[str, Program], None] | None = None) -> Program:

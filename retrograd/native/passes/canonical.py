@@ -94,12 +94,34 @@ def _reduce(name: str) -> Callable[..., Any]:
         rank = len(x.shape)
         given = params.get("axis")
         axes = range(rank) if given is None else [given] if isinstance(given, int) else given
-        axis = tuple(sorted({a % rank for a in axes if rank}))
-        kept = tuple(n for i, n in enumerate(x.shape) if i not in axis)
-        reduced = to.emit(name, (x,), kept, made.dtype, axis=axis)
-        return reduced if kept == made.shape else _reshape(to, (reduced,), {}, made)
+        found = _reduced(to, name, x, {a % rank for a in axes if rank and x.shape[a] != 1}, made.dtype)
+        if found.dtype != made.dtype:
+            found = to.emit("cast", (found,), found.shape, made.dtype, dtype=made.dtype)
+        return found if found.shape == made.shape else _reshape(to, (found,), {}, made)
 
     return rule
+
+
+def _reduced(to: Rewriter, name: str, x: Value, axes: set[int], dtype: Any) -> Value:
+    """Reduce the last dimensions, then the first ones; what lies between is moved to the end before."""
+    rank = len(x.shape)
+    wide = [i for i in range(rank) if x.shape[i] != 1]
+    last: list[int] = []
+    while wide and wide[-1] in axes:
+        last.append(wide.pop())
+    if last:
+        kept = tuple(n for i, n in enumerate(x.shape) if i not in last)
+        x = to.emit(name, (x,), kept, dtype, axis=tuple(sorted(last)))
+        axes = {a - sum(i < a for i in last) for a in axes - set(last)}
+        return _reduced(to, name, x, axes, dtype)
+    if not axes:
+        return x
+    if {*wide[: len(axes)]} == axes:
+        kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
+        return to.emit(name, (x,), kept, dtype, axis=tuple(sorted(axes)))
+    order = (*(i for i in range(rank) if i not in axes), *sorted(axes))
+    turned = to.emit("transpose", (x,), tuple(x.shape[i] for i in order), x.dtype, axes=order)
+    return _reduced(to, name, turned, set(range(rank - len(axes), rank)), dtype)
 
 
 def _matmul(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:

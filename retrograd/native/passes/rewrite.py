@@ -53,9 +53,9 @@ class Rewriter:
         inputs = self.operand(instruction.inputs)
         self.append(Instruction(instruction.name, inputs, params, instruction.outputs))
 
-    def finish(self) -> Program:
-        """Return the new program without what its outputs do not need."""
-        outputs = self.operand(self.program.outputs)
+    def finish(self, outputs: Tree = None) -> Program:
+        """Return the new program, with new outputs if given, without what its outputs do not need."""
+        outputs = self.operand(self.program.outputs) if outputs is None else outputs
         used = set(values(outputs)) | {v for i in self.instructions for v in i.operands}
         constants = tuple((v, a) for v, a in self.constants if v in used)
         return tidy(Program(self.program.inputs, constants, tuple(self.instructions), outputs))
