@@ -87,7 +87,7 @@ def _check_owner(path: Path) -> None:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    warnings.warn(text, UserWarning, stacklevel=2)
 
 
 class Cache:

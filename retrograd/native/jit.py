@@ -21,10 +21,10 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from retrograd.native import cache, target
+from retrograd.native import cache, target, threads
 
 # What a module may declare besides what libc and libm define, and who says where it lies.
-SYMBOLS: dict[str, Callable[[], int]] = {}
+SYMBOLS: dict[str, Callable[[], int]] = {threads.NAME: threads.ensure}
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -95,7 +95,7 @@ def test_a_damaged_file_is_told_of_and_compiled_again(folder, damage):
     (file,) = files(folder)
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    with pytest.warns(RuntimeWarning, match="is damaged: it is deleted"):
+    with pytest.warns(UserWarning, match="is damaged: it is deleted"):
         assert answer() == 42
     assert file.read_bytes() == whole
     with warnings.catch_warnings():
@@ -103,19 +103,28 @@ def test_a_damaged_file_is_told_of_and_compiled_again(folder, damage):
         assert answer() == 42
 
 
+def test_the_user_sees_the_warning(folder):
+    run(folder)
+    (file,) = files(folder)
+    file.write_bytes(cut(file.read_bytes()))
+    done = run(folder)
+    assert f"UserWarning: {file} is damaged" in done.stderr
+    assert done.stdout.endswith("42\n")
+
+
 def test_a_file_under_another_key_is_damaged(folder):
     answer("one")
     answer("two")
     one, two = files(folder)
     two.write_bytes(one.read_bytes())
-    with pytest.warns(RuntimeWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="damaged"):
         assert cache.current().load(two.stem) is None
 
 
 def test_a_folder_that_cannot_be_made_is_told_of_once(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RETROGRAD_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.warns(RuntimeWarning, match="keeps no compiled code on disk.*RETROGRAD_CACHE"):
+    with pytest.warns(UserWarning, match="keeps no compiled code on disk.*RETROGRAD_CACHE"):
         assert answer() == 42
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -125,14 +134,14 @@ def test_a_folder_that_cannot_be_made_is_told_of_once(tmp_path, monkeypatch):
 def test_a_folder_that_others_may_write_to_is_refused(folder):
     folder.mkdir()
     folder.chmod(0o777)
-    with pytest.warns(RuntimeWarning, match="others may write to the folder"):
+    with pytest.warns(UserWarning, match="others may write to the folder"):
         assert answer() == 42
     assert not files(folder)
 
 
 def test_a_folder_of_somebody_else_is_refused(folder, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with pytest.warns(RuntimeWarning, match="this process to 12345"):
+    with pytest.warns(UserWarning, match="this process to 12345"):
         assert answer() == 42
     assert not files(folder)
 
@@ -144,7 +153,7 @@ def test_a_failing_write_is_told_of_once_and_what_is_there_is_still_read(folder,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "open", full)
-    with pytest.warns(RuntimeWarning, match="stores no more compiled code.*No space left"):
+    with pytest.warns(UserWarning, match="stores no more compiled code.*No space left"):
         assert answer("lost") == 42
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -156,7 +165,7 @@ def test_a_failing_write_is_told_of_once_and_what_is_there_is_still_read(folder,
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_told_of(folder):
     folder.mkdir(mode=0o500)
-    with pytest.warns(RuntimeWarning, match="stores no more compiled code"):
+    with pytest.warns(UserWarning, match="stores no more compiled code"):
         assert answer() == 42
 
 
@@ -228,7 +237,7 @@ def test_what_a_dead_writer_left_is_swept(folder):
 
 def test_a_size_that_is_no_number_is_told_of(folder, monkeypatch):
     monkeypatch.setenv("RETROGRAD_CACHE_SIZE", "many")
-    with pytest.warns(RuntimeWarning, match="RETROGRAD_CACHE_SIZE: expected a number of MiB; got 'many'"):
+    with pytest.warns(UserWarning, match="RETROGRAD_CACHE_SIZE: expected a number of MiB; got 'many'"):
         assert cache.current().size == 512 << 20
 
 

@@ -1,0 +1,162 @@
+"""What the native thread pool costs and gives: an empty region, shared work, and a neighbour on one core.
+
+Run: python benchmarks/threads.py
+
+A region is one loop shared by the pool. A step is a number of regions of equal work, in registers only. The
+neighbour is a process that never stops, on one of the cores; times beside it are compared with those of one
+thread without it, measured before and after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+from retrograd.native import jit, threads
+
+THREADS = 2
+BODIES = """
+declare void @retrograd_parallel(ptr, ptr, i64, i64)
+
+define void @empty(ptr %context, i64 %begin, i64 %end) {
+  ret void
+}
+
+; A chain of multiplications and additions: 100 for each item.
+define void @work(ptr %context, i64 %begin, i64 %end) {
+entry:
+  %items = sub i64 %end, %begin
+  %rounds = mul i64 %items, 100
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%next, %loop]
+  %x = phi double [1.0, %entry], [%y, %loop]
+  %p = fmul double %x, 0.5
+  %y = fadd double %p, 1.0
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %rounds
+  br i1 %more, label %loop, label %done
+done:
+  %strange = fcmp ogt double %y, 3.0
+  br i1 %strange, label %never, label %out
+never:
+  store double %y, ptr %context
+  br label %out
+out:
+  ret void
+}
+
+define void @step(ptr %body, i64 %count, i64 %grain, i64 %regions) {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%next, %loop]
+  call void @retrograd_parallel(ptr %body, ptr null, i64 %count, i64 %grain)
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %regions
+  br i1 %more, label %loop, label %out
+out:
+  ret void
+}
+"""
+LIBRARY = jit.load(BODIES, key="benchmark")
+WORK, EMPTY = LIBRARY.address("work"), LIBRARY.address("empty")
+STEP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(
+    LIBRARY.address("step")
+)
+
+
+def times(body: int, count: int, grain: int, regions: int, repeats: int, pause: float = 0.0) -> list[float]:
+    """Return the seconds that each of some steps took, a pause before each."""
+    taken = []
+    for _ in range(repeats):
+        if pause:
+            time.sleep(pause)
+        start = time.perf_counter()
+        STEP(body, count, grain, regions)
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def item() -> float:
+    """Return the seconds that an item of work takes in one thread."""
+    threads.set_num_threads(1)
+    return min(times(WORK, 10_000, 10_000, 1, 20)) / 10_000
+
+
+@contextlib.contextmanager
+def neighbour(core: int):
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(process.pid, {core})
+    time.sleep(0.2)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def empty_regions() -> None:
+    print("empty region, us: median [least, most] of 200 means over 1000 regions")
+    for number in (1, THREADS):
+        threads.set_num_threads(number)
+        for chunks in (2, 16):
+            each = [t * 1e3 for t in times(EMPTY, chunks, 1, 1000, 200)]
+            print(
+                f"  {number} threads {chunks:3} chunks  {statistics.median(each):6.2f}"
+                f" [{min(each):.2f}, {max(each):.2f}]"
+            )
+
+
+def shared_work(each: float) -> None:
+    print(f"\nwork in one region: time with {THREADS} threads over time with one, medians of 200")
+    for micro in (5, 10, 20, 50, 100, 1000):
+        items = max(int(micro * 1e-6 / each), 8)
+        for pause, what in ((0.0, "back to back"), (0.001, "1 ms apart")):
+            ratios = []
+            for _ in range(5):
+                threads.set_num_threads(1)
+                alone = statistics.median(times(WORK, items, -(-items // 8), 1, 40, pause))
+                threads.set_num_threads(THREADS)
+                shared = statistics.median(times(WORK, items, -(-items // 8), 1, 40, pause))
+                ratios.append(shared / alone)
+            print(f"  {micro:5} us, {what:12}  {statistics.median(ratios):5.2f}")
+
+
+def beside_a_neighbour(each: float) -> None:
+    print("\nbeside a busy process on one core: time over that of one thread without it")
+    print("  step                            threads    median    mean   worst")
+    for regions, micro in ((20, 12), (10, 100), (4, 2000)):
+        items = int(micro * 1e-6 / each)
+        grain = -(-items // 8)
+        repeats = max(int(1.0 / (regions * micro * 1e-6)), 40)
+        for number in (1, THREADS):
+            medians, means, worsts = [], [], []
+            for _ in range(3):
+                threads.set_num_threads(1)
+                before = statistics.median(times(WORK, items, grain, regions, repeats // 3))
+                threads.set_num_threads(number)
+                with neighbour(max(os.sched_getaffinity(0))):
+                    taken = times(WORK, items, grain, regions, repeats)
+                threads.set_num_threads(1)
+                after = statistics.median(times(WORK, items, grain, regions, repeats // 3))
+                base = (before + after) / 2
+                medians.append(statistics.median(taken) / base)
+                means.append(statistics.fmean(taken) / base)
+                worsts.append(max(taken) / base)
+            shown = [statistics.median(ratios) for ratios in (medians, means, worsts)]
+            what = f"{regions:3} regions of {micro:5} us (8 chunks)"
+            print(f"  {what} {number:6}    {shown[0]:7.2f} {shown[1]:7.2f} {shown[2]:7.1f}")
+
+
+if __name__ == "__main__":
+    empty_regions()
+    shared_work(item())
+    beside_a_neighbour(item())
