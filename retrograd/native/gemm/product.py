@@ -13,8 +13,8 @@ class Target(Protocol):
 
     vector_bytes: int
     vector_registers: int
-    l1_bytes: int
-    l2_bytes: int
+    l1: int
+    l2: int
 
 
 @dataclass(frozen=True)
