@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd.arrays.handles import Move, link, now
 from retrograd.arrays.ir import Instruction, Program, Tree, Value, tidy
-from retrograd.arrays.traced import Traced, has_arrays, place, value_dependent
+from retrograd.arrays.traced import Scalar, Traced, has_arrays, place, refused, value_dependent
 from retrograd.arrays.vocabulary import ValueDependentError, infer
 
 ndarray = np.ndarray
@@ -21,6 +21,7 @@ class Recorder:
     def __init__(self) -> None:
         self.count = 0
         self.inputs: list[Value] = []
+        self.arrays: dict[int, ndarray[Any, Any]] = {}  # of the inputs, by value
         self.handles: dict[int, tuple[ndarray[Any, Any], Traced]] = {}
         self.constants: dict[int, tuple[Value, ndarray[Any, Any]]] = {}
         self.known: dict[int, ndarray[Any, Any]] = {}
@@ -37,6 +38,7 @@ class Recorder:
         if found is None:
             value = self.value(array.shape, array.dtype)
             self.inputs.append(value)
+            self.arrays[value.id] = array
             found = self.handles[id(array)] = array, Traced(self, value)
         return found[1]
 
@@ -56,6 +58,8 @@ class Recorder:
             if given._recorder is not self:
                 raise TypeError(f"a traced array of another trace is used, at {place()}")
             return now(given)
+        if isinstance(given, Scalar):
+            return now(given.of(self))
         if isinstance(given, (ndarray, np.generic)):
             return self.constant(np.asarray(given))
         if hasattr(type(given), "__array_ufunc__"):
@@ -78,7 +82,7 @@ class Recorder:
         try:
             found = infer(name, operands, static, self.known)
         except ValueDependentError as error:
-            raise ValueDependentError(f"{error}, at {place()}") from None
+            raise refused(ValueDependentError(f"{error}, at {place()}")) from None
         made = tuple(self.value(*t) for t in (found if isinstance(found, list) else [found]))
         self.instructions.append(Instruction(name, operands, tuple(static.items()), made))
         handles = tuple(Traced(self, v) for v in made)

@@ -14,6 +14,7 @@ from retrograd.autograd.graph import AccumulateGrad, Node, Output
 from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import Tensor, history, wrap
 
 
@@ -179,7 +180,7 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     cts = [None] * len(results) if grad_outputs is None else list(_as_sequence(grad_outputs))
     keep = create_graph if retain_graph is None else retain_graph
-    if (is_grads_batched or (modes.special and local.careful)) and not _has_edges(results, wanted):
+    if (is_grads_batched or _inside_levels()) and not _has_edges(results, wanted):
         from retrograd.autograd.through import asked  # noqa: PLC0415 - it needs this file
 
         pairs = [(r, _checked(r, c, i) if c is not None and not is_grads_batched else c) for i, (r, c) in
@@ -231,6 +232,10 @@ def _batched(results: Any, wanted: list[Any], cts: list[Any], keep: bool, record
     return [None if column[0] is None else stack(column) for column in zip(*rows, strict=True)]
 
 
+def _inside_levels() -> bool:
+    return bool(modes.special and local.careful and (local.tracer is None or local.levels))
+
+
 def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
     if ct is None:
         if not materialize:
@@ -238,6 +243,8 @@ def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
         return wrap(np.zeros(like._array.shape, like._array.dtype))
     if isinstance(ct, Tensor):
         return ct
+    if isinstance(ct, ArrayLike):
+        return wrap(ct.of(ct))  # type: ignore[attr-defined]
     if type(ct) is not np.ndarray:
         return wrap(np.asarray(ct))
     return wrap(ct if ct.base is None and ct.flags.writeable else ct.copy())
@@ -300,6 +307,8 @@ def _one(output: Any) -> Any:
         raise RuntimeError(
             f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
         )
+    if isinstance(array, ArrayLike):
+        return array.of(np.ones(array.shape, array.dtype))  # type: ignore[attr-defined]
     return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
 
 
