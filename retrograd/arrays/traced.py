@@ -310,9 +310,11 @@ def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...], unsafe: bool) -> Any
     """Write a ufunc's result into the handle given as `out`, as the in-place operators do."""
     (target,) = out
     if not isinstance(target, Traced):
-        raise refused(TypeError(
-            f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}"
-        ))
+        raise refused(
+            TypeError(
+                f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}"
+            )
+        )
     if not unsafe and not np.can_cast(made.dtype, target.dtype, "same_kind"):
         raise TypeError(
             f"Cannot cast ufunc '{ufunc.__name__}' output from {made.dtype!r} to {target.dtype!r} "

@@ -139,9 +139,7 @@ def through(view: Instruction, index: Index) -> Index:
     return _taken(index, view.inputs[1], source.shape)
 
 
-def _diagonal(
-    index: Index, shape: Sequence[int], offset: int = 0, axis1: int = 0, axis2: int = 1
-) -> Index:
+def _diagonal(index: Index, shape: Sequence[int], offset: int = 0, axis1: int = 0, axis2: int = 1) -> Index:
     rank = len(shape)
     first, second = axis1 % rank, axis2 % rank
     rest = iter(index[:-1])

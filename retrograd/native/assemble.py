@@ -25,7 +25,10 @@ from retrograd.native.loops import Writer
 from retrograd.native.products import describe
 from retrograd.native.types import llvm
 
-_ITEMS, _DATA = 24, 16  # bytes: where CPython's tuple has its items, and NumPy's array the address of its data
+_ITEMS, _DATA = (
+    24,
+    16,
+)  # bytes: where CPython's tuple has its items, and NumPy's array the address of its data
 _HEAD = 64  # bytes at the arena's beginning, for the status word
 _MOST_LANES = 32
 
@@ -46,7 +49,9 @@ class Assembly:
         self.loads = {n: self._loads(n) for n in range(len(fused.steps))}
         self.places: dict[Value, int] = {}
         self.parts: dict[Value, int] = {}
-        self.offsets: list[tuple[int, int]] = []  # places in the table, and the offsets in the arena that go there
+        self.offsets: list[
+            tuple[int, int]
+        ] = []  # places in the table, and the offsets in the arena that go there
         self.copies: list[tuple[Value, int]] = []  # temporaries that are copied to an input in the end
         self.status = 0
         self.arena = Arena()
@@ -105,7 +110,11 @@ class Assembly:
             if value in self.places or step < 0:
                 continue
             is_update = value in targets
-            dead = last if is_update else max((n for n, read in self.loads.items() if value in read), default=step)
+            dead = (
+                last
+                if is_update
+                else max((n for n, read in self.loads.items() if value in read), default=step)
+            )
             self._temporary(value, count, 1, step, dead)
             count += 1
             if is_update:
@@ -159,7 +168,14 @@ class Assembly:
             loop = self.fused.steps[number]
             assert isinstance(loop, Loop)
             writer = Writer(
-                self.module, f"loop{number}", self.graph, loop, layout, number, self, self._lanes(number, loop)
+                self.module,
+                f"loop{number}",
+                self.graph,
+                loop,
+                layout,
+                number,
+                self,
+                self._lanes(number, loop),
             )
             functions[number] = writer.function
         for index, run in enumerate(self.runs):
@@ -243,7 +259,9 @@ class Assembly:
 
         def data(item: int) -> Any:
             byte = ir.IntType(8)
-            array = builder.load(builder.gep(given, [i64(_ITEMS + 8 * item)], source_etype=byte), typ=pointer, align=8)
+            array = builder.load(
+                builder.gep(given, [i64(_ITEMS + 8 * item)], source_etype=byte), typ=pointer, align=8
+            )
             return builder.load(builder.gep(array, [i64(_DATA)], source_etype=byte), typ=pointer, align=8)
 
         given_arrays = (*self.program.inputs, *self.graph.constants, *self.outputs)

@@ -85,7 +85,9 @@ def element(builder: Any, pointer: Any, dtype: Dtype, at: Any) -> Any:
     return builder.gep(pointer, [at], source_etype=memory(dtype))
 
 
-def load(builder: Any, pointer: Any, dtype: Dtype, at: Any, lanes: int | None = None, mask: Any = None) -> Any:
+def load(
+    builder: Any, pointer: Any, dtype: Dtype, at: Any, lanes: int | None = None, mask: Any = None
+) -> Any:
     """Load one element, or as many as a vector has lanes; where a mask is off, 0."""
     address = element(builder, pointer, dtype, at)
     kind = memory(dtype, lanes)
@@ -94,9 +96,15 @@ def load(builder: Any, pointer: Any, dtype: Dtype, at: Any, lanes: int | None = 
     else:
         ir = llvm()
         function = _intrinsic(
-            builder.module, "llvm.masked.load", kind, kind, (ir.PointerType(), ir.IntType(32), mask.type, kind)
+            builder.module,
+            "llvm.masked.load",
+            kind,
+            kind,
+            (ir.PointerType(), ir.IntType(32), mask.type, kind),
         )
-        found = builder.call(function, (address, ir.IntType(32)(dtype.itemsize), mask, ir.Constant(kind, None)))
+        found = builder.call(
+            function, (address, ir.IntType(32)(dtype.itemsize), mask, ir.Constant(kind, None))
+        )
     return _to_register(builder, found, dtype)
 
 
@@ -178,8 +186,12 @@ def ramp(builder: Any, start: Any, factor: int, lanes: int) -> Any:
 def below(builder: Any, start: Any, stop: Any, lanes: int) -> Any:
     """Return the mask of the lanes whose index, counted from `start`, lies below `stop`."""
     ir = llvm()
-    left = builder.sub(stop, start) if known(stop) is None or known(start) is None else i64(
-        known(stop) - known(start)  # type: ignore[operator]
+    left = (
+        builder.sub(stop, start)
+        if known(stop) is None or known(start) is None
+        else i64(
+            known(stop) - known(start)  # type: ignore[operator]
+        )
     )
     if known(left) is not None:
         n = known(left)
@@ -237,7 +249,9 @@ def across(builder: Any, name: str, kind: Dtype, value: Any) -> Any:
             builder.shuffle_vector(
                 value,
                 ir.Constant(value.type, ir.Undefined),
-                ir.Constant(ir.VectorType(ir.IntType(32), lanes), [ir.IntType(32)(first + k) for k in range(lanes)]),
+                ir.Constant(
+                    ir.VectorType(ir.IntType(32), lanes), [ir.IntType(32)(first + k) for k in range(lanes)]
+                ),
             )
             for first in (0, lanes)
         ]

@@ -31,7 +31,9 @@ class Fused:
         self.steps: list[Step] = []
         self.placed: dict[Value, int] = {}  # the step that computes a value
         self.ready: dict[Value, int] = {v: 0 for v in self.graph.stored}  # the first step that may use it
-        self.floating: dict[Value, int] = {}  # values that are computed wherever they are used, and their cost
+        self.floating: dict[
+            Value, int
+        ] = {}  # values that are computed wherever they are used, and their cost
         self.forced: set[Value] = set()  # values that have to lie in memory
         self.why: list[str] = []
         for instruction in late(program, self.graph):
@@ -107,7 +109,9 @@ class Fused:
     def _float(self, instruction: Instruction, kind: str) -> bool:
         """Leave a call unplaced, to be computed wherever it is used: a number, or what costs next to nothing."""
         (made,) = instruction.outputs
-        total = cost(instruction) + sum(self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands)
+        total = cost(instruction) + sum(
+            self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands
+        )
         if kind != "map" or (squeezed(made.shape) and total > _CHEAP_CHAIN):
             return False
         self.floating[made] = total if squeezed(made.shape) else 0
@@ -230,7 +234,9 @@ class Fused:
         if cost(instruction) > _CHEAP or len(wide) > _FEW_OPERANDS:
             return False
         bases = [self.graph.base(v)[0] for v in wide]
-        return all(b in self.graph.stored or self.graph.kind(b) in ("reduce", "product", "host") for b in bases)
+        return all(
+            b in self.graph.stored or self.graph.kind(b) in ("reduce", "product", "host") for b in bases
+        )
 
 
 def _fits(loop: Loop, instruction: Instruction, kind: str) -> tuple[int | None, str] | None:

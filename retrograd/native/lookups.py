@@ -36,9 +36,16 @@ def is_lookup(instruction: Instruction) -> bool:
     """Whether an instruction is one of these calls, in a form that is known here."""
     name, inputs, params = instruction.name, instruction.inputs, dict(instruction.params)
     if name == "ops.embedding":
-        return len(inputs) >= 2 and all(isinstance(v, Value) for v in inputs[:2]) and len(inputs[0].shape) == 2
+        return (
+            len(inputs) >= 2 and all(isinstance(v, Value) for v in inputs[:2]) and len(inputs[0].shape) == 2
+        )
     if name == "ops.index_select" and not params:
-        return len(inputs) == 3 and isinstance(inputs[1], int) and len(inputs[0].shape) > 0 and len(inputs[2].shape) == 1
+        return (
+            len(inputs) == 3
+            and isinstance(inputs[1], int)
+            and len(inputs[0].shape) > 0
+            and len(inputs[2].shape) == 1
+        )
     if name == "ops.take_class" and not params:
         return len(inputs) == 3 and isinstance(inputs[2], int)
     return name == "ops.put_class" and not params and len(inputs) == 4 and isinstance(inputs[2], int)

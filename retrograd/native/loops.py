@@ -12,6 +12,7 @@ What does not change within a loop is computed before it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -50,7 +51,15 @@ class Writer:
     """Emits one loop as a function `void name(ptr table, i64 begin, i64 end)` over chunks."""
 
     def __init__(
-        self, module: Any, name: str, graph: Graph, loop: Loop, layout: Layout, step: int, slots: Slots, lanes: int
+        self,
+        module: Any,
+        name: str,
+        graph: Graph,
+        loop: Loop,
+        layout: Layout,
+        step: int,
+        slots: Slots,
+        lanes: int,
     ) -> None:
         ir = llvm()
         word, pointer = ir.IntType(64), ir.PointerType()
@@ -156,15 +165,25 @@ class Writer:
         sums = [v for v in reductions if self.loop.reductions[v] != "column"]
         inner = bool(self.layout.inner)
         unroll = _UNROLL if sums and inner else 1
-        slots = {v: [code.slot(builder, v.dtype, self.lanes if inner else None) for _ in range(unroll)] for v in sums}
+        slots = {
+            v: [code.slot(builder, v.dtype, self.lanes if inner else None) for _ in range(unroll)]
+            for v in sums
+        }
         for value, places in slots.items():
             for place in places:
-                builder.store(identity(self.loop.members[value].name, value.dtype, lanes_of_pointer(place)), place)
+                builder.store(
+                    identity(self.loop.members[value].name, value.dtype, lanes_of_pointer(place)), place
+                )
 
         def body(copy: int) -> None:
             for value in keep:
                 code.store(
-                    builder, self.kept[value], value.dtype, self._flat_inner(), self._vector(*_element(value)), self.mask
+                    builder,
+                    self.kept[value],
+                    value.dtype,
+                    self._flat_inner(),
+                    self._vector(*_element(value)),
+                    self.mask,
                 )
             for store in stores:
                 self._store(store)
@@ -183,7 +202,10 @@ class Writer:
         builder, name = self.builder, self.loop.members[value].name
         parts = [builder.load(p, typ=p.allocated_type) for p in places]
         while len(parts) > 1:
-            parts = [COMBINE[name](builder, value.dtype, a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            parts = [
+                COMBINE[name](builder, value.dtype, a, b)
+                for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
         found = parts[0]
         if self.loop.reductions[value] == "full":
             total = self.totals[value]
@@ -208,7 +230,9 @@ class Writer:
                 start = builder.mul(self.row, i64(TILE))
                 stop = builder.add(start, i64(TILE))
                 if size % TILE:
-                    stop = builder.select(builder.icmp_signed("<", stop, stop.type(size)), stop, stop.type(size))
+                    stop = builder.select(
+                        builder.icmp_signed("<", stop, stop.type(size)), stop, stop.type(size)
+                    )
             self.lane = last
             for count in (unroll, 1) if unroll > 1 else (1,):
                 start = self._vectors(body, start, stop, count)
@@ -272,7 +296,14 @@ class Writer:
         if step == 1 or self.lane is None:
             code.store(self.builder, pointer, dtype, base, value, self.mask)
         else:
-            code.scatter(self.builder, pointer, dtype, code.ramp(self.builder, base, step, self.lanes), value, self.mask)
+            code.scatter(
+                self.builder,
+                pointer,
+                dtype,
+                code.ramp(self.builder, base, step, self.lanes),
+                value,
+                self.mask,
+            )
 
     def _reduced(self, value: Value) -> Any:
         """Return an element of what a reduction joins, in the dtype of its result."""
@@ -289,9 +320,7 @@ class Writer:
 
     def _column_at(self, value: Value) -> Any:
         """Return the place of a column's part: the chunk's, at the inner position."""
-        size = 1
-        for n in self.layout.inner:
-            size *= n
+        size = math.prod(self.layout.inner)
         return code.add(self.builder, code.scale(self.builder, self.chunk, size), self._flat_inner())
 
     def _accumulate_column(self, value: Value) -> None:
@@ -307,7 +336,9 @@ class Writer:
         def body(copy: int) -> None:
             del copy
             nothing = identity(name, value.dtype, self.lanes if self.lane is not None else None)
-            code.store(self.builder, self._partials(value), value.dtype, self._column_at(value), nothing, self.mask)
+            code.store(
+                self.builder, self._partials(value), value.dtype, self._column_at(value), nothing, self.mask
+            )
 
         self._inner_loops(body, 1)
 
@@ -337,7 +368,9 @@ class Writer:
             found = self.rows[node.value]
         elif node.value in self.kept and self._is_kept(node):
             lanes = self.lanes if self.lane is not None else None
-            found = code.load(self.builder, self.kept[node.value], value.dtype, self._flat_inner(), lanes, self.mask)
+            found = code.load(
+                self.builder, self.kept[node.value], value.dtype, self._flat_inner(), lanes, self.mask
+            )
         elif is_lookup(node.instruction):
             found = self._look(node)
         else:
@@ -389,7 +422,9 @@ class Writer:
             return code.load(builder, pointer, value.dtype, base)
         if step == 1:
             return code.load(builder, pointer, value.dtype, base, self.lanes, self.mask)
-        return code.gather(builder, pointer, value.dtype, code.ramp(builder, base, step, self.lanes), self.mask)
+        return code.gather(
+            builder, pointer, value.dtype, code.ramp(builder, base, step, self.lanes), self.mask
+        )
 
     def _position(self, at: Affine) -> tuple[Any, int, Any]:
         """Return a position: its first lane, how it goes on from lane to lane, and what differs in each lane."""
@@ -500,33 +535,48 @@ class Writer:
         return self.levels[key]
 
     def _plan_kept(self) -> None:
-        """Choose the values that are kept in memory between sweeps."""
+        """Choose the values that are kept in memory between sweeps: dear ones, where a later sweep meets them."""
         self.now = 0
-        if self.layout.flat or self.sweeps < 2:  # noqa: PLR2004
+        if self.layout.flat or self.sweeps < 2:  # noqa: PLR2004 - with one sweep there is nothing to keep for
             return
-        size = 1
-        for n in self.layout.inner:
-            size *= n
+        size = math.prod(self.layout.inner)
         room = _KEPT
-        for value, instruction in self.loop.members.items():
-            uses = self._sweeps_using(value) if cost(instruction) >= _DEAR and self._is_inner(value) else set()
-            needed = (size + self.lanes) * value.dtype.itemsize
-            if value not in self.loop.reductions and len(uses) > 1 and needed <= room:
-                room -= needed
-                self.kept[value] = code.slot(self.builder, value.dtype, count=size + self.lanes)
-
-    def _sweeps_using(self, wanted: Value) -> set[int]:
-        found = set()
         given = [_element(s.value) for s in self.wide] + [self._source(v) for v in self.swept]
         for element in given:
-            pending, level = [element], self._level(*element)
-            while pending:
-                node = self.graph.reach(*pending.pop(), self.step)
-                if isinstance(node, Call) and node.value not in self.loop.reductions:
-                    if node.value is wanted:
-                        found.add(level)
-                    pending += operands(node)
-        return found
+            for value in self._met_later(element):
+                needed = (size + self.lanes) * value.dtype.itemsize
+                if value not in self.kept and needed <= room:
+                    room -= needed
+                    self.kept[value] = code.slot(self.builder, value.dtype, count=size + self.lanes)
+
+    def _met_later(self, element: Element) -> Iterator[Value]:
+        """Give the dear values of earlier sweeps that an element is computed from, those nearest to it."""
+        level = self._level(*element)
+        pending = [element]
+        while pending:
+            value, index = pending.pop()
+            node = self.graph.reach(value, index, self.step)
+            if isinstance(node, Load) or node.value in self.loop.reductions:
+                continue
+            own = _element(node.value)
+            if self._is_inner(node.value) and node.index == own[1] and self._level(*own) < level:
+                if self._price(*own) >= _DEAR:
+                    yield node.value
+                continue
+            pending += operands(node)
+
+    def _price(self, value: Value, index: Index) -> int:
+        """Return what computing an element costs, in additions, loads and the row's reductions being there."""
+        total = 0
+        pending, seen = [(value, index)], set()
+        while pending:
+            element = pending.pop()
+            node = self.graph.reach(*element, self.step)
+            if element not in seen and isinstance(node, Call) and node.value not in self.loop.reductions:
+                total += cost(node.instruction)
+                pending += operands(node)
+            seen.add(element)
+        return total
 
     # ---- small things ----
 

@@ -89,10 +89,12 @@ class Machine:
         arena[0] = 0
         self._arenas.append(arena)
         if failed:
-            raise IndexError("index out of range: an index that the compiled program reads lies outside its array")
-        return tuple([
-            arrays[self.updates[i]] if at is None else outputs[at] for i, at in enumerate(self._results)
-        ])
+            raise IndexError(
+                "index out of range: an index that the compiled program reads lies outside its array"
+            )
+        return tuple(
+            [arrays[self.updates[i]] if at is None else outputs[at] for i, at in enumerate(self._results)]
+        )
 
     def _run_with_hosts(self, given: tuple[Array, ...], outputs: list[Array]) -> None:
         table = np.empty(self._table, np.uintp)

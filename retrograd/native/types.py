@@ -64,7 +64,9 @@ def spread(builder: Any, value: Any, lanes: int | None) -> Any:
     ir = llvm()
     if isinstance(value, ir.Constant):
         return ir.Constant(ir.VectorType(value.type, lanes), [value] * lanes)
-    one = builder.insert_element(ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined), value, ir.IntType(32)(0))
+    one = builder.insert_element(
+        ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined), value, ir.IntType(32)(0)
+    )
     mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [ir.Constant(ir.IntType(32), 0)] * lanes)
     return builder.shuffle_vector(one, one, mask)
 

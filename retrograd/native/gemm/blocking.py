@@ -39,7 +39,11 @@ FIELDS = ("a", "b", "c", "scratch", "context", "item", "start")  # what the thre
 
 
 def emit_blocks(
-    module: ir.Module, plan: Plan, function: ir.Function, epilogue: Epilogue | None, parallel: ir.Function | None
+    module: ir.Module,
+    plan: Plan,
+    function: ir.Function,
+    epilogue: Epilogue | None,
+    parallel: ir.Function | None,
 ) -> None:
     """Fill the function of a product: it tells the bodies their arguments and has them run."""
     from llvmlite import ir
@@ -62,7 +66,9 @@ def emit_blocks(
         with steps(builder, 0, plan.spec.k, plan.packed_depth) as start:
             builder.store(i64(start), at(builder, pointer(), block, FIELDS.index("start")))
             if Place.AHEAD in {plan.a, plan.b}:
-                count = (plan.a is Place.AHEAD) * plan.row_panels + (plan.b is Place.AHEAD) * plan.column_panels
+                count = (plan.a is Place.AHEAD) * plan.row_panels + (
+                    plan.b is Place.AHEAD
+                ) * plan.column_panels
                 panel = plan.packed_depth * max(plan.rows, plan.columns)
                 run(bodies.packing(), count, max(1, 16384 // max(1, panel)))
             run(bodies.chunks(), plan.chunks, plan.grain)
@@ -164,14 +170,22 @@ class Bodies:
         for size, *strides in self.plan.spec.batch:
             inner //= size
             index = remainder(builder, divide(builder, item, inner), size)
-            offsets = [add(builder, o, multiply(builder, index, s)) for o, s in zip(offsets, strides, strict=True)]
+            offsets = [
+                add(builder, o, multiply(builder, index, s)) for o, s in zip(offsets, strides, strict=True)
+            ]
         a, b, c = (
             at(builder, self.element, told[name], offset) for name, offset in zip("abc", offsets, strict=True)
         )
         return a, b, c
 
     def pack_a(
-        self, builder: ir.IRBuilder, a: ir.Value, target: ir.Value, panel: Number, start: Number, depth: Number
+        self,
+        builder: ir.IRBuilder,
+        a: ir.Value,
+        target: ir.Value,
+        panel: Number,
+        start: Number,
+        depth: Number,
     ) -> None:
         spec, width = self.plan.spec, self.plan.rows
         first = multiply(builder, panel, width)
@@ -181,7 +195,13 @@ class Bodies:
         builder.call(pack, [source, target, i64(depth), i64(lines)])
 
     def pack_b(
-        self, builder: ir.IRBuilder, b: ir.Value, target: ir.Value, panel: Number, start: Number, depth: Number
+        self,
+        builder: ir.IRBuilder,
+        b: ir.Value,
+        target: ir.Value,
+        panel: Number,
+        start: Number,
+        depth: Number,
     ) -> None:
         spec, width = self.plan.spec, self.plan.columns
         first = multiply(builder, panel, width)
@@ -270,9 +290,7 @@ class Task:
         inside = subtract(builder, k, self.told["start"])
         return at(builder, self.element, self.told["packed_b"], (panel, size), (inside, plan.columns))
 
-    def tile(
-        self, a: ir.Value, b: ir.Value, down: Number, across: Number, k: Number, depth: Number
-    ) -> None:
+    def tile(self, a: ir.Value, b: ir.Value, down: Number, across: Number, k: Number, depth: Number) -> None:
         """Emit one tile of C. Tiles at the edges go through a full one aside, and so are cut to size."""
         from llvmlite import ir
 
@@ -289,7 +307,9 @@ class Task:
             if not spec.accumulate:
                 is_added = builder.icmp_signed(">", k, i64(0))
         place = [
-            add(builder, multiply(builder, self.item, spec.m), first_row), first_column, self.told["context"]
+            add(builder, multiply(builder, self.item, spec.m), first_row),
+            first_column,
+            self.told["context"],
         ]
 
         def whole() -> None:
@@ -340,7 +360,13 @@ class Task:
         plan = self.plan
         may_add = is_aside and (plan.spec.accumulate or plan.depth < plan.spec.k)
         finish = Finish(
-            plan.spec.dtype, plan.columns, plan.lanes, plan.spec.n % plan.columns, plan.spec.c_row, is_aside, may_add
+            plan.spec.dtype,
+            plan.columns,
+            plan.lanes,
+            plan.spec.n % plan.columns,
+            plan.spec.c_row,
+            is_aside,
+            may_add,
         )
         return emit_finish(self.bodies.module, f"{self.bodies.name}_finish", finish, self.bodies.epilogue)
 

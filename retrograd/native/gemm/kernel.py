@@ -71,7 +71,10 @@ def emit_kernel(module: ir.Module, kernel: Kernel) -> ir.Function:
     prefetch_tile(builder, kernel, element, c, c_row)
     start = [zero(element, lanes)] * (kernel.rows * kernel.vectors)
     with carried(builder, 0, k, (a, b, *start)) as (_, (a_now, b_now, *totals), state):
-        row = [load(builder, element, at(builder, element, b_now, v * lanes), lanes) for v in range(kernel.vectors)]
+        row = [
+            load(builder, element, at(builder, element, b_now, v * lanes), lanes)
+            for v in range(kernel.vectors)
+        ]
         sums = []
         for i in range(kernel.rows):
             factor = load(builder, element, at(builder, element, a_now, i * kernel.a_row))
@@ -85,7 +88,9 @@ def emit_kernel(module: ir.Module, kernel: Kernel) -> ir.Function:
     return function
 
 
-def prefetch_tile(builder: ir.IRBuilder, kernel: Kernel, element: ir.Type, c: ir.Value, c_row: ir.Value) -> None:
+def prefetch_tile(
+    builder: ir.IRBuilder, kernel: Kernel, element: ir.Type, c: ir.Value, c_row: ir.Value
+) -> None:
     """Ask for the tile of C, so that it is there when the sums are."""
     from llvmlite import ir
 

@@ -134,7 +134,8 @@ def transpose_blocks(
     element, lanes = element_type(packing.dtype), packing.lanes
     last = subtract(builder, lines, 1)
     starts = [
-        at(builder, element, source, (minimum(builder, i64(i), last), packing.line)) for i in range(packing.width)
+        at(builder, element, source, (minimum(builder, i64(i), last), packing.line))
+        for i in range(packing.width)
     ]
     whole = builder.icmp_signed(">=", k, i64(lanes))
     with when(builder, whole):
@@ -142,12 +143,17 @@ def transpose_blocks(
             p = minimum(builder, block, subtract(builder, k, lanes))
             columns = []
             for group in range(0, packing.width, lanes):
-                rows = [load(builder, element, at(builder, element, s, p), lanes) for s in starts[group : group + lanes]]
+                rows = [
+                    load(builder, element, at(builder, element, s, p), lanes)
+                    for s in starts[group : group + lanes]
+                ]
                 columns.append(transpose(builder, rows + [zero(element, lanes)] * (lanes - len(rows))))
             for j in range(lanes):
                 for group, vectors in enumerate(columns):
                     offset = group * lanes + j * packing.width
-                    store(builder, element, vectors[j], at(builder, element, target, (p, packing.width), offset))
+                    store(
+                        builder, element, vectors[j], at(builder, element, target, (p, packing.width), offset)
+                    )
     with when(builder, builder.not_(whole)):
         copy_elements(builder, packing, source, target, k, lines, 0)
 
@@ -166,7 +172,9 @@ def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
                 continue
             low, high = rows[i], rows[i + half]
             turned[i] = shuffle(builder, low, high, [x + n - half if x & half else x for x in range(n)])
-            turned[i + half] = shuffle(builder, low, high, [x + n if x & half else x + half for x in range(n)])
+            turned[i + half] = shuffle(
+                builder, low, high, [x + n if x & half else x + half for x in range(n)]
+            )
         rows = turned
         half *= 2
     return rows

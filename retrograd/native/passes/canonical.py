@@ -22,7 +22,9 @@ _SYNONYMS = {
     "concat": "concatenate",
 }  # fmt: skip
 _PERMUTATIONS = frozenset({"transpose", "swapaxes", "moveaxis", "rollaxis"})
-_RESHAPES = frozenset({"reshape", "ravel", "expand_dims", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d"})
+_RESHAPES = frozenset(
+    {"reshape", "ravel", "expand_dims", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d"}
+)
 _FEW = 16  # elements: constants below are looked at where they are used
 
 
