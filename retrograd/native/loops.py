@@ -148,6 +148,8 @@ class Writer:
             for level in range(self.sweeps):
                 self._sweep(level)
             for store in self.narrow:
+                self._value(*_element(store.value))
+            for store in self.narrow:
                 self._store(store)
             for value in self._of_kind("rows"):
                 self._accumulate(value, self.totals[value], self._reduced(value))
@@ -176,6 +178,8 @@ class Writer:
                 )
 
         def body(copy: int) -> None:
+            for element in given:  # before anything is written: it may lie where an input does
+                self._vector(*element) if self.lane is not None else self._value(*element)
             for value in keep:
                 code.store(
                     builder,
