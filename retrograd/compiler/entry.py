@@ -18,6 +18,7 @@ from retrograd.arrays.vocabulary import function_of
 from retrograd.autograd.dispatch import as_view, mark_inference
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.autograd.modes import local, modes, process
+from retrograd.compiler.guards import Guards
 from retrograd.compiler.plan import Plan, Reference, Result
 from retrograd.compiler.tracer import Captured
 from retrograd.compiler.trees import Arguments
@@ -78,11 +79,13 @@ def owner(array: Any) -> Any:
 class Entry:
     """One trace of a function, ready to be called."""
 
-    def __init__(self, plan: Plan, arguments: Arguments, state: Any, name: str, key: tuple[Any, ...]) -> None:
+    def __init__(
+        self, plan: Plan, arguments: Arguments, guards: Guards, name: str, key: tuple[Any, ...]
+    ) -> None:
         self.plan = plan
         self.key = key
         self.name = name
-        self.state = state
+        self.guards = guards
         self.executable = native.build(plan.program, plan.updates, name=name)
         self.hits = 0
         self.lock = threading.Lock()
@@ -109,7 +112,7 @@ class Entry:
             owner=owner, ndarray=np.ndarray, **self.arguments.names,
         )  # fmt: skip
         body = [*self.arguments.lines]
-        body += self.state.lines(self._name)
+        body += self.guards.lines(self._name)
         inputs, more = self._inputs(places)
         body += more
         body += self._run_lines(inputs)

@@ -42,6 +42,15 @@ class Source:
     what: Any
     value: Value
 
+    def describe(self) -> str:
+        """Return the source in words."""
+        if self.kind == "draw":
+            return f"drawn by {self.what.function.__name__}"
+        return {
+            "tensor": "a tensor", "grad": "a leaf's gradient", "array": "a NumPy array",
+            "number": "a number of an optimizer's step",
+        }[self.kind]  # fmt: skip
+
 
 @dataclass(slots=True)
 class Result:
