@@ -63,6 +63,7 @@ def _traced(
             raise UntraceableError(str(refusals.last))
         planner.results_of(result)
         planner.changes()
+        planner.histories()
         is_done = True
     except TrueGradsError:
         raise

@@ -22,7 +22,7 @@ from retrograd.compiler.guards import Guards
 from retrograd.compiler.plan import Plan, Reference, Result
 from retrograd.compiler.tracer import Captured
 from retrograd.compiler.trees import Arguments
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, history
 
 MISS = object()
 """What a call gives where a guard fails."""
@@ -90,6 +90,8 @@ class Entry:
         self.hits = 0
         self.lock = threading.Lock()
         self.arguments = arguments
+        self._input_names: list[str] = []
+        self._draw_lines: list[str] = []
         self._names: dict[str, Any] = {}
         self.source = self._write()
         filename = f"<retrograd compiled {name}>"
@@ -123,7 +125,7 @@ class Entry:
         """Return the expressions of the program's inputs, and the lines that fetch and check them."""
         plan = self.plan
         lines: list[str] = []
-        inputs: list[str] = []
+        inputs = self._input_names
         fixed: list[Captured] = []
         fixed_names: list[str] = []
         fixed_updated: list[int] = []
@@ -147,8 +149,8 @@ class Entry:
             elif source.kind == "array":
                 inputs[-1] = self._name("c", source.what)
             elif source.kind == "draw":
-                lines_after = self._name("d", source.what)
-                inputs[-1] = f"{lines_after}()"
+                drawn = self._name("d", source.what)
+                self._draw_lines.append(f"{name} = {drawn}()")
             else:
                 inputs[-1] = self._name("n", source.what)
         lines += self._grad_presence()
@@ -229,6 +231,7 @@ class Entry:
         for k, site in enumerate(sites):
             undo = "; ".join(f"{s}.undo()" for s in reversed(sites[:k]))
             inner.append(f"if not {site}.advance(): {undo + '; ' if undo else ''}return MISS")
+        inner += self._draw_lines
         call = f"E({', '.join(inputs)})"
         count = len(plan.program.outputs)
         unpack = f"{', '.join(f'o{i}' for i in range(count))}, = {call}" if count else call
@@ -256,6 +259,7 @@ class Entry:
             lines.append(f"cell.count += {count}; cell.code = None")
         for i, result in enumerate(plan.results):
             lines += self._result(i, result, places)
+        lines += self._history(places)
         for captured, output in plan.rebound:
             if captured.tensor is None:
                 continue
@@ -267,6 +271,34 @@ class Entry:
             leaf = self._name("g", captured.node)
             lines.append(f"{leaf}.grad = {self._expression(grad)}")
         return lines
+
+    def _history(self, places: dict[int, str]) -> list[str]:
+        """Return the line that hangs the results on a node that runs the backward program."""
+        plan = self.plan
+        if plan.pair is None:
+            return []
+        roots = sorted((r.root, i) for i, r in enumerate(plan.results) if r.root is not None)
+        edges = []
+        for captured in plan.pair.inputs:
+            place = places.get(id(captured.tensor))
+            if place is None and captured.is_leaf:
+                edges.append(self._name("l", captured.node))
+            else:
+                self._names["history"] = history
+                edges.append(f"history({place or self._name('t', captured.tensor)})")
+        owners, arrays = [], []
+        for i, source in enumerate(plan.sources):
+            arrays.append(self._input_names[i])
+            if source.kind == "tensor":
+                owners.append(places.get(id(source.what.tensor)) or self._name("t", source.what.tensor))
+            else:
+                owners.append("None")
+        first, count = plan.saved
+        parts = ["".join(f"{x}, " for x in part) for part in (
+            [f"r{i}" for _, i in roots], edges, arrays, owners, [f"o{k}" for k in range(first, first + count)]
+        )]  # fmt: skip
+        attach = self._name("attach", plan.pair.attach)
+        return [f"{attach}({', '.join(f'({p})' for p in parts)})"]
 
     def _result(self, i: int, result: Result, places: dict[int, str]) -> list[str]:
         cls = "Tensor" if result.cls is Tensor else self._name("cls", result.cls)
