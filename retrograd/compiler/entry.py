@@ -6,7 +6,9 @@ has been done.
 
 from __future__ import annotations
 
+import itertools
 import linecache
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -44,7 +46,7 @@ class Rebinding:
                 array.__class__ is not np.ndarray
                 or array.shape != captured.shape
                 or array.dtype != captured.dtype
-                or array.strides != captured.strides
+                or (captured.is_laid and array.strides != captured.strides)
             ):
                 return False
         if any(not arrays[i].flags.writeable for i in self.updated) or self._clash(arrays):
@@ -87,7 +89,7 @@ class Entry:
         self.name = name
         self.guards = guards
         self.executable = native.build(plan.program, plan.updates, name=name)
-        self.hits = 0
+        self.count = itertools.count()
         self.lock = threading.Lock()
         self.arguments = arguments
         self._input_names: list[str] = []
@@ -98,6 +100,29 @@ class Entry:
         linecache.cache[filename] = (len(self.source), None, self.source.splitlines(keepends=True), filename)
         exec(compile(self.source, filename, "exec"), self._names)  # noqa: S102 - our own text, written above
         self.run = self._names["run"]
+
+    @property
+    def hits(self) -> int:
+        """How often the entry has been used."""
+        return int(repr(self.count)[6:-1])
+
+    def missed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the guard that a call does not pass: the line at which its code answers MISS."""
+        last = 0
+
+        def follow(frame: Any, event: str, _: Any) -> Any:
+            nonlocal last
+            if frame.f_code is self.run.__code__ and event == "line":
+                last = frame.f_lineno
+            return follow
+
+        before = sys.gettrace()
+        sys.settrace(follow)
+        try:
+            result = self.run(args, kwargs)
+        finally:
+            sys.settrace(before)
+        return self.source.splitlines()[last - 1].strip() if result is MISS else ""
 
     # ---- the code of a call ----
 
@@ -205,10 +230,10 @@ class Entry:
                 lines.append(f"if {place}._node is None or {place}._node.__class__ is AccumulateGrad: return MISS")
                 self._names["AccumulateGrad"] = AccumulateGrad
         shape, kind = self._name("s", captured.shape), self._name("s", captured.dtype)
-        strides = self._name("s", captured.strides)
+        laid = f" or {name}.strides != {self._name('s', captured.strides)}" if captured.is_laid else ""
         lines.append(
-            f"if {name}.shape != {shape} or {name}.dtype is not {kind} or {name}.strides != {strides} "
-            f"or {name}.__class__ is not ndarray: return MISS"
+            f"if {name}.__class__ is not ndarray or {name}.shape != {shape} or {name}.dtype is not {kind}{laid}: "
+            "return MISS"
         )
         return lines
 
@@ -225,7 +250,8 @@ class Entry:
         lines: list[str] = []
         sites = [self._name("site", s) for s in plan.sites]
         lines += [f"if not {s}.is_current(): return MISS" for s in sites]
-        lines.append("entry.hits += 1")
+        self._names["count"] = self.count.__next__
+        lines.append("count()")
         lines.append("with lock:")
         inner: list[str] = []
         for k, site in enumerate(sites):

@@ -66,7 +66,11 @@ class Guards:
             else:
                 found.append(f"if {now} is not {value}: return MISS")
         for picture in self.pictures:
-            found.append(f"if not {name('q', picture.holds)}(): return MISS")
+            holder = name("q", picture.holder)
+            if isinstance(picture.holder, list) and not any(isinstance(v, CONSTANTS) for v in picture.items):
+                found.append(f"if [*map(id, {holder})] != {name('q', [*map(id, picture.items)])}: return MISS")
+            else:
+                found.append(f"if not {name('q', picture.holds)}(): return MISS")
         for array, content in self.arrays:
             found.append(f"if {name('q', array)}.tobytes() != {name('q', content)}: return MISS")
         if self.modules.edges:
