@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ class Recorder:
     """The program as it grows: gives out values and keeps each array that the function brings along."""
 
     def __init__(self) -> None:
+        self.thread = get_ident()
         self.count = 0
+        self.laid: set[int] = set()  # values of which it was asked how they lie in memory
         self.inputs: list[Value] = []
         self.arrays: dict[int, ndarray[Any, Any]] = {}  # of the inputs, by value
         self.handles: dict[int, tuple[ndarray[Any, Any], Traced]] = {}
@@ -77,6 +80,11 @@ class Recorder:
 
     def emit(self, name: str, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
         """Record a call and return the handle (a tuple of handles) of what it returns."""
+        if get_ident() != self.thread:
+            raise RuntimeError(
+                "a tensor is used in one thread while a function that uses it is being compiled in another, at "
+                f"{place()}; let the first call of the compiled function return before"
+            )
         operands = tuple(self.operand(x) for x in inputs)
         static = {k: self.operand(v) if has_arrays(v) else v for k, v in params.items()}
         try:

@@ -11,6 +11,7 @@ NumPy. Whether `reshape` gives a view is decided as for arrays that lie in memor
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import threading
@@ -131,6 +132,8 @@ class Traced(ArrayLike):
         return f"<traced {now(self)}: {self._value.type}>"
 
     def __getattr__(self, name: str) -> Any:
+        if name in _METHODS:
+            return functools.partial(getattr(np, name), self)
         error = AttributeError(f"a traced array has no attribute '{name}', asked for at {place()}")
         raise error if name.startswith("_") else refused(error)
 
@@ -221,13 +224,15 @@ class Traced(ArrayLike):
             how += f" with {', '.join(sorted(kwargs))}=" if is_known(ufunc) and kwargs else ""
             raise _unknown(how)
         made = self._recorder.emit(name_of(ufunc), inputs, kwargs)
-        return made if out is None else _write_out(ufunc, made, out, unsafe)
+        return made if out is None else _write_out(ufunc, made, out, unsafe=unsafe)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in _ANSWERS:
             return _ANSWERS[function](*args, **kwargs)
         if not is_known(function):
             raise _unknown(name_of(function))
+        if (out := kwargs.pop("out", None)) is not None:
+            return _write_out(function, function(*args, **kwargs), (out,), unsafe=False)
         inputs, params = arguments(function, args, kwargs)
         name = name_of(function)
         if name in VIEWS and isinstance(inputs[0], Traced):
@@ -279,6 +284,12 @@ class Traced(ArrayLike):
         return np.invert(self)
 
 
+_METHODS = frozenset({
+    "all", "any", "argmax", "argmin", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "prod",
+    "ravel", "round", "squeeze", "std", "sum", "swapaxes", "trace", "transpose", "var",
+})  # fmt: skip
+"""An array's methods that are NumPy's functions of the same name."""
+
 _BINARY = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "divmod": np.divmod,
     "floordiv": np.floor_divide, "mod": np.remainder, "pow": np.power, "matmul": np.matmul,
@@ -306,7 +317,7 @@ def _unknown(name: str) -> TypeError:
     )
 
 
-def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...], unsafe: bool) -> Any:
+def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...], *, unsafe: bool) -> Any:
     """Write a ufunc's result into the handle given as `out`, as the in-place operators do."""
     (target,) = out
     if not isinstance(target, Traced):

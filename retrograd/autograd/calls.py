@@ -14,7 +14,7 @@ from retrograd.autograd.graph import AccumulateGrad, Node, Output
 from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
-from retrograd.ops.helpers import ArrayLike
+from retrograd.ops.helpers import ARRAYS, ArrayLike
 from retrograd.tensor import Tensor, history, wrap
 
 
@@ -284,7 +284,8 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if ct is None:
             ct = _one(output)
-            roots.append((node, wrap(np.asarray(ct)) if recorded else ct))
+            ct = ct if isinstance(ct, ARRAYS) or not recorded else np.asarray(ct)
+            roots.append((node, wrap(ct) if recorded else ct))
         else:
             ct = _checked(output, ct, i)
             roots.append((node, ct if recorded else ct._array))

@@ -6,7 +6,9 @@ has been done.
 
 from __future__ import annotations
 
+import itertools
 import linecache
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -18,10 +20,11 @@ from retrograd.arrays.vocabulary import function_of
 from retrograd.autograd.dispatch import as_view, mark_inference
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.autograd.modes import local, modes, process
+from retrograd.compiler.guards import Guards
 from retrograd.compiler.plan import Plan, Reference, Result
 from retrograd.compiler.tracer import Captured
 from retrograd.compiler.trees import Arguments
-from retrograd.tensor import Tensor
+from retrograd.tensor import Tensor, history
 
 MISS = object()
 """What a call gives where a guard fails."""
@@ -43,7 +46,7 @@ class Rebinding:
                 array.__class__ is not np.ndarray
                 or array.shape != captured.shape
                 or array.dtype != captured.dtype
-                or array.strides != captured.strides
+                or (captured.is_laid and array.strides != captured.strides)
             ):
                 return False
         if any(not arrays[i].flags.writeable for i in self.updated) or self._clash(arrays):
@@ -78,21 +81,48 @@ def owner(array: Any) -> Any:
 class Entry:
     """One trace of a function, ready to be called."""
 
-    def __init__(self, plan: Plan, arguments: Arguments, state: Any, name: str, key: tuple[Any, ...]) -> None:
+    def __init__(
+        self, plan: Plan, arguments: Arguments, guards: Guards, name: str, key: tuple[Any, ...]
+    ) -> None:
         self.plan = plan
         self.key = key
         self.name = name
-        self.state = state
+        self.guards = guards
         self.executable = native.build(plan.program, plan.updates, name=name)
-        self.hits = 0
+        self.count = itertools.count()
         self.lock = threading.Lock()
         self.arguments = arguments
+        self._input_names: list[str] = []
+        self._draw_lines: list[str] = []
         self._names: dict[str, Any] = {}
         self.source = self._write()
         filename = f"<retrograd compiled {name}>"
         linecache.cache[filename] = (len(self.source), None, self.source.splitlines(keepends=True), filename)
         exec(compile(self.source, filename, "exec"), self._names)  # noqa: S102 - our own text, written above
         self.run = self._names["run"]
+
+    @property
+    def hits(self) -> int:
+        """How often the entry has been used."""
+        return int(repr(self.count)[6:-1])
+
+    def missed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the guard that a call does not pass: the line at which its code answers MISS."""
+        last = 0
+
+        def follow(frame: Any, event: str, _: Any) -> Any:
+            nonlocal last
+            if frame.f_code is self.run.__code__ and event == "line":
+                last = frame.f_lineno
+            return follow
+
+        before = sys.gettrace()
+        sys.settrace(follow)
+        try:
+            result = self.run(args, kwargs)
+        finally:
+            sys.settrace(before)
+        return self.source.splitlines()[last - 1].strip() if result is MISS else ""
 
     # ---- the code of a call ----
 
@@ -109,7 +139,7 @@ class Entry:
             owner=owner, ndarray=np.ndarray, **self.arguments.names,
         )  # fmt: skip
         body = [*self.arguments.lines]
-        body += self.state.lines(self._name)
+        body += self.guards.lines(self._name)
         inputs, more = self._inputs(places)
         body += more
         body += self._run_lines(inputs)
@@ -120,7 +150,7 @@ class Entry:
         """Return the expressions of the program's inputs, and the lines that fetch and check them."""
         plan = self.plan
         lines: list[str] = []
-        inputs: list[str] = []
+        inputs = self._input_names
         fixed: list[Captured] = []
         fixed_names: list[str] = []
         fixed_updated: list[int] = []
@@ -144,8 +174,8 @@ class Entry:
             elif source.kind == "array":
                 inputs[-1] = self._name("c", source.what)
             elif source.kind == "draw":
-                lines_after = self._name("d", source.what)
-                inputs[-1] = f"{lines_after}()"
+                drawn = self._name("d", source.what)
+                self._draw_lines.append(f"{name} = {drawn}()")
             else:
                 inputs[-1] = self._name("n", source.what)
         lines += self._grad_presence()
@@ -200,10 +230,10 @@ class Entry:
                 lines.append(f"if {place}._node is None or {place}._node.__class__ is AccumulateGrad: return MISS")
                 self._names["AccumulateGrad"] = AccumulateGrad
         shape, kind = self._name("s", captured.shape), self._name("s", captured.dtype)
-        strides = self._name("s", captured.strides)
+        laid = f" or {name}.strides != {self._name('s', captured.strides)}" if captured.is_laid else ""
         lines.append(
-            f"if {name}.shape != {shape} or {name}.dtype is not {kind} or {name}.strides != {strides} "
-            f"or {name}.__class__ is not ndarray: return MISS"
+            f"if {name}.__class__ is not ndarray or {name}.shape != {shape} or {name}.dtype is not {kind}{laid}: "
+            "return MISS"
         )
         return lines
 
@@ -220,12 +250,14 @@ class Entry:
         lines: list[str] = []
         sites = [self._name("site", s) for s in plan.sites]
         lines += [f"if not {s}.is_current(): return MISS" for s in sites]
-        lines.append("entry.hits += 1")
+        self._names["count"] = self.count.__next__
+        lines.append("count()")
         lines.append("with lock:")
         inner: list[str] = []
         for k, site in enumerate(sites):
             undo = "; ".join(f"{s}.undo()" for s in reversed(sites[:k]))
             inner.append(f"if not {site}.advance(): {undo + '; ' if undo else ''}return MISS")
+        inner += self._draw_lines
         call = f"E({', '.join(inputs)})"
         count = len(plan.program.outputs)
         unpack = f"{', '.join(f'o{i}' for i in range(count))}, = {call}" if count else call
@@ -253,6 +285,7 @@ class Entry:
             lines.append(f"cell.count += {count}; cell.code = None")
         for i, result in enumerate(plan.results):
             lines += self._result(i, result, places)
+        lines += self._history(places)
         for captured, output in plan.rebound:
             if captured.tensor is None:
                 continue
@@ -264,6 +297,34 @@ class Entry:
             leaf = self._name("g", captured.node)
             lines.append(f"{leaf}.grad = {self._expression(grad)}")
         return lines
+
+    def _history(self, places: dict[int, str]) -> list[str]:
+        """Return the line that hangs the results on a node that runs the backward program."""
+        plan = self.plan
+        if plan.pair is None:
+            return []
+        roots = sorted((r.root, i) for i, r in enumerate(plan.results) if r.root is not None)
+        edges = []
+        for captured in plan.pair.inputs:
+            place = places.get(id(captured.tensor))
+            if place is None and captured.is_leaf:
+                edges.append(self._name("l", captured.node))
+            else:
+                self._names["history"] = history
+                edges.append(f"history({place or self._name('t', captured.tensor)})")
+        owners, arrays = [], []
+        for i, source in enumerate(plan.sources):
+            arrays.append(self._input_names[i])
+            if source.kind == "tensor":
+                owners.append(places.get(id(source.what.tensor)) or self._name("t", source.what.tensor))
+            else:
+                owners.append("None")
+        first, count = plan.saved
+        parts = ["".join(f"{x}, " for x in part) for part in (
+            [f"r{i}" for _, i in roots], edges, arrays, owners, [f"o{k}" for k in range(first, first + count)]
+        )]  # fmt: skip
+        attach = self._name("attach", plan.pair.attach)
+        return [f"{attach}({', '.join(f'({p})' for p in parts)})"]
 
     def _result(self, i: int, result: Result, places: dict[int, str]) -> list[str]:
         cls = "Tensor" if result.cls is Tensor else self._name("cls", result.cls)

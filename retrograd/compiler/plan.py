@@ -13,6 +13,7 @@ from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
 from retrograd.arrays.ir import Instruction, Value, replace, tidy
 from retrograd.autograd.graph import AccumulateGrad
+from retrograd.compiler.pair import Pullback, Spent
 from retrograd.compiler.tracer import Boundary, Captured, Tracer
 from retrograd.compiler.trees import leaves
 from retrograd.errors import UntraceableError
@@ -41,6 +42,15 @@ class Source:
     kind: str
     what: Any
     value: Value
+
+    def describe(self) -> str:
+        """Return the source in words."""
+        if self.kind == "draw":
+            return f"drawn by {self.what.function.__name__}"
+        return {
+            "tensor": "a tensor", "grad": "a leaf's gradient", "array": "a NumPy array",
+            "number": "a number of an optimizer's step",
+        }[self.kind]  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -72,6 +82,7 @@ class Plan:
     draws: list[Any] = field(default_factory=list)
     sites: list[Any] = field(default_factory=list)
     pair: Any = None
+    saved: tuple[int, int] = (0, 0)  # the first of the outputs that are saved for backward, and how many
     needs_grads: list[tuple[Captured, bool]] = field(default_factory=list)  # whether a leaf must have a gradient
     grad_types: dict[int, Captured] = field(default_factory=dict)  # by id of a leaf's node
 
@@ -84,6 +95,8 @@ class Planner:
         self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites)
         self.outputs: list[Value] = []
         self._root_outputs: dict[int, int] = {}
+        self._made: dict[int, Tensor] = {}  # the results by number
+        self.pullback: Pullback | None = None
         self._keep: list[Any] = []  # handles, so that their ids stay theirs
 
     # ---- what the function returned and changed ----
@@ -100,6 +113,35 @@ class Planner:
         for tensor in tensors:
             self.result(tensor, roots)
         self.plan.tree = self._referred(tree)
+
+    def histories(self) -> None:
+        """Trace the backward of the results that have a history."""
+        roots = [(i, t) for i, t in self._made.items() if history(t) is not None and not self.plan.results[i].is_leaf]
+        if not roots:
+            return
+        pullback = Pullback(self.tracer)
+        if pullback.trace([(t._array, history(t)) for _, t in roots]):
+            self.pullback = pullback
+            for k, (i, _) in enumerate(roots):
+                self.plan.results[i].root = k
+        elif len(roots) == 1:
+            self.plan.results[roots[0][0]].spent = Spent()
+        else:
+            self._part(roots)
+
+    def _part(self, roots: list[tuple[int, Tensor]]) -> None:
+        """Tell the results whose graph has been freed from the others."""
+        live = []
+        for i, tensor in roots:
+            if Pullback(self.tracer).trace([(tensor._array, history(tensor))]):
+                live.append((i, tensor))
+            else:
+                self.plan.results[i].spent = Spent()
+        pullback = Pullback(self.tracer)
+        if live and pullback.trace([(t._array, history(t)) for _, t in live]):
+            self.pullback = pullback
+            for k, (i, _) in enumerate(live):
+                self.plan.results[i].root = k
 
     def _referred(self, tree: Any) -> Any:
         """Return what is returned with references in place of the tensors."""
@@ -145,7 +187,7 @@ class Planner:
         else:
             made.output = self.output(handle)
         self.plan.places[id(tensor)] = len(self.plan.results)
-        self._keep.append(tensor)
+        self._made[len(self.plan.results)] = tensor
         self.plan.results.append(made)
         return len(self.plan.results) - 1
 
@@ -205,11 +247,15 @@ class Planner:
         trace still holds came from the function itself, and is a constant.
         """
         self._keep.clear()
+        self._made.clear()
         tracer, recorder, plan = self.tracer, self.tracer.recorder, self.plan
         written = [(c, now(c.handle)) for c in tracer.captured.values() if now(c.handle) != c.input]
         outputs = [*self.outputs, *(v for _, v in written)]
         targets = {len(self.outputs) + i: c.input for i, (c, _) in enumerate(written)}
-        used = _used(outputs, recorder.instructions) | {v.id for v in targets.values()}
+        needed = [*outputs, *(self.pullback.grads if self.pullback else ())]
+        used = _used(needed, recorder.instructions) | {v.id for v in targets.values()}
+        if self.pullback is not None:
+            used -= {v.id for v in self.pullback.cts}
         self._check_assumed(used)
         values = [*recorder.inputs, *(v for v, _ in recorder.constants.values())]
         arrays = self._alone(known)
@@ -228,10 +274,16 @@ class Planner:
         position = {v.id: i for i, v in enumerate(inputs)}
         keep = [i for i in range(len(outputs)) if i not in targets or targets[i].id in position]
         plan.updates = {k: position[targets[i].id] for k, i in enumerate(keep) if i in targets}
+        final = [outputs[i] for i in keep]
+        if self.pullback is not None:
+            moving = {inputs[i].id for i in plan.updates.values()}
+            moving |= {v.id for v, s in zip(inputs, plan.sources, strict=True) if s.kind == "number"}
+            saved, plan.pair = self.pullback.close(inputs, moving, constants)
+            plan.saved = len(final), len(saved)
+            final += saved
+        instructions = recorder.instructions[: None if self.pullback is None else self.pullback.start]
         plan.program = tidy(
-            Program(
-                tuple(inputs), tuple(constants), tuple(recorder.instructions), tuple(outputs[i] for i in keep)
-            )
+            Program(tuple(inputs), _of(constants, final, instructions), tuple(instructions), tuple(final))
         )
         return plan
 
@@ -305,6 +357,13 @@ def _base_alone() -> int:
 
 _BASE_ALONE = _base_alone()
 """The references that are counted to the memory of a view which nobody else holds, from a local variable."""
+
+
+def _of(
+    constants: list[tuple[Value, Array]], outputs: list[Value], instructions: list[Instruction]
+) -> tuple[tuple[Value, Array], ...]:
+    used = _used(outputs, instructions)
+    return tuple((v, a) for v, a in constants if v.id in used)
 
 
 def _moves(handle: Traced) -> tuple[Move, ...]:

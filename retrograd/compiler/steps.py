@@ -178,6 +178,7 @@ class Steps:
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
         self.sites: list[Site] = []
+        self.known: set[int] = set()  # ids of the tensors that the optimizers hold
         self._reached: dict[int, tuple[dict[str, Any], bool]] = {}  # by id of a cohort: scalars, fresh
 
     def take(self, optimizer: FlatOptimizer) -> None:
@@ -228,7 +229,9 @@ class Steps:
         buffers = [n for n in site.layout if n not in optimizer.scalars]
         for param in cohort.params:
             state = optimizer.state[param] if site.layout else {}
-            targets = [adopt(param), *(adopt(state[n]) for n in buffers)]
+            held = [param, *(state[n] for n in buffers)]
+            self.known |= set(map(id, held))
+            targets = [adopt(t) for t in held]
             p, g, *rest = [h._cast(site.dtype) for h in (targets[0], adopt(param.grad), *targets[1:])]
             made = optimizer.update(site.numbers, p, g, *rest)
             for target, value in zip(targets, made, strict=True):

@@ -105,5 +105,5 @@ class Arguments:
             self._demand(f"{place} is {first}")
             return
         self._seen[id(tensor)] = place
-        self._demand(f"{place}.__class__ is {self.name(type(tensor))}")
+        self._demand(f"{place}.__class__ is {'Tensor' if type(tensor) is Tensor else self.name(type(tensor))}")
         self.tensors.append((place, tensor))

@@ -192,6 +192,8 @@ class Cohort:
         offsets[1:] = np.cumsum([sizes[i] for i in self.order])
         self.starts = {i: int(offsets[k]) for k, i in enumerate(self.order)}
         self.flat_scalars = {n: np.full(len(self.params), v, np.float32) for n, v in self.scalars.items()}
+        if self.params:  # as the tensors in the state have them: in float32
+            self.scalars = {n: flat.item(0) for n, flat in self.flat_scalars.items()}
         names = [n for n in self.layout if n not in self.scalars]
         self.real = np.dtype(f"f{kind.itemsize // 2}") if kind.kind == "c" else kind
         self.buffers = {n: np.empty(int(offsets[-1]), kind) for n in names}
