@@ -44,15 +44,20 @@ def i64(value: Number) -> Value:
 
 
 def internal(
-    module: ir.Module, name: str, parameters: Sequence[ir.Type], *, inline: bool = False
+    module: ir.Module, name: str, parameters: Sequence[ir.Type], *, is_plain: bool = False
 ) -> ir.Function:
-    """Add an empty function that only this module sees, whose pointers do not alias."""
+    """Add an empty function that only this module sees.
+
+    A plain one is not optimised: it only calls others, and its compilation took longer than theirs.
+    """
     from llvmlite import ir
 
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
-    function.attributes.add("alwaysinline" if inline else "noinline")
+    function.attributes.add("noinline")
+    if is_plain:
+        function.attributes.add("optnone")
     return function
 
 
