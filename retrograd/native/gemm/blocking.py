@@ -23,6 +23,7 @@ from retrograd.native.gemm.emitting import (
     multiply,
     pointer,
     remainder,
+    steps,
     subtract,
     when,
 )
@@ -68,16 +69,6 @@ def emit_blocks(
     builder.ret_void()
 
 
-@contextmanager
-def steps(builder: ir.IRBuilder, begin: Number, end: Number, step: int) -> Iterator[Number]:
-    """Emit a loop, or what is in it once where it has at most one round that is known."""
-    if isinstance(begin, int) and isinstance(end, int) and end - begin <= max(1, step):
-        yield begin
-        return
-    with loop(builder, begin, end, step) as index:
-        yield index
-
-
 class Bodies:
     """The functions that threads run for one product."""
 
@@ -90,7 +81,7 @@ class Bodies:
         """Start a body: what it was told, by name, with scratch divided into A's and B's."""
         from llvmlite import ir
 
-        function = internal(self.module, f"{self.name}_{suffix}", [pointer(), integer(), integer()])
+        function = internal(self.module, f"{self.name}_{suffix}", [pointer(), integer(), integer()], is_plain=True)
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         told: dict[str, Any] = {}
         for position, field in enumerate(FIELDS):

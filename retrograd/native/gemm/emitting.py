@@ -213,6 +213,16 @@ def loop(builder: Builder, begin: Number, end: Number, step: int = 1) -> Iterato
         yield index
 
 
+@contextmanager
+def steps(builder: ir.IRBuilder, begin: Number, end: Number, step: int) -> Iterator[Number]:
+    """Emit a loop, or what is in it once where it has at most one round that is known."""
+    if isinstance(begin, int) and isinstance(end, int) and end - begin <= max(1, step):
+        yield begin
+        return
+    with loop(builder, begin, end, step) as index:
+        yield index
+
+
 class Carried:
     """Values that a loop hands from one round to the next: give each its next value; read the results after."""
 

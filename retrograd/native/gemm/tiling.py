@@ -129,7 +129,7 @@ def plan(spec: Product, target: Target) -> Plan:
     columns = vectors * lanes
     row_panels, column_panels = -(-spec.m // rows), -(-spec.n // columns)
 
-    deepest = max(64, int(0.7 * target.l1_bytes) // (columns * size))
+    deepest = max(64, int(0.7 * target.l1) // (columns * size))
     blocks = max(1, -(-spec.k // deepest))
     depth = -(-spec.k // (blocks * lanes)) * lanes if blocks > 1 else spec.k
 
@@ -141,7 +141,7 @@ def plan(spec: Product, target: Target) -> Plan:
     else:
         wanted = min(MOST_CHUNKS, max(1, spec.operations // spec.items // CHUNK_OPERATIONS))
         # A task goes through its rows of A once for each of its panels of B: they should stay in the second cache.
-        down = -(-2 * spec.m * depth * size // target.l2_bytes)
+        down = max(1, -(-2 * spec.m * depth * size // target.l2))
         across = max(1, min(column_panels, -(-wanted // down)))
         down = min(row_panels, max(down, -(-wanted // across)))
         grain = -(-down * across // MOST_SLOTS)
@@ -187,7 +187,7 @@ def a_place(spec: Product, columns: int, across: int) -> Place:
 
 def b_place(spec: Product, columns: int, row_panels: int, down: int, target: Target) -> Place:
     """Say where B is read: in place only if its rows hold whole tiles."""
-    is_small = spec.k * spec.n * spec.dtype.itemsize <= target.l1_bytes // 2
+    is_small = spec.k * spec.n * spec.dtype.itemsize <= target.l1 // 2
     if spec.b_strides[1] == 1 and spec.n >= columns and (row_panels <= 3 or is_small):
         return Place.DIRECT
     return Place.TASK if down == 1 else Place.AHEAD
