@@ -23,8 +23,8 @@ class Machine:
 
     vector_bytes: int = 64
     vector_registers: int = 32
-    l1_bytes: int = 48 << 10
-    l2_bytes: int = 2 << 20
+    l1: int = 48 << 10
+    l2: int = 2 << 20
 
 
 @functools.cache
@@ -111,3 +111,88 @@ def build(spec: gemm.Product, *, target: Any = None, epilogue: Any = None, is_pa
         parallel=serial(module) if is_parallel else None,
     )
     return Library(module)
+
+
+def guarded(values: Array, layout: str, *, gap: int = 0) -> Array:
+    """Copy an array to memory whose end is the end of what may be touched.
+
+    `layout` is "ab" for rows side by side, "ba" for columns, "gap" for rows 5 elements apart, "wide" for neither
+    side by side; "0a" repeats the first row, "a0" the first column, "00" the first element.
+    """
+    *outer, rows, columns = (1, *values.shape) if values.ndim == 1 else values.shape
+    strides = {
+        "ab": (columns + gap, 1),
+        "ba": (1, rows),
+        "gap": (columns + 5, 1),
+        "wide": (2 * columns + 3, 2),
+        "0a": (0, 1),
+        "a0": (1, 0),
+        "00": (0, 0),
+    }[layout]
+    extent = max(0, (rows - 1) * strides[0] + (columns - 1) * strides[1] + 1) if rows and columns else 0
+    items = int(np.prod(outer)) if outer else 1
+    step = rows * strides[0]
+    total = (items - 1) * step + extent if items and extent else 0
+    flat = np.frombuffer(memory(total * values.itemsize), values.dtype, total)
+    outer_strides = [step * int(np.prod(outer[i + 1 :])) for i in range(len(outer))]
+    byte_strides = [s * values.itemsize for s in (*outer_strides, *strides)]
+    shape = (*outer, rows, columns)
+    view = np.lib.stride_tricks.as_strided(flat, shape, byte_strides) if total else np.zeros(shape, values.dtype)
+    view[...] = values.reshape(shape)
+    return view.reshape(values.shape) if values.ndim == 1 else view
+
+
+def memory(size: int) -> memoryview:
+    """Return so many bytes, behind which lies a page that cannot be read or written."""
+    page = mmap.PAGESIZE
+    pages = -(-max(size, 1) // page) * page
+    block = mmap.mmap(-1, pages + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(block))
+    if hasattr(mmap, "PROT_READ"):
+        c = ctypes.CDLL(None, use_errno=True)
+        if c.mprotect(ctypes.c_void_p(start + pages), ctypes.c_size_t(page), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    _KEPT.append(block)
+    return memoryview(block)[pages - size : pages]
+
+
+_KEPT: list[mmap.mmap] = []  # a block that is freed would take its guard with it
+
+
+def product_of(a: Array, b: Array, c: Array, *, accumulate: bool = False) -> gemm.Product:
+    """Describe the product of arrays of equal batch dimensions."""
+    def strides(x: Array) -> list[int]:
+        return [s // x.itemsize for s in x.strides]
+
+    batch = zip(a.shape[:-2], strides(a)[:-2], strides(b)[:-2], strides(c)[:-2], strict=True)
+    return gemm.Product(
+        *c.shape[-2:],
+        a.shape[-1],
+        a.dtype,
+        tuple(strides(a)[-2:]),
+        tuple(strides(b)[-2:]),
+        strides(c)[-2],
+        accumulate,
+        tuple(batch),
+    )
+
+
+def run(
+    a: Array,
+    b: Array,
+    c: Array,
+    *,
+    accumulate: bool = False,
+    target: Any = None,
+    epilogue: Any = None,
+    context: Array | None = None,
+    is_parallel: bool = False,
+) -> None:
+    """Compile and compute one product, with scratch that is guarded too."""
+    target = target or host()
+    spec = product_of(a, b, c, accumulate=accumulate)
+    library = build(spec, target=target, epilogue=epilogue, is_parallel=is_parallel)
+    scratch = memory(-(-gemm.workspace(spec, target) // 64) * 64)
+    addresses = [x.ctypes.data for x in (a, b, c)]
+    place = ctypes.addressof(ctypes.c_char.from_buffer(scratch)) if len(scratch) else 0
+    library.function("product")(*addresses, place, None if context is None else context.ctypes.data)

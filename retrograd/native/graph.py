@@ -90,7 +90,8 @@ def kind_of(instruction: Instruction) -> str:
     if instruction.name in REDUCTIONS and set(dict(instruction.params)) == {"axis"}:
         return "reduce" if _is_native(instruction) else "host"
     if instruction.name == "matmul" and all(isinstance(x, Value) for x in instruction.inputs):
-        return "product" if all(v.dtype.char in "fd" for v in instruction.operands) else "host"
+        kinds = {v.dtype for v in (*instruction.operands, *instruction.outputs)}
+        return "product" if len(kinds) == 1 and kinds.pop().char in "fd" else "host"
     return "host"
 
 

@@ -12,6 +12,7 @@ from retrograd.native.gemm.emitting import pointer
 from retrograd.native.gemm.finish import Epilogue
 from retrograd.native.gemm.product import Product, Target, simplified
 from retrograd.native.gemm.tiling import plan
+from retrograd.native.gemm.vector import emit_vector, vector_plan
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -43,10 +44,12 @@ def emit(
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer()] * 5), name)
     function.attributes.add("nounwind")
     spec = simplified(spec)
-    if spec.m and spec.n and spec.items:
-        emit_blocks(module, plan(spec, target), function, epilogue, parallel)
-    else:
+    if not (spec.m and spec.n and spec.items):
         ir.IRBuilder(function.append_basic_block("entry")).ret_void()
+    elif (by_vector := vector_plan(spec, target)) is not None:
+        emit_vector(module, by_vector, function, epilogue, parallel)
+    else:
+        emit_blocks(module, plan(spec, target), function, epilogue, parallel)
     return function
 
 
@@ -55,5 +58,8 @@ def workspace(spec: Product, target: Target) -> int:
     spec = simplified(spec)
     if not (spec.m and spec.n and spec.items):
         return 0
+    by_vector = vector_plan(spec, target)
+    if by_vector is not None:
+        return by_vector.elements * spec.dtype.itemsize
     cut = plan(spec, target)
     return (cut.a_elements + cut.b_elements) * spec.dtype.itemsize

@@ -5,9 +5,8 @@ A product is at most two parallel regions: what several tasks need is packed; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from retrograd.native.gemm.emitting import (
@@ -24,6 +23,7 @@ from retrograd.native.gemm.emitting import (
     multiply,
     pointer,
     remainder,
+    steps,
     subtract,
     when,
 )
@@ -39,11 +39,7 @@ FIELDS = ("a", "b", "c", "scratch", "context", "item", "start")  # what the thre
 
 
 def emit_blocks(
-    module: ir.Module,
-    plan: Plan,
-    function: ir.Function,
-    epilogue: Epilogue | None,
-    parallel: ir.Function | None,
+    module: ir.Module, plan: Plan, function: ir.Function, epilogue: Epilogue | None, parallel: ir.Function | None
 ) -> None:
     """Fill the function of a product: it tells the bodies their arguments and has them run."""
     from llvmlite import ir
@@ -66,23 +62,11 @@ def emit_blocks(
         with steps(builder, 0, plan.spec.k, plan.packed_depth) as start:
             builder.store(i64(start), at(builder, pointer(), block, FIELDS.index("start")))
             if Place.AHEAD in {plan.a, plan.b}:
-                count = (plan.a is Place.AHEAD) * plan.row_panels + (
-                    plan.b is Place.AHEAD
-                ) * plan.column_panels
+                count = (plan.a is Place.AHEAD) * plan.row_panels + (plan.b is Place.AHEAD) * plan.column_panels
                 panel = plan.packed_depth * max(plan.rows, plan.columns)
                 run(bodies.packing(), count, max(1, 16384 // max(1, panel)))
             run(bodies.chunks(), plan.chunks, plan.grain)
     builder.ret_void()
-
-
-@contextmanager
-def steps(builder: ir.IRBuilder, begin: Number, end: Number, step: int) -> Iterator[Number]:
-    """Emit a loop, or what is in it once where it has at most one round that is known."""
-    if isinstance(begin, int) and isinstance(end, int) and end - begin <= max(1, step):
-        yield begin
-        return
-    with loop(builder, begin, end, step) as index:
-        yield index
 
 
 class Bodies:
@@ -97,7 +81,7 @@ class Bodies:
         """Start a body: what it was told, by name, with scratch divided into A's and B's."""
         from llvmlite import ir
 
-        function = internal(self.module, f"{self.name}_{suffix}", [pointer(), integer(), integer()])
+        function = internal(self.module, f"{self.name}_{suffix}", [pointer(), integer(), integer()], is_plain=True)
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         told: dict[str, Any] = {}
         for position, field in enumerate(FIELDS):
@@ -120,15 +104,13 @@ class Bodies:
             depth = minimum(builder, plan.packed_depth, subtract(builder, spec.k, told["start"]))
 
             def pack_a(panel: Number) -> None:
-                target = at(
-                    builder, self.element, told["packed_a"], (panel, plan.a_packing.size(plan.packed_depth))
-                )
+                size = plan.a_packing.size(plan.packed_depth)
+                target = at(builder, self.element, told["packed_a"], (panel, size))
                 self.pack_a(builder, a, target, panel, told["start"], depth)
 
             def pack_b(panel: Number) -> None:
-                target = at(
-                    builder, self.element, told["packed_b"], (panel, plan.b_packing.size(plan.packed_depth))
-                )
+                size = plan.b_packing.size(plan.packed_depth)
+                target = at(builder, self.element, told["packed_b"], (panel, size))
                 self.pack_b(builder, b, target, panel, told["start"], depth)
 
             with loop(builder, function.args[1], function.args[2]) as index:
@@ -170,45 +152,34 @@ class Bodies:
         for size, *strides in self.plan.spec.batch:
             inner //= size
             index = remainder(builder, divide(builder, item, inner), size)
-            offsets = [
-                add(builder, o, multiply(builder, index, s)) for o, s in zip(offsets, strides, strict=True)
-            ]
+            offsets = [add(builder, o, multiply(builder, index, s)) for o, s in zip(offsets, strides, strict=True)]
         a, b, c = (
             at(builder, self.element, told[name], offset) for name, offset in zip("abc", offsets, strict=True)
         )
         return a, b, c
 
+    def first_row(self, builder: ir.IRBuilder, panel: Number) -> Number:
+        """Return the row that a panel of A starts with; the last panel overlaps the one before."""
+        return minimum(builder, multiply(builder, panel, self.plan.rows), self.plan.spec.m - self.plan.rows)
+
+    def first_column(self, builder: ir.IRBuilder, panel: Number) -> Number:
+        """Return the column that a panel of B starts with; the last panel overlaps the one before."""
+        last = max(0, self.plan.spec.n - self.plan.columns)
+        return minimum(builder, multiply(builder, panel, self.plan.columns), last)
+
     def pack_a(
-        self,
-        builder: ir.IRBuilder,
-        a: ir.Value,
-        target: ir.Value,
-        panel: Number,
-        start: Number,
-        depth: Number,
+        self, builder: ir.IRBuilder, a: ir.Value, target: ir.Value, panel: Number, start: Number, depth: Number
     ) -> None:
-        spec, width = self.plan.spec, self.plan.rows
-        first = multiply(builder, panel, width)
-        source = at(builder, self.element, a, (first, spec.a_strides[0]), (start, spec.a_strides[1]))
-        lines = minimum(builder, width, subtract(builder, spec.m, first))
-        pack = emit_packing(self.module, self.plan.a_packing)
-        builder.call(pack, [source, target, i64(depth), i64(lines)])
+        row, column = self.plan.spec.a_strides
+        source = at(builder, self.element, a, (self.first_row(builder, panel), row), (start, column))
+        builder.call(emit_packing(self.module, self.plan.a_packing), [source, target, i64(depth)])
 
     def pack_b(
-        self,
-        builder: ir.IRBuilder,
-        b: ir.Value,
-        target: ir.Value,
-        panel: Number,
-        start: Number,
-        depth: Number,
+        self, builder: ir.IRBuilder, b: ir.Value, target: ir.Value, panel: Number, start: Number, depth: Number
     ) -> None:
-        spec, width = self.plan.spec, self.plan.columns
-        first = multiply(builder, panel, width)
-        source = at(builder, self.element, b, (start, spec.b_strides[0]), (first, spec.b_strides[1]))
-        lines = minimum(builder, width, subtract(builder, spec.n, first))
-        pack = emit_packing(self.module, self.plan.b_packing)
-        builder.call(pack, [source, target, i64(depth), i64(lines)])
+        row, column = self.plan.spec.b_strides
+        source = at(builder, self.element, b, (start, row), (self.first_column(builder, panel), column))
+        builder.call(emit_packing(self.module, self.plan.b_packing), [source, target, i64(depth)])
 
 
 class Task:
@@ -226,11 +197,7 @@ class Task:
         self.bodies, self.plan, self.builder, self.told = bodies, bodies.plan, builder, told
         self.element, self.item, self.slot, self.rest = bodies.element, item, slot, rest
         self.a, self.b, self.c = bodies.matrices(builder, told, item)
-        kernel = self.plan.kernel
-        self.kernel = emit_kernel(bodies.module, kernel)
-        edge = self.plan.spec.m % self.plan.rows
-        is_cut = edge and self.plan.a is Place.DIRECT  # the kernel may not read rows that are not there
-        self.edge_kernel = emit_kernel(bodies.module, replace(kernel, rows=edge)) if is_cut else self.kernel
+        self.kernel = emit_kernel(bodies.module, self.plan.kernel)
 
     def emit(self, row: Number, column: Number) -> None:
         """Emit the loops over the chunk that lies in this row and column of the grid."""
@@ -270,7 +237,7 @@ class Task:
             return self.own_a(first, panel)
         if plan.a is Place.DIRECT:
             row, column = plan.spec.a_strides
-            return at(builder, self.element, self.a, (panel, plan.rows * row), (k, column))
+            return at(builder, self.element, self.a, (self.bodies.first_row(builder, panel), row), (k, column))
         size = plan.a_packing.size(plan.packed_depth)
         inside = subtract(builder, k, self.told["start"])
         return at(builder, self.element, self.told["packed_a"], (panel, size), (inside, plan.rows))
@@ -285,92 +252,73 @@ class Task:
             return target
         if plan.b is Place.DIRECT:
             row, _ = plan.spec.b_strides
-            return at(builder, self.element, self.b, (panel, plan.columns), (k, row))
+            return at(builder, self.element, self.b, self.bodies.first_column(builder, panel), (k, row))
         size = plan.b_packing.size(plan.packed_depth)
         inside = subtract(builder, k, self.told["start"])
         return at(builder, self.element, self.told["packed_b"], (panel, size), (inside, plan.columns))
 
     def tile(self, a: ir.Value, b: ir.Value, down: Number, across: Number, k: Number, depth: Number) -> None:
-        """Emit one tile of C. Tiles at the edges go through a full one aside, and so are cut to size."""
+        """Emit one tile of C.
+
+        A tile at an edge goes through a full one aside: of that only what no other tile has is taken.
+        """
         from llvmlite import ir
 
         plan, spec, builder = self.plan, self.plan.spec, self.builder
         flag = ir.IntType(1)
-        first_row, first_column = multiply(builder, down, plan.rows), multiply(builder, across, plan.columns)
-        c = at(builder, self.element, self.c, (first_row, spec.c_row), first_column)
-        rows = minimum(builder, plan.rows, subtract(builder, spec.m, first_row))
-        columns = minimum(builder, plan.columns, subtract(builder, spec.n, first_column))
+        row, column = self.bodies.first_row(builder, down), self.bodies.first_column(builder, across)
         is_added: Any = ir.Constant(flag, int(spec.accumulate))
         is_last: Any = ir.Constant(flag, 1)
         if not isinstance(k, int):
             is_last = builder.icmp_signed("==", add(builder, k, depth), i64(spec.k))
             if not spec.accumulate:
                 is_added = builder.icmp_signed(">", k, i64(0))
-        place = [
-            add(builder, multiply(builder, self.item, spec.m), first_row),
-            first_column,
-            self.told["context"],
-        ]
+
+        def finish(tile: ir.Value, skipped_rows: Number, skipped_columns: Number, *, is_aside: bool) -> None:
+            here, there = add(builder, row, skipped_rows), add(builder, column, skipped_columns)
+            c = at(builder, self.element, self.c, (here, spec.c_row), there)
+            height = subtract(builder, plan.rows, skipped_rows)
+            width = subtract(builder, min(plan.columns, spec.n), skipped_columns)
+            flat_row = add(builder, multiply(builder, self.item, spec.m), here)
+            numbers = [i64(height), i64(width), is_added, is_last, i64(flat_row), i64(there)]
+            builder.call(self.finish(is_aside=is_aside), [tile, c, *numbers, self.told["context"]])
 
         def whole() -> None:
+            c = at(builder, self.element, self.c, (row, spec.c_row), column)
             builder.call(self.kernel, [a, b, c, i64(depth), i64(spec.c_row), is_added])
             if self.bodies.epilogue is not None:
-                finish = self.finish(is_aside=False)
                 with when(builder, is_last):
-                    builder.call(finish, [c, c, i64(rows), i64(columns), is_added, is_last, *map_i64(place)])
+                    finish(c, 0, 0, is_aside=False)
 
         def cut() -> None:
-            arguments = [a, b, self.rest, i64(depth), i64(plan.columns), ir.Constant(flag, 0)]
-            if self.edge_kernel is self.kernel:
-                builder.call(self.kernel, arguments)
-            else:
-                is_high = builder.icmp_signed("==", i64(rows), i64(plan.rows))
-                with builder.if_else(is_high) as (high, low):
-                    with high:
-                        builder.call(self.kernel, arguments)
-                    with low:
-                        builder.call(self.edge_kernel, arguments)
-            finish = self.finish(is_aside=True)
-            builder.call(finish, [self.rest, c, i64(rows), i64(columns), is_added, is_last, *map_i64(place)])
+            alone = ir.Constant(flag, 0)
+            builder.call(self.kernel, [a, b, self.rest, i64(depth), i64(plan.columns), alone])
+            above = subtract(builder, multiply(builder, down, plan.rows), row)
+            left = subtract(builder, multiply(builder, across, plan.columns), column)
+            tile = at(builder, self.element, self.rest, (above, plan.columns), left)
+            finish(tile, above, left, is_aside=True)
 
-        self.either(rows, columns, whole, cut)
-
-    def either(
-        self, rows: Number, columns: Number, whole: Callable[[], None], cut: Callable[[], None]
-    ) -> None:
-        """Emit the code for whole tiles and for those at the edges, as far as the product has them."""
-        plan, builder = self.plan, self.builder
-        has_edge = plan.spec.m % plan.rows or plan.spec.n % plan.columns
-        if not has_edge:
+        rows_cut, columns_cut = spec.m % plan.rows != 0, spec.n % plan.columns != 0
+        if not (rows_cut or columns_cut):
             whole()
-        elif plan.spec.m < plan.rows or plan.spec.n < plan.columns:
+        elif spec.n < plan.columns:
             cut()
         else:
-            is_whole = builder.and_(
-                builder.icmp_signed("==", i64(rows), i64(plan.rows)),
-                builder.icmp_signed("==", i64(columns), i64(plan.columns)),
-            )
-            with builder.if_else(is_whole) as (full, part):
-                with full:
-                    whole()
+            is_cut: Any = ir.Constant(flag, 0)
+            if rows_cut:
+                is_cut = builder.icmp_signed("==", i64(down), i64(plan.row_panels - 1))
+            if columns_cut:
+                is_right = builder.icmp_signed("==", i64(across), i64(plan.column_panels - 1))
+                is_cut = builder.or_(is_cut, is_right)
+            with builder.if_else(is_cut) as (part, full):
                 with part:
                     cut()
+                with full:
+                    whole()
 
     def finish(self, *, is_aside: bool) -> ir.Function:
         plan = self.plan
-        may_add = is_aside and (plan.spec.accumulate or plan.depth < plan.spec.k)
-        finish = Finish(
-            plan.spec.dtype,
-            plan.columns,
-            plan.lanes,
-            plan.spec.n % plan.columns,
-            plan.spec.c_row,
-            is_aside,
-            may_add,
-        )
+        may_add = is_aside and plan.kernel.may_add
+        edge = plan.spec.n % plan.columns if is_aside else 0
+        finish = Finish(plan.spec.dtype, plan.columns, plan.lanes, edge, plan.spec.c_row, is_aside, may_add)
         return emit_finish(self.bodies.module, f"{self.bodies.name}_finish", finish, self.bodies.epilogue)
-
-
-def map_i64(values: list[Any]) -> list[Any]:
-    """Return values with the numbers among them as constants."""
-    return [i64(value) for value in values]

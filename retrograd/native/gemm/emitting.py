@@ -44,15 +44,20 @@ def i64(value: Number) -> Value:
 
 
 def internal(
-    module: ir.Module, name: str, parameters: Sequence[ir.Type], *, inline: bool = False
+    module: ir.Module, name: str, parameters: Sequence[ir.Type], *, is_plain: bool = False
 ) -> ir.Function:
-    """Add an empty function that only this module sees, whose pointers do not alias."""
+    """Add an empty function that only this module sees.
+
+    A plain one is not optimised: it only calls others, and its compilation took longer than theirs.
+    """
     from llvmlite import ir
 
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
-    function.attributes.add("alwaysinline" if inline else "noinline")
+    function.attributes.add("noinline")
+    if is_plain:
+        function.attributes.add("optnone")
     return function
 
 
@@ -205,6 +210,16 @@ def intrinsic(module: ir.Module, name: str, kind: ir.Type, parameters: Sequence[
 def loop(builder: Builder, begin: Number, end: Number, step: int = 1) -> Iterator[Value]:
     """Emit what is in the `with` block for each index in range(begin, end, step)."""
     with carried(builder, begin, end, (), step) as (index, _, _):
+        yield index
+
+
+@contextmanager
+def steps(builder: ir.IRBuilder, begin: Number, end: Number, step: int) -> Iterator[Number]:
+    """Emit a loop, or what is in it once where it has at most one round that is known."""
+    if isinstance(begin, int) and isinstance(end, int) and end - begin <= max(1, step):
+        yield begin
+        return
+    with loop(builder, begin, end, step) as index:
         yield index
 
 

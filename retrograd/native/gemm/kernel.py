@@ -6,6 +6,7 @@ elements of A, spread over the lanes. Every multiply-add waits for nothing but t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from retrograd.native.gemm.emitting import (
     integer,
     internal,
     load,
+    loop,
     multiply_add,
     pointer,
     spread,
@@ -35,7 +37,7 @@ class Kernel:
     """What distinguishes one micro-kernel from another; products of a module with equal ones share the code.
 
     `a_row`, `a_step`: elements from a row of A to the next, and from a k to the next. `b_step`: from a row of B
-    to the next.
+    to the next. `may_add`: whether the tile may have to be added to what C holds.
     """
 
     dtype: np.dtype[Any]
@@ -45,11 +47,13 @@ class Kernel:
     a_row: int
     a_step: int
     b_step: int
+    may_add: bool
 
     @property
     def name(self) -> str:
         tile = f"{self.dtype.name}_{self.rows}x{self.vectors}x{self.lanes}"
-        return f"gemm_kernel_{tile}_a{self.a_row}_{self.a_step}_b{self.b_step}".replace("-", "n")
+        end = "_add" if self.may_add else ""
+        return f"gemm_kernel_{tile}_a{self.a_row}_{self.a_step}_b{self.b_step}{end}".replace("-", "n")
 
 
 def emit_kernel(module: ir.Module, kernel: Kernel) -> ir.Function:
@@ -100,7 +104,7 @@ def prefetch_tile(
         builder.module, ir.FunctionType(ir.VoidType(), [pointer(), number, number, number]), name
     )
     per_line = max(1, 64 // kernel.dtype.itemsize)
-    for i in range(kernel.rows):
+    with loop(builder, 0, kernel.rows) as i:
         for column in range(0, kernel.vectors * kernel.lanes, per_line):
             address = at(builder, element, c, (i, c_row), column)
             builder.call(ask, [address, *(ir.Constant(number, flag) for flag in (1, 3, 1))])
@@ -110,7 +114,7 @@ def write_tile(
     builder: ir.IRBuilder,
     kernel: Kernel,
     element: ir.Type,
-    totals: list[ir.Value],
+    totals: Sequence[ir.Value],
     c: ir.Value,
     c_row: ir.Value,
     is_added: ir.Value,
@@ -120,11 +124,25 @@ def write_tile(
         for i in range(kernel.rows)
         for v in range(kernel.vectors)
     ]
-    with builder.if_else(is_added) as (added, fresh):
-        with added:
-            for total, address in zip(totals, addresses, strict=True):
-                before = load(builder, element, address, kernel.lanes)
-                store(builder, element, sum_of(builder, before, total), address)
-        with fresh:
-            for total, address in zip(totals, addresses, strict=True):
-                store(builder, element, total, address)
+    if kernel.may_add:
+        added, behind = builder.append_basic_block("added"), builder.append_basic_block("behind")
+        before = builder.block
+        builder.cbranch(is_added, added, behind)
+        builder.position_at_end(added)
+        sums = [
+            sum_of(builder, load(builder, element, address, kernel.lanes), total)
+            for total, address in zip(totals, addresses, strict=True)
+        ]
+        builder.branch(behind)
+        builder.position_at_end(behind)
+        totals = [joined(builder, (total, before), (both, added)) for total, both in zip(totals, sums, strict=True)]
+    for total, address in zip(totals, addresses, strict=True):
+        store(builder, element, total, address)
+
+
+def joined(builder: ir.IRBuilder, *cases: tuple[ir.Value, ir.Block]) -> ir.Value:
+    """Return the value that belongs to the block that control came from."""
+    phi = builder.phi(cases[0][0].type)
+    for value, block in cases:
+        phi.add_incoming(value, block)
+    return phi

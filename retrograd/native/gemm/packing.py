@@ -1,8 +1,8 @@
 """Packing: a panel of an operand is copied into the order in which the micro-kernel reads it.
 
 A panel is `width` lines of the operand (rows of A, columns of B); packed, the elements of one k stand side by side,
-and the next k's follow. The last panel of an operand may have fewer lines: the places of the missing ones hold some
-of the others' elements, since what they give is never stored.
+and the next k's follow. An operand may have fewer lines than a panel: what stands in the places of the missing ones
+gives columns of a tile that are never stored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from retrograd.native.gemm.emitting import (
     store,
     subtract,
     when,
-    zero,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Packing:
         width: lines in a panel.
         line: elements of the operand from one line to the next.
         step: elements of the operand from one k to the next.
-        edge: lines in the last panel, where these are fewer.
+        lines: what the operand has of them, where that is less than a panel.
         lanes: elements of a vector.
     """
 
@@ -49,14 +48,13 @@ class Packing:
     width: int
     line: int
     step: int
-    edge: int
+    lines: int
     lanes: int
 
     @property
     def name(self) -> str:
-        edge = f"_e{self.edge}" if self.edge != self.width and self.line == 1 else ""
-        lines = f"{self.width}x{self.lanes}_l{self.line}_s{self.step}{edge}"
-        return f"gemm_pack_{self.dtype.name}_{lines}".replace("-", "n")
+        shape = f"{self.lines}in{self.width}x{self.lanes}_l{self.line}_s{self.step}"
+        return f"gemm_pack_{self.dtype.name}_{shape}".replace("-", "n")
 
     def size(self, depth: int) -> int:
         """Return the elements that a packed panel takes, with room for the last store's spare lanes."""
@@ -64,117 +62,94 @@ class Packing:
 
 
 def emit_packing(module: ir.Module, packing: Packing) -> ir.Function:
-    """Return the function `void pack(source, target, k, lines)` of the module."""
+    """Return the function `void pack(source, target, k)` of the module."""
     from llvmlite import ir
 
     known = module.globals.get(packing.name)
     if known is not None:
         return known
-    function = internal(module, packing.name, [pointer(), pointer(), integer(), integer()])
+    function = internal(module, packing.name, [pointer(), pointer(), integer()])
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     if packing.line == 1:
         copy_rows(builder, packing, *function.args)
     elif packing.step == 1 and packing.lanes > 1:
         transpose_blocks(builder, packing, *function.args)
     else:
-        copy_elements(builder, packing, *function.args, 0)
+        copy_elements(builder, packing, *function.args)
     builder.ret_void()
     return function
 
 
 def copy_rows(
-    builder: ir.IRBuilder, packing: Packing, source: ir.Value, target: ir.Value, k: ir.Value, lines: ir.Value
+    builder: ir.IRBuilder, packing: Packing, source: ir.Value, target: ir.Value, k: ir.Value
 ) -> None:
     """Copy the lines' elements of each k, which lie side by side, as one vector."""
     element = element_type(packing.dtype)
-
-    def copy(width: int) -> None:
-        with loop(builder, 0, k) as p:
-            row = load(builder, element, at(builder, element, source, (p, packing.step)), width)
-            store(builder, element, row, at(builder, element, target, (p, packing.width)))
-
-    if packing.edge == packing.width:
-        copy(packing.width)
-        return
-    with builder.if_else(builder.icmp_signed("==", lines, i64(packing.width))) as (full, part):
-        with full:
-            copy(packing.width)
-        with part:
-            copy(packing.edge)
+    with loop(builder, 0, k) as p:
+        row = load(builder, element, at(builder, element, source, (p, packing.step)), packing.lines)
+        store(builder, element, row, at(builder, element, target, (p, packing.width)))
 
 
 def copy_elements(
-    builder: ir.IRBuilder,
-    packing: Packing,
-    source: ir.Value,
-    target: ir.Value,
-    k: ir.Value,
-    lines: ir.Value,
-    begin: ir.Value | int,
+    builder: ir.IRBuilder, packing: Packing, source: ir.Value, target: ir.Value, k: ir.Value
 ) -> None:
-    """Copy one element after the other, from k = begin on."""
     element = element_type(packing.dtype)
-    with loop(builder, 0, packing.width) as i:
-        line = minimum(builder, i, subtract(builder, lines, 1))
-        first = at(builder, element, source, (line, packing.line))
+    with loop(builder, 0, packing.lines) as i:
+        first = at(builder, element, source, (i, packing.line))
         goal = at(builder, element, target, i)
-        with loop(builder, begin, k) as p:
+        with loop(builder, 0, k) as p:
             value = load(builder, element, at(builder, element, first, (p, packing.step)))
             store(builder, element, value, at(builder, element, goal, (p, packing.width)))
 
 
 def transpose_blocks(
-    builder: ir.IRBuilder, packing: Packing, source: ir.Value, target: ir.Value, k: ir.Value, lines: ir.Value
+    builder: ir.IRBuilder, packing: Packing, source: ir.Value, target: ir.Value, k: ir.Value
 ) -> None:
-    """Read `lanes` elements of each line and turn the block around in registers.
+    """Read 16 bytes of each of `lanes` lines and turn the block around in registers.
 
-    The last block overlaps the one before. A store may write lanes behind its row: the next row's, which is
-    stored after it, or the spare ones at the end of the panel.
+    The last block of each direction overlaps the one before. With fewer lines than lanes a store writes behind its
+    row: into the next one, which is stored after it, or into the spare lanes at the end of the panel.
     """
     element, lanes = element_type(packing.dtype), packing.lanes
-    last = subtract(builder, lines, 1)
-    starts = [
-        at(builder, element, source, (minimum(builder, i64(i), last), packing.line))
-        for i in range(packing.width)
-    ]
-    whole = builder.icmp_signed(">=", k, i64(lanes))
+    lines, piece = min(lanes, packing.lines), min(lanes, 16 // packing.dtype.itemsize)
+    whole = builder.icmp_signed(">=", k, i64(piece))
     with when(builder, whole):
-        with loop(builder, 0, k, lanes) as block:
-            p = minimum(builder, block, subtract(builder, k, lanes))
-            columns = []
-            for group in range(0, packing.width, lanes):
-                rows = [
-                    load(builder, element, at(builder, element, s, p), lanes)
-                    for s in starts[group : group + lanes]
-                ]
-                columns.append(transpose(builder, rows + [zero(element, lanes)] * (lanes - len(rows))))
-            for j in range(lanes):
-                for group, vectors in enumerate(columns):
-                    offset = group * lanes + j * packing.width
-                    store(
-                        builder, element, vectors[j], at(builder, element, target, (p, packing.width), offset)
-                    )
+        with loop(builder, 0, packing.lines, lanes) as group:
+            first = minimum(builder, group, packing.lines - lines)
+            line = at(builder, element, source, (first, packing.line))
+            goal = at(builder, element, target, first)
+            with loop(builder, 0, k, piece) as block:
+                p = minimum(builder, block, subtract(builder, k, piece))
+                start = at(builder, element, line, p)
+                places = [min(i, lines - 1) * packing.line for i in range(lanes)]
+                pieces = [load(builder, element, at(builder, element, start, place), piece) for place in places]
+                column = at(builder, element, goal, (p, packing.width))
+                for j, vector in enumerate(transpose(builder, pieces, piece)):
+                    store(builder, element, vector, at(builder, element, column, j * packing.width))
     with when(builder, builder.not_(whole)):
-        copy_elements(builder, packing, source, target, k, lines, 0)
+        copy_elements(builder, packing, source, target, k)
 
 
-def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """Turn n vectors of n lanes around: lane j of vector i becomes lane i of vector j.
+def transpose(builder: ir.IRBuilder, lines: list[ir.Value], n: int) -> list[ir.Value]:
+    """Turn lines of n elements around: lane i of vector j is element j of line i.
 
-    Each of log2(n) rounds exchanges halves of ever larger blocks between vectors that lie as far apart.
+    Vectors of whole pieces are put together first, by loading; then the n of them are interleaved pair by pair,
+    within pieces, which machines do in one step each.
     """
-    n = len(rows)
-    half = 1
-    while half < n:
-        turned = list(rows)
-        for i in range(n):
-            if i & half:
-                continue
-            low, high = rows[i], rows[i + half]
-            turned[i] = shuffle(builder, low, high, [x + n - half if x & half else x for x in range(n)])
-            turned[i + half] = shuffle(
-                builder, low, high, [x + n if x & half else x + half for x in range(n)]
-            )
-        rows = turned
-        half *= 2
+    rows = [joined(builder, lines[i::n]) for i in range(n)]
+    width, half = len(lines), n // 2
+    low = [start + x + y for start in range(0, width, n) for x in range(half) for y in (0, width)]
+    high = [lane + half for lane in low]
+    for _ in range(n.bit_length() - 1):
+        rows = [
+            shuffle(builder, rows[i], rows[i + half], lanes) for i in range(half) for lanes in (low, high)
+        ]
     return rows
+
+
+def joined(builder: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:
+    """Put vectors side by side in one."""
+    while len(vectors) > 1:
+        lanes = list(range(2 * vectors[0].type.count))
+        vectors = [shuffle(builder, *pair, lanes) for pair in zip(vectors[::2], vectors[1::2], strict=True)]
+    return vectors[0]

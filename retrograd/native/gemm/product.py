@@ -11,10 +11,17 @@ import numpy as np
 class Target(Protocol):
     """What is asked of a machine: all sizes in bytes."""
 
-    vector_bytes: int
-    vector_registers: int
-    l1: int
-    l2: int
+    @property
+    def vector_bytes(self) -> int: ...
+
+    @property
+    def vector_registers(self) -> int: ...
+
+    @property
+    def l1(self) -> int: ...
+
+    @property
+    def l2(self) -> int: ...
 
 
 @dataclass(frozen=True)

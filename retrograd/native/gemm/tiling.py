@@ -83,22 +83,19 @@ class Plan:
     @property
     def a_packing(self) -> Packing:
         row, column = self.spec.a_strides
-        return Packing(
-            self.spec.dtype, self.rows, row, column, self.spec.m % self.rows or self.rows, self.lanes
-        )
+        return Packing(self.spec.dtype, self.rows, row, column, min(self.rows, self.spec.m), self.lanes)
 
     @property
     def b_packing(self) -> Packing:
         row, column = self.spec.b_strides
-        return Packing(
-            self.spec.dtype, self.columns, column, row, self.spec.n % self.columns or self.columns, self.lanes
-        )
+        return Packing(self.spec.dtype, self.columns, column, row, min(self.columns, self.spec.n), self.lanes)
 
     @property
     def kernel(self) -> Kernel:
         a_row, a_step = self.spec.a_strides if self.a is Place.DIRECT else (1, self.rows)
         b_step = self.spec.b_strides[0] if self.b is Place.DIRECT else self.columns
-        return Kernel(self.spec.dtype, self.rows, self.vectors, self.lanes, a_row, a_step, b_step)
+        may_add = self.spec.accumulate or self.depth < self.spec.k
+        return Kernel(self.spec.dtype, self.rows, self.vectors, self.lanes, a_row, a_step, b_step, may_add)
 
     @property
     def a_elements(self) -> int:
@@ -144,7 +141,7 @@ def plan(spec: Product, target: Target) -> Plan:
     else:
         wanted = min(MOST_CHUNKS, max(1, spec.operations // spec.items // CHUNK_OPERATIONS))
         # A task goes through its rows of A once for each of its panels of B: they should stay in the second cache.
-        down = -(-2 * spec.m * depth * size // target.l2)
+        down = max(1, -(-2 * spec.m * depth * size // target.l2))
         across = max(1, min(column_panels, -(-wanted // down)))
         down = min(row_panels, max(down, -(-wanted // across)))
         grain = -(-down * across // MOST_SLOTS)
@@ -189,8 +186,8 @@ def a_place(spec: Product, columns: int, across: int) -> Place:
 
 
 def b_place(spec: Product, columns: int, row_panels: int, down: int, target: Target) -> Place:
-    """Say where B is read: in place only if its rows are whole vectors."""
+    """Say where B is read: in place only if its rows hold whole tiles."""
     is_small = spec.k * spec.n * spec.dtype.itemsize <= target.l1 // 2
-    if spec.b_strides[1] == 1 and spec.n % columns == 0 and (row_panels <= 3 or is_small):
+    if spec.b_strides[1] == 1 and spec.n >= columns and (row_panels <= 3 or is_small):
         return Place.DIRECT
     return Place.TASK if down == 1 else Place.AHEAD

@@ -65,7 +65,7 @@ def _rule(instruction: Instruction) -> Callable[..., Any] | None:
         return _reshape
     if name in REDUCTIONS and set(dict(instruction.params)) <= {"axis", "keepdims"}:
         return _reduce(name)
-    if name == "matmul" and not instruction.params:
+    if name == "matmul" and not instruction.params and all(isinstance(x, Value) for x in instruction.inputs):
         return _matmul
     return _RULES.get(name)
 
@@ -127,8 +127,11 @@ def _reduced(to: Rewriter, name: str, x: Value, axes: set[int], dtype: Any) -> V
 
 
 def _matmul(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
-    """Write products with vectors as products of matrices."""
-    x, y = inputs
+    """Write products with vectors as products of matrices, of one dtype."""
+    x, y = [
+        v if v.dtype == made.dtype else to.emit("cast", (v,), v.shape, made.dtype, dtype=made.dtype)
+        for v in inputs
+    ]
     shape = made.shape
     if len(x.shape) == 1:
         x = to.emit("reshape", (x,), (1, *x.shape), x.dtype, shape=(1, *x.shape))
