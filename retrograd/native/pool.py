@@ -14,6 +14,10 @@ so that a region cannot end under one of them.
 Who waits (a helper for a region, the caller for the last chunks) spins for a while, then marks its word as
 asleep and waits in the system; who changes something looks at the word after the change. Both orders are
 sequentially consistent, so one of the two sees the other.
+
+A helper that loses its core to another process in the middle of a chunk holds its region up for a slice of the
+scheduler: milliseconds, many times a small region. The caller notices (it waited long, while this process was
+given little processor time) and works alone for some multiple of what it lost, then tries again.
 """
 
 from __future__ import annotations
@@ -30,6 +34,13 @@ _STACK_BYTES = 8 << 20  # a main thread's usual stack: what runs in the caller r
 # and about what waking a sleeping thread costs (benchmarks/threads.py).
 _SPIN_NS = 50_000
 _SPIN_LEAST_NS = 4_000
+# A caller that waited so long, with threads of this process running for less than half of it, stays alone 16
+# times as long: a sixteenth is lost. If that happens again within the trial time, twice as long as last time, up
+# to 8 times: a hundredth is lost, and with slices of 3 ms half a second passes before helpers are tried again.
+_LONG_NS = 200_000
+_ALONE = 16
+_TRIAL_NS = 50_000_000
+_STRIKES = 3
 _FUTEX = {
     "x86_64": 202,
     "amd64": 202,
@@ -86,6 +97,9 @@ POOL = Template("""
 @grain = internal global i64 0
 @chunks = internal global i64 0
 @threads = internal global i32 1, align 128     ; that may work, the caller among them
+@alone_until = internal global i64 0            ; when to try helpers again, 0 for now
+@last_alone = internal global i64 0             ; when that was last meant to be
+@strikes = internal global i64 0                ; how often in a row helpers were tried in vain
 @started = internal global i32 0                ; helpers that exist; changed by who has the pool
 
 define void @retrograd_parallel(ptr %body, ptr %context, i64 %count, i64 %grain) {
@@ -99,7 +113,18 @@ define void @retrograd_parallel(ptr %body, ptr %context, i64 %count, i64 %grain)
   %together = icmp sgt i32 %threads, 1
   %a = and i1 %many, %countable
   %worthwhile = and i1 %a, %together
-  br i1 %worthwhile, label %ask, label %alone
+  br i1 %worthwhile, label %agree, label %alone
+agree:
+  %until = load atomic i64, ptr @alone_until monotonic, align 8
+  %free = icmp eq i64 %until, 0
+  br i1 %free, label %ask, label %timed
+timed:
+  %now = call i64 @now(i32 $clock)
+  %early = icmp slt i64 %now, %until
+  br i1 %early, label %alone, label %again
+again:
+  store atomic i64 0, ptr @alone_until monotonic, align 8
+  br label %ask
 ask:
   %claim = cmpxchg ptr @used, i32 0, i32 1 acquire monotonic
   %mine = extractvalue {i32, i1} %claim, 1
@@ -156,7 +181,35 @@ work:
   %over = icmp eq i64 %before, %done
   br i1 %over, label %end, label %wait
 wait:
-  call void @await(i64 0, ptr @caller, ptr @unfinished, i64 -1, i1 true, i64 $spin)
+  %seen = call i1 @spin(i64 0, ptr @unfinished, i64 -1, i1 true, i64 $spin)
+  br i1 %seen, label %end, label %held_up
+held_up:
+  %from = call i64 @now(i32 $clock)
+  %cpu.from = call i64 @now(i32 $cpu_clock)
+  call void @doze(ptr @caller, i64 0, ptr @unfinished, i64 -1, i1 true)
+  %to = call i64 @now(i32 $clock)
+  %cpu.to = call i64 @now(i32 $cpu_clock)
+  %lost = sub i64 %to, %from
+  %ran = sub i64 %cpu.to, %cpu.from
+  %ran.twice = shl i64 %ran, 1
+  %long = icmp sgt i64 %lost, $long
+  %idle = icmp slt i64 %ran.twice, %lost
+  %contended = and i1 %long, %idle
+  br i1 %contended, label %back_off, label %end
+back_off:
+  %last.until = load i64, ptr @last_alone
+  %since = sub i64 %from, %last.until
+  %again = icmp slt i64 %since, $trial
+  %strikes = load i64, ptr @strikes
+  %next.strike = add i64 %strikes, 1
+  %most = call i64 @llvm.smin.i64(i64 %next.strike, i64 $strikes)
+  %now.strikes = select i1 %again, i64 %most, i64 0
+  store i64 %now.strikes, ptr @strikes
+  %base = mul i64 %lost, $alone
+  %amends = shl i64 %base, %now.strikes
+  %until = add i64 %to, %amends
+  store i64 %until, ptr @last_alone
+  store atomic i64 %until, ptr @alone_until monotonic, align 8
   br label %end
 end:
   ret void
@@ -195,42 +248,47 @@ end:
   ret i64 %done
 }
 
-; Wait until (what lies at %watched) & %mask is %value, or is not, as %equal says. Spins for %spin ns first.
-; Returns how long it took, in ns.
-define internal i64 @await(i64 %value, ptr %word, ptr %watched, i64 %mask, i1 %equal, i64 %spin) {
+; Whether (what lies at %watched) & %mask is %value, or is not, as %equal says.
+define internal i1 @holds(i64 %value, ptr %watched, i64 %mask, i1 %equal) alwaysinline {
+  %all = load atomic i64, ptr %watched seq_cst, align 8
+  %part = and i64 %all, %mask
+  %same = icmp eq i64 %part, %value
+  %holds = icmp eq i1 %same, %equal
+  ret i1 %holds
+}
+
+; Spin until that holds, for at most some ns. Returns whether it does.
+define internal i1 @spin(i64 %value, ptr %watched, i64 %mask, i1 %equal, i64 %patience) {
 entry:
-  %start = call i64 @now()
-  br label %spinning
-spinning:
-  %s1 = load atomic i64, ptr %watched acquire, align 8
-  %s2 = and i64 %s1, %mask
-  %s3 = icmp eq i64 %s2, %value
-  %s4 = icmp eq i1 %s3, %equal
-  %s.now = call i64 @now()
-  %took = sub i64 %s.now, %start
-  br i1 %s4, label %end, label %pause
+  %start = call i64 @now(i32 $clock)
+  %limit = add i64 %start, %patience
+  br label %look
+look:
+  %holds = call i1 @holds(i64 %value, ptr %watched, i64 %mask, i1 %equal)
+  br i1 %holds, label %end, label %pause
 pause:
   $pause
-  %patient = icmp slt i64 %took, %spin
-  br i1 %patient, label %spinning, label %sleep
-sleep:
-  %old = atomicrmw xchg ptr %word, i32 1 seq_cst
-  %w1 = load atomic i64, ptr %watched seq_cst, align 8
-  %w2 = and i64 %w1, %mask
-  %w3 = icmp eq i64 %w2, %value
-  %w4 = icmp eq i1 %w3, %equal
-  br i1 %w4, label %woken, label %down
-down:
-  call void @sleep(ptr %word)
-  br label %sleep
-woken:
-  store atomic i32 0, ptr %word monotonic, align 4
-  %w.now = call i64 @now()
-  %w.took = sub i64 %w.now, %start
-  br label %end
+  %now = call i64 @now(i32 $clock)
+  %patient = icmp slt i64 %now, %limit
+  br i1 %patient, label %look, label %end
 end:
-  %result = phi i64 [%took, %spinning], [%w.took, %woken]
-  ret i64 %result
+  ret i1 %holds
+}
+
+; Sleep on a word until that holds.
+define internal void @doze(ptr %word, i64 %value, ptr %watched, i64 %mask, i1 %equal) {
+entry:
+  br label %lie_down
+lie_down:
+  %old = atomicrmw xchg ptr %word, i32 1 seq_cst
+  %holds = call i1 @holds(i64 %value, ptr %watched, i64 %mask, i1 %equal)
+  br i1 %holds, label %up, label %sleep
+sleep:
+  call void @sleep(ptr %word)
+  br label %lie_down
+up:
+  store atomic i32 0, ptr %word monotonic, align 4
+  ret void
 }
 
 ; Wake who sleeps on a word, if anybody does.
@@ -259,7 +317,7 @@ entry:
   %rank = trunc i64 %rank.w to i32
   br label %look
 look:
-  %spin = phi i64 [$spin, %entry], [%spin.next, %rest]
+  %spin = phi i64 [$spin, %entry], [%spin.next, %go]
   %ticket = load atomic i64, ptr @ticket acquire, align 8
   %number = and i64 %ticket, -4294967296
   %threads = load atomic i32, ptr @threads monotonic, align 4
@@ -278,7 +336,15 @@ tell:
   br label %rest
 rest:
   %patience = select i1 %needed, i64 %spin, i64 0
-  %took = call i64 @await(i64 %number, ptr %word, ptr @ticket, i64 -4294967296, i1 false, i64 %patience)
+  %start = call i64 @now(i32 $clock)
+  %seen = call i1 @spin(i64 %number, ptr @ticket, i64 -4294967296, i1 false, i64 %patience)
+  br i1 %seen, label %go, label %doze
+doze:
+  call void @doze(ptr %word, i64 %number, ptr @ticket, i64 -4294967296, i1 false)
+  br label %go
+go:
+  %now = call i64 @now(i32 $clock)
+  %took = sub i64 %now, %start
   %soon = icmp sle i64 %took, $spin
   %half = lshr i64 %spin, 1
   %less = call i64 @llvm.smax.i64(i64 %half, i64 $spin_least)
@@ -328,6 +394,7 @@ end:
 
 define void @retrograd_set_threads(i32 %number) {
   store atomic i32 %number, ptr @threads monotonic, align 4
+  store atomic i64 0, ptr @alone_until monotonic, align 8
   ret void
 }
 
@@ -336,15 +403,16 @@ define void @retrograd_reset_threads() {
   store i32 0, ptr @started
   store i32 0, ptr @used
   store i32 0, ptr @caller
+  store i64 0, ptr @alone_until
   store i64 0, ptr @ticket
   call void @llvm.memset.p0.i64(ptr @helpers, i8 0, i64 $helpers_bytes, i1 false)
   call void @reset_sleep()
   ret void
 }
 
-define internal i64 @now() {
+define internal i64 @now(i32 %clock) {
   %time = alloca {i64, i64}, align 16
-  call i32 @clock_gettime(i32 $clock, ptr %time)
+  call i32 @clock_gettime(i32 %clock, ptr %time)
   %seconds = load i64, ptr %time
   %place = getelementptr {i64, i64}, ptr %time, i64 0, i32 1
   %nanoseconds = load i64, ptr %place
@@ -432,6 +500,11 @@ def source(triple: str, *, futex: bool = True) -> str:
         setmask=int(signal.SIG_SETMASK),
         let_through="\n".join(f"  call i32 @sigdelset(ptr %blocked, i32 {number})" for number in faults),
         clock=time.CLOCK_MONOTONIC,
+        cpu_clock=time.CLOCK_PROCESS_CPUTIME_ID,
+        long=_LONG_NS,
+        alone=_ALONE,
+        trial=_TRIAL_NS,
+        strikes=_STRIKES,
         pause=pause,
         pause_declaration=declaration,
     )
