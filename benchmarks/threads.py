@@ -132,9 +132,9 @@ def shared_work(each: float) -> None:
 
 def beside_a_neighbour(each: float) -> None:
     print(
-        "\nbeside a busy process on one core: time over that of one thread without it, and mean over one thread's"
+        "\nbeside a busy process on one core: time over one thread's without it; over one thread's beside it"
     )
-    print("  step                        threads  median    mean  9 in 10    of one thread's")
+    print("  step                        threads  median    mean  9 in 10     mean")
     for regions, micro in ((20, 12), (10, 100), (4, 2000)):
         items = int(micro * 1e-6 / each)
         shape = WORK, items, -(-items // 8), regions

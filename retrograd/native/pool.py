@@ -15,9 +15,9 @@ Who waits (a helper for a region, the caller for the last chunks) spins for a wh
 asleep and waits in the system; who changes something looks at the word after the change. Both orders are
 sequentially consistent, so one of the two sees the other.
 
-A helper that loses its core to another process in the middle of a chunk holds its region up for a slice of the
-scheduler: milliseconds, many times a small region. The caller notices (it waited long, while this process was
-given little processor time) and works alone for some multiple of what it lost, then tries again.
+A helper yields its core with each turn of its spinning. So where another process wants the core, the helper
+gives it up between two regions and misses some, instead of losing it in the middle of a chunk, for which the
+caller would have to wait for milliseconds; and where it shares a core with the caller, the caller goes first.
 """
 
 from __future__ import annotations
@@ -34,21 +34,7 @@ _STACK_BYTES = 8 << 20  # a main thread's usual stack: what runs in the caller r
 # and about what waking a sleeping thread costs (benchmarks/threads.py).
 _SPIN_NS = 50_000
 _SPIN_LEAST_NS = 4_000
-# A caller that waited so long, with threads of this process running for less than half of it, stays alone 16
-# times as long: a sixteenth is lost. If that happens again within the trial time, twice as long as last time, up
-# to 8 times: a hundredth is lost, and with slices of 3 ms half a second passes before helpers are tried again.
-_LONG_NS = 200_000
-_ALONE = 16
-_TRIAL_NS = 50_000_000
-_STRIKES = 3
-_FUTEX = {
-    "x86_64": 202,
-    "amd64": 202,
-    "aarch64": 98,
-    "arm64": 98,
-    "riscv64": 98,
-    "ppc64le": 221,
-}  # of syscall(2)
+_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "powerpc64le": 221}  # its number for syscall(2)
 _PAUSE = {"x86_64": "call void @llvm.x86.sse2.pause()", "aarch64": "call void @llvm.aarch64.hint(i32 1)"}
 _FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")  # a helper's own: they must reach faulthandler
 
@@ -96,10 +82,8 @@ POOL = Template("""
 @count = internal global i64 0
 @grain = internal global i64 0
 @chunks = internal global i64 0
-@threads = internal global i32 1, align 128     ; that may work, the caller among them
-@alone_until = internal global i64 0            ; when to try helpers again, 0 for now
-@last_alone = internal global i64 0             ; when that was last meant to be
-@strikes = internal global i64 0                ; how often in a row helpers were tried in vain
+@width = internal global i32 0                  ; how many threads may work on it
+@threads = internal global i32 1, align 128     ; that may work on the regions to come, the caller among them
 @started = internal global i32 0                ; helpers that exist; changed by who has the pool
 
 define void @retrograd_parallel(ptr %body, ptr %context, i64 %count, i64 %grain) {
@@ -113,18 +97,7 @@ define void @retrograd_parallel(ptr %body, ptr %context, i64 %count, i64 %grain)
   %together = icmp sgt i32 %threads, 1
   %a = and i1 %many, %countable
   %worthwhile = and i1 %a, %together
-  br i1 %worthwhile, label %agree, label %alone
-agree:
-  %until = load atomic i64, ptr @alone_until monotonic, align 8
-  %free = icmp eq i64 %until, 0
-  br i1 %free, label %ask, label %timed
-timed:
-  %now = call i64 @now(i32 $clock)
-  %early = icmp slt i64 %now, %until
-  br i1 %early, label %alone, label %again
-again:
-  store atomic i64 0, ptr @alone_until monotonic, align 8
-  br label %ask
+  br i1 %worthwhile, label %ask, label %alone
 ask:
   %claim = cmpxchg ptr @used, i32 0, i32 1 acquire monotonic
   %mine = extractvalue {i32, i1} %claim, 1
@@ -153,6 +126,7 @@ publish:
   store atomic i64 %count, ptr @count monotonic, align 8
   store atomic i64 %grain, ptr @grain monotonic, align 8
   store atomic i64 %chunks, ptr @chunks monotonic, align 8
+  store atomic i32 %threads, ptr @width monotonic, align 4
   store atomic i64 %chunks, ptr @unfinished monotonic, align 8
   %last = load atomic i64, ptr @ticket monotonic, align 8
   %number = lshr i64 %last, 32
@@ -176,51 +150,26 @@ call:
   %called = icmp eq i64 %i.next, %callable
   br i1 %called, label %work, label %call
 work:
-  %done = call i64 @work()
+  %done = call i64 @work(i32 0)
   %before = atomicrmw sub ptr @unfinished, i64 %done seq_cst
   %over = icmp eq i64 %before, %done
   br i1 %over, label %end, label %wait
 wait:
-  %seen = call i1 @spin(i64 0, ptr @unfinished, i64 -1, i1 true, i64 $spin)
-  br i1 %seen, label %end, label %held_up
-held_up:
-  %from = call i64 @now(i32 $clock)
-  %cpu.from = call i64 @now(i32 $cpu_clock)
+  %seen = call i1 @spin(i64 0, ptr @unfinished, i64 -1, i1 true, i64 $spin, i1 false)
+  br i1 %seen, label %end, label %doze
+doze:
   call void @doze(ptr @caller, i64 0, ptr @unfinished, i64 -1, i1 true)
-  %to = call i64 @now(i32 $clock)
-  %cpu.to = call i64 @now(i32 $cpu_clock)
-  %lost = sub i64 %to, %from
-  %ran = sub i64 %cpu.to, %cpu.from
-  %ran.twice = shl i64 %ran, 1
-  %long = icmp sgt i64 %lost, $long
-  %idle = icmp slt i64 %ran.twice, %lost
-  %contended = and i1 %long, %idle
-  br i1 %contended, label %back_off, label %end
-back_off:
-  %last.until = load i64, ptr @last_alone
-  %since = sub i64 %from, %last.until
-  %again = icmp slt i64 %since, $trial
-  %strikes = load i64, ptr @strikes
-  %next.strike = add i64 %strikes, 1
-  %most = call i64 @llvm.smin.i64(i64 %next.strike, i64 $strikes)
-  %now.strikes = select i1 %again, i64 %most, i64 0
-  store i64 %now.strikes, ptr @strikes
-  %base = mul i64 %lost, $alone
-  %amends = shl i64 %base, %now.strikes
-  %until = add i64 %to, %amends
-  store i64 %until, ptr @last_alone
-  store atomic i64 %until, ptr @alone_until monotonic, align 8
   br label %end
 end:
   ret void
 }
 
-; Do chunks until there are none to claim. Returns how many.
-define internal i64 @work() {
+; Do chunks until there are none to claim, the caller as rank 0. Returns how many.
+define internal i64 @work(i32 %rank) {
 entry:
   br label %look
 look:
-  %done = phi i64 [0, %entry], [%done, %claim], [%more, %do]
+  %done = phi i64 [0, %entry], [%done, %take], [%more, %do]
   %ticket = load atomic i64, ptr @ticket acquire, align 8
   %unclaimed = and i64 %ticket, 4294967295
   %none = icmp eq i64 %unclaimed, 0
@@ -231,6 +180,10 @@ claim:
   %count = load atomic i64, ptr @count monotonic, align 8
   %grain = load atomic i64, ptr @grain monotonic, align 8
   %chunks = load atomic i64, ptr @chunks monotonic, align 8
+  %width = load atomic i32, ptr @width monotonic, align 4
+  %invited = icmp slt i32 %rank, %width
+  br i1 %invited, label %take, label %end
+take:
   %less = sub i64 %ticket, 1
   %try = cmpxchg ptr @ticket, i64 %ticket, i64 %less acq_rel monotonic
   %held = extractvalue {i64, i1} %try, 1
@@ -257,10 +210,10 @@ define internal i1 @holds(i64 %value, ptr %watched, i64 %mask, i1 %equal) always
   ret i1 %holds
 }
 
-; Spin until that holds, for at most some ns. Returns whether it does.
-define internal i1 @spin(i64 %value, ptr %watched, i64 %mask, i1 %equal, i64 %patience) {
+; Spin until that holds, for at most some ns. Returns whether it does. Who yields lets others have the core.
+define internal i1 @spin(i64 %value, ptr %watched, i64 %mask, i1 %equal, i64 %patience, i1 %yields) {
 entry:
-  %start = call i64 @now(i32 $clock)
+  %start = call i64 @now()
   %limit = add i64 %start, %patience
   br label %look
 look:
@@ -268,7 +221,12 @@ look:
   br i1 %holds, label %end, label %pause
 pause:
   $pause
-  %now = call i64 @now(i32 $clock)
+  br i1 %yields, label %yield, label %read
+yield:
+  call i32 @sched_yield()
+  br label %read
+read:
+  %now = call i64 @now()
   %patient = icmp slt i64 %now, %limit
   br i1 %patient, label %look, label %end
 end:
@@ -322,9 +280,7 @@ look:
   %number = and i64 %ticket, -4294967296
   %threads = load atomic i32, ptr @threads monotonic, align 4
   %needed = icmp slt i32 %rank, %threads
-  br i1 %needed, label %help, label %rest
-help:
-  %done = call i64 @work()
+  %done = call i64 @work(i32 %rank)
   %some = icmp sgt i64 %done, 0
   br i1 %some, label %report, label %rest
 report:
@@ -336,14 +292,14 @@ tell:
   br label %rest
 rest:
   %patience = select i1 %needed, i64 %spin, i64 0
-  %start = call i64 @now(i32 $clock)
-  %seen = call i1 @spin(i64 %number, ptr @ticket, i64 -4294967296, i1 false, i64 %patience)
+  %start = call i64 @now()
+  %seen = call i1 @spin(i64 %number, ptr @ticket, i64 -4294967296, i1 false, i64 %patience, i1 true)
   br i1 %seen, label %go, label %doze
 doze:
   call void @doze(ptr %word, i64 %number, ptr @ticket, i64 -4294967296, i1 false)
   br label %go
 go:
-  %now = call i64 @now(i32 $clock)
+  %now = call i64 @now()
   %took = sub i64 %now, %start
   %soon = icmp sle i64 %took, $spin
   %half = lshr i64 %spin, 1
@@ -394,7 +350,6 @@ end:
 
 define void @retrograd_set_threads(i32 %number) {
   store atomic i32 %number, ptr @threads monotonic, align 4
-  store atomic i64 0, ptr @alone_until monotonic, align 8
   ret void
 }
 
@@ -403,16 +358,15 @@ define void @retrograd_reset_threads() {
   store i32 0, ptr @started
   store i32 0, ptr @used
   store i32 0, ptr @caller
-  store i64 0, ptr @alone_until
   store i64 0, ptr @ticket
   call void @llvm.memset.p0.i64(ptr @helpers, i8 0, i64 $helpers_bytes, i1 false)
   call void @reset_sleep()
   ret void
 }
 
-define internal i64 @now(i32 %clock) {
+define internal i64 @now() {
   %time = alloca {i64, i64}, align 16
-  call i32 @clock_gettime(i32 %clock, ptr %time)
+  call i32 @clock_gettime(i32 $clock, ptr %time)
   %seconds = load i64, ptr %time
   %place = getelementptr {i64, i64}, ptr %time, i64 0, i32 1
   %nanoseconds = load i64, ptr %place
@@ -423,6 +377,7 @@ define internal i64 @now(i32 %clock) {
 
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare i32 @clock_gettime(i32, ptr)
+declare i32 @sched_yield()
 declare i32 @sigfillset(ptr)
 declare i32 @sigdelset(ptr, i32)
 declare i32 @pthread_sigmask(i32, ptr, ptr)
@@ -500,11 +455,6 @@ def source(triple: str, *, futex: bool = True) -> str:
         setmask=int(signal.SIG_SETMASK),
         let_through="\n".join(f"  call i32 @sigdelset(ptr %blocked, i32 {number})" for number in faults),
         clock=time.CLOCK_MONOTONIC,
-        cpu_clock=time.CLOCK_PROCESS_CPUTIME_ID,
-        long=_LONG_NS,
-        alone=_ALONE,
-        trial=_TRIAL_NS,
-        strikes=_STRIKES,
         pause=pause,
         pause_declaration=declaration,
     )
