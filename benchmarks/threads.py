@@ -131,29 +131,31 @@ def shared_work(each: float) -> None:
 
 
 def beside_a_neighbour(each: float) -> None:
-    print("\nbeside a busy process on one core: time over that of one thread without it")
-    print("  step                            threads    median    mean   worst")
+    print(
+        "\nbeside a busy process on one core: time over one thread's without it; over one thread's beside it"
+    )
+    print("  step                        threads  median    mean  9 in 10     mean")
     for regions, micro in ((20, 12), (10, 100), (4, 2000)):
         items = int(micro * 1e-6 / each)
-        grain = -(-items // 8)
-        repeats = max(int(1.0 / (regions * micro * 1e-6)), 40)
-        for number in (1, THREADS):
-            medians, means, worsts = [], [], []
-            for _ in range(3):
-                threads.set_num_threads(1)
-                before = statistics.median(times(WORK, items, grain, regions, repeats // 3))
-                threads.set_num_threads(number)
-                with neighbour(max(os.sched_getaffinity(0))):
-                    taken = times(WORK, items, grain, regions, repeats)
-                threads.set_num_threads(1)
-                after = statistics.median(times(WORK, items, grain, regions, repeats // 3))
-                base = (before + after) / 2
-                medians.append(statistics.median(taken) / base)
-                means.append(statistics.fmean(taken) / base)
-                worsts.append(max(taken) / base)
-            shown = [statistics.median(ratios) for ratios in (medians, means, worsts)]
-            what = f"{regions:3} regions of {micro:5} us (8 chunks)"
-            print(f"  {what} {number:6}    {shown[0]:7.2f} {shown[1]:7.2f} {shown[2]:7.1f}")
+        shape = WORK, items, -(-items // 8), regions
+        repeats = max(int(0.5 / (regions * micro * 1e-6)), 50)
+        threads.set_num_threads(1)
+        base = min(times(*shape, repeats))
+        taken: dict[int, list[list[float]]] = {1: [], THREADS: []}
+        with neighbour(max(os.sched_getaffinity(0))):
+            for _ in range(4):
+                for number, rounds in taken.items():
+                    threads.set_num_threads(number)
+                    rounds.append([t / base for t in times(*shape, repeats)])
+        means = {number: [statistics.fmean(r) for r in rounds] for number, rounds in taken.items()}
+        ratio = statistics.median(a / b for a, b in zip(means[THREADS], means[1], strict=True))
+        for number, rounds in taken.items():
+            everything = [t for r in rounds for t in r]
+            print(
+                f"  {regions:3} regions of {micro:5} us {number:9}  {statistics.median(everything):7.2f} "
+                f"{statistics.fmean(everything):7.2f}  {statistics.quantiles(everything, n=10)[8]:7.2f}"
+                + (f"  {ratio:7.2f}" if number == THREADS else "")
+            )
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Library:
 
     def assembly(self) -> str:
         """Return the machine code as text. It is compiled again for that."""
-        return _uninterrupted(lambda: _compiler().assembly(self.text, *self._options))
+        return exclusively(lambda: _compiler().assembly(self.text, *self._options))
 
 
 def _release(tracker: Any) -> None:
@@ -83,7 +83,7 @@ def load(module: str, *, key: str = "", vectorize: bool = False, unroll: bool = 
     """
     options = vectorize, unroll
     name = _content_name(module, key, options)
-    return _live.get(name) or _uninterrupted(lambda: _load(module, key, options, name))
+    return _live.get(name) or exclusively(lambda: _load(module, key, options, name))
 
 
 def _content_name(module: str, key: str, options: tuple[bool, bool]) -> str:
@@ -96,34 +96,35 @@ def _content_name(module: str, key: str, options: tuple[bool, bool]) -> str:
 
 
 def _load(module: str, key: str, options: tuple[bool, bool], name: str) -> Library:
-    with _lock:
-        found = _live.get(name)
-        if found is not None:
-            return found
-        start = time.perf_counter()
-        disk = cache.current()
-        code = disk.load(name) if disk else None
-        how = "found in the cache"
-        if code is None:
-            how = "compiled"
-            code = _compiler().compile(module, *options)
-            if disk:
-                disk.store(name, code)
-        library = _live[name] = Library(module, options, *_compiler().link(module, code))
-        logger.info("%s: %s in %.1f ms", key or name[:12], how, (time.perf_counter() - start) * 1e3)
-        return library
+    found = _live.get(name)
+    if found is not None:
+        return found
+    start = time.perf_counter()
+    disk = cache.current()
+    code = disk.load(name) if disk else None
+    how = "found in the cache"
+    if code is None:
+        how = "compiled"
+        code = _compiler().compile(module, *options)
+        if disk:
+            disk.store(name, code)
+    library = _live[name] = Library(module, options, *_compiler().link(module, code))
+    logger.info("%s: %s in %.1f ms", key or name[:12], how, (time.perf_counter() - start) * 1e3)
+    return library
 
 
-def _uninterrupted(work: Callable[[], T]) -> T:
-    """Do work where no signal handler can break into it; what it raises is raised here."""
+def exclusively(work: Callable[[], T]) -> T:
+    """Do work alone, and where no signal handler can break into it; what it raises is raised here."""
     if threading.current_thread() is not threading.main_thread():
-        return work()
+        with _lock:
+            return work()
     results: list[T] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            results.append(work())
+            with _lock:
+                results.append(work())
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that asked
             errors.append(error)
 
@@ -171,8 +172,7 @@ class _Compiler:
         return bytes(self._machine.emit_object(self._optimised(text, vectorize, unroll)))
 
     def assembly(self, text: str, vectorize: bool, unroll: bool) -> str:
-        with _lock:
-            return str(self._machine.emit_assembly(self._optimised(text, vectorize, unroll)))
+        return str(self._machine.emit_assembly(self._optimised(text, vectorize, unroll)))
 
     def link(self, text: str, code: bytes) -> tuple[Any, list[str]]:
         """Place an object in memory; return what keeps it there, and the names of its functions."""

@@ -14,6 +14,10 @@ so that a region cannot end under one of them.
 Who waits (a helper for a region, the caller for the last chunks) spins for a while, then marks its word as
 asleep and waits in the system; who changes something looks at the word after the change. Both orders are
 sequentially consistent, so one of the two sees the other.
+
+A helper yields its core with each turn of its spinning. So where another process wants the core, the helper
+gives it up between two regions and misses some, instead of losing it in the middle of a chunk, for which the
+caller would have to wait for milliseconds; and where it shares a core with the caller, the caller goes first.
 """
 
 from __future__ import annotations
@@ -30,14 +34,7 @@ _STACK_BYTES = 8 << 20  # a main thread's usual stack: what runs in the caller r
 # and about what waking a sleeping thread costs (benchmarks/threads.py).
 _SPIN_NS = 50_000
 _SPIN_LEAST_NS = 4_000
-_FUTEX = {
-    "x86_64": 202,
-    "amd64": 202,
-    "aarch64": 98,
-    "arm64": 98,
-    "riscv64": 98,
-    "ppc64le": 221,
-}  # of syscall(2)
+_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "powerpc64le": 221}  # its number for syscall(2)
 _PAUSE = {"x86_64": "call void @llvm.x86.sse2.pause()", "aarch64": "call void @llvm.aarch64.hint(i32 1)"}
 _FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")  # a helper's own: they must reach faulthandler
 
@@ -85,7 +82,8 @@ POOL = Template("""
 @count = internal global i64 0
 @grain = internal global i64 0
 @chunks = internal global i64 0
-@threads = internal global i32 1, align 128     ; that may work, the caller among them
+@width = internal global i32 0                  ; how many threads may work on it
+@threads = internal global i32 1, align 128     ; that may work on the regions to come, the caller among them
 @started = internal global i32 0                ; helpers that exist; changed by who has the pool
 
 define void @retrograd_parallel(ptr %body, ptr %context, i64 %count, i64 %grain) {
@@ -128,6 +126,7 @@ publish:
   store atomic i64 %count, ptr @count monotonic, align 8
   store atomic i64 %grain, ptr @grain monotonic, align 8
   store atomic i64 %chunks, ptr @chunks monotonic, align 8
+  store atomic i32 %threads, ptr @width monotonic, align 4
   store atomic i64 %chunks, ptr @unfinished monotonic, align 8
   %last = load atomic i64, ptr @ticket monotonic, align 8
   %number = lshr i64 %last, 32
@@ -151,23 +150,26 @@ call:
   %called = icmp eq i64 %i.next, %callable
   br i1 %called, label %work, label %call
 work:
-  %done = call i64 @work()
+  %done = call i64 @work(i32 0)
   %before = atomicrmw sub ptr @unfinished, i64 %done seq_cst
   %over = icmp eq i64 %before, %done
   br i1 %over, label %end, label %wait
 wait:
-  call void @await(i64 0, ptr @caller, ptr @unfinished, i64 -1, i1 true, i64 $spin)
+  %seen = call i1 @spin(i64 0, ptr @unfinished, i64 -1, i1 true, i64 $spin, i1 false)
+  br i1 %seen, label %end, label %doze
+doze:
+  call void @doze(ptr @caller, i64 0, ptr @unfinished, i64 -1, i1 true)
   br label %end
 end:
   ret void
 }
 
-; Do chunks until there are none to claim. Returns how many.
-define internal i64 @work() {
+; Do chunks until there are none to claim, the caller as rank 0. Returns how many.
+define internal i64 @work(i32 %rank) {
 entry:
   br label %look
 look:
-  %done = phi i64 [0, %entry], [%done, %claim], [%more, %do]
+  %done = phi i64 [0, %entry], [%done, %take], [%more, %do]
   %ticket = load atomic i64, ptr @ticket acquire, align 8
   %unclaimed = and i64 %ticket, 4294967295
   %none = icmp eq i64 %unclaimed, 0
@@ -178,6 +180,10 @@ claim:
   %count = load atomic i64, ptr @count monotonic, align 8
   %grain = load atomic i64, ptr @grain monotonic, align 8
   %chunks = load atomic i64, ptr @chunks monotonic, align 8
+  %width = load atomic i32, ptr @width monotonic, align 4
+  %invited = icmp slt i32 %rank, %width
+  br i1 %invited, label %take, label %end
+take:
   %less = sub i64 %ticket, 1
   %try = cmpxchg ptr @ticket, i64 %ticket, i64 %less acq_rel monotonic
   %held = extractvalue {i64, i1} %try, 1
@@ -195,42 +201,52 @@ end:
   ret i64 %done
 }
 
-; Wait until (what lies at %watched) & %mask is %value, or is not, as %equal says. Spins for %spin ns first.
-; Returns how long it took, in ns.
-define internal i64 @await(i64 %value, ptr %word, ptr %watched, i64 %mask, i1 %equal, i64 %spin) {
+; Whether (what lies at %watched) & %mask is %value, or is not, as %equal says.
+define internal i1 @holds(i64 %value, ptr %watched, i64 %mask, i1 %equal) alwaysinline {
+  %all = load atomic i64, ptr %watched seq_cst, align 8
+  %part = and i64 %all, %mask
+  %same = icmp eq i64 %part, %value
+  %holds = icmp eq i1 %same, %equal
+  ret i1 %holds
+}
+
+; Spin until that holds, for at most some ns. Returns whether it does. Who yields lets others have the core.
+define internal i1 @spin(i64 %value, ptr %watched, i64 %mask, i1 %equal, i64 %patience, i1 %yields) {
 entry:
   %start = call i64 @now()
-  br label %spinning
-spinning:
-  %s1 = load atomic i64, ptr %watched acquire, align 8
-  %s2 = and i64 %s1, %mask
-  %s3 = icmp eq i64 %s2, %value
-  %s4 = icmp eq i1 %s3, %equal
-  %s.now = call i64 @now()
-  %took = sub i64 %s.now, %start
-  br i1 %s4, label %end, label %pause
+  %limit = add i64 %start, %patience
+  br label %look
+look:
+  %holds = call i1 @holds(i64 %value, ptr %watched, i64 %mask, i1 %equal)
+  br i1 %holds, label %end, label %pause
 pause:
   $pause
-  %patient = icmp slt i64 %took, %spin
-  br i1 %patient, label %spinning, label %sleep
-sleep:
-  %old = atomicrmw xchg ptr %word, i32 1 seq_cst
-  %w1 = load atomic i64, ptr %watched seq_cst, align 8
-  %w2 = and i64 %w1, %mask
-  %w3 = icmp eq i64 %w2, %value
-  %w4 = icmp eq i1 %w3, %equal
-  br i1 %w4, label %woken, label %down
-down:
-  call void @sleep(ptr %word)
-  br label %sleep
-woken:
-  store atomic i32 0, ptr %word monotonic, align 4
-  %w.now = call i64 @now()
-  %w.took = sub i64 %w.now, %start
-  br label %end
+  br i1 %yields, label %yield, label %read
+yield:
+  call i32 @sched_yield()
+  br label %read
+read:
+  %now = call i64 @now()
+  %patient = icmp slt i64 %now, %limit
+  br i1 %patient, label %look, label %end
 end:
-  %result = phi i64 [%took, %spinning], [%w.took, %woken]
-  ret i64 %result
+  ret i1 %holds
+}
+
+; Sleep on a word until that holds.
+define internal void @doze(ptr %word, i64 %value, ptr %watched, i64 %mask, i1 %equal) {
+entry:
+  br label %lie_down
+lie_down:
+  %old = atomicrmw xchg ptr %word, i32 1 seq_cst
+  %holds = call i1 @holds(i64 %value, ptr %watched, i64 %mask, i1 %equal)
+  br i1 %holds, label %up, label %sleep
+sleep:
+  call void @sleep(ptr %word)
+  br label %lie_down
+up:
+  store atomic i32 0, ptr %word monotonic, align 4
+  ret void
 }
 
 ; Wake who sleeps on a word, if anybody does.
@@ -259,14 +275,12 @@ entry:
   %rank = trunc i64 %rank.w to i32
   br label %look
 look:
-  %spin = phi i64 [$spin, %entry], [%spin.next, %rest]
+  %spin = phi i64 [$spin, %entry], [%spin.next, %go]
   %ticket = load atomic i64, ptr @ticket acquire, align 8
   %number = and i64 %ticket, -4294967296
   %threads = load atomic i32, ptr @threads monotonic, align 4
   %needed = icmp slt i32 %rank, %threads
-  br i1 %needed, label %help, label %rest
-help:
-  %done = call i64 @work()
+  %done = call i64 @work(i32 %rank)
   %some = icmp sgt i64 %done, 0
   br i1 %some, label %report, label %rest
 report:
@@ -278,7 +292,15 @@ tell:
   br label %rest
 rest:
   %patience = select i1 %needed, i64 %spin, i64 0
-  %took = call i64 @await(i64 %number, ptr %word, ptr @ticket, i64 -4294967296, i1 false, i64 %patience)
+  %start = call i64 @now()
+  %seen = call i1 @spin(i64 %number, ptr @ticket, i64 -4294967296, i1 false, i64 %patience, i1 true)
+  br i1 %seen, label %go, label %doze
+doze:
+  call void @doze(ptr %word, i64 %number, ptr @ticket, i64 -4294967296, i1 false)
+  br label %go
+go:
+  %now = call i64 @now()
+  %took = sub i64 %now, %start
   %soon = icmp sle i64 %took, $spin
   %half = lshr i64 %spin, 1
   %less = call i64 @llvm.smax.i64(i64 %half, i64 $spin_least)
@@ -355,6 +377,7 @@ define internal i64 @now() {
 
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare i32 @clock_gettime(i32, ptr)
+declare i32 @sched_yield()
 declare i32 @sigfillset(ptr)
 declare i32 @sigdelset(ptr, i32)
 declare i32 @pthread_sigmask(i32, ptr, ptr)

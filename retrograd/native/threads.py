@@ -11,7 +11,6 @@ does a loop inside a loop. A child of os.fork() starts helpers of its own.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -45,8 +44,8 @@ def set_num_threads(number: int) -> None:
     if number < 1:
         raise ValueError(f"set_num_threads: expected a positive number; got {number}")
     _Count.value = min(number, MAX_THREADS)
-    if _pool.cache_info().currsize:
-        _pool().set_threads(_Count.value)
+    if _Made.pool:
+        _Made.pool.set_threads(_Count.value)
 
 
 def _available() -> int:
@@ -81,16 +80,27 @@ class Pool:
         self.reset()
 
 
-@functools.cache
-def _pool() -> Pool:
-    from retrograd.native import jit, pool, target  # noqa: PLC0415 - loaded when first needed; jit knows us
+class _Made:
+    """The process's pool, None until it is needed."""
 
-    return Pool(jit.load(pool.source(target.host().triple), key="threads"))
+    pool: Pool | None = None
 
 
 def ensure() -> int:
     """Make the pool available; return the address of `retrograd_parallel`."""
-    return _pool().parallel
+    if _Made.pool is None:
+        from retrograd.native import jit  # noqa: PLC0415 - loaded when first needed; it knows us
+
+        jit.exclusively(_make)
+    assert _Made.pool is not None
+    return _Made.pool.parallel
+
+
+def _make() -> None:
+    from retrograd.native import jit, pool, target  # noqa: PLC0415 - loaded when first needed
+
+    if _Made.pool is None:
+        _Made.pool = Pool(jit.load(pool.source(target.host().triple), key="threads"))
 
 
 def declare(module: Any) -> Any:
