@@ -36,11 +36,20 @@ class Fused:
         ] = {}  # values that are computed wherever they are used, and their cost
         self.forced: set[Value] = set()  # values that have to lie in memory
         self.why: list[str] = []
+        self.settled = self._settled()
         for instruction in late(program, self.graph):
             self._place(instruction)
         for value in values(program.outputs):
             self._to_memory(value)
         self._decide()
+
+    def _settled(self) -> set[Value]:
+        """Return the values that will lie in memory whatever happens: outputs, and what products and NumPy read."""
+        found = set(values(self.program.outputs))
+        for instruction in self.program.instructions:
+            if kind_of(instruction) in ("product", "host"):
+                found |= {self.graph.base(v)[0] for v in instruction.operands}
+        return found
 
     # ---- placing ----
 
@@ -112,7 +121,7 @@ class Fused:
         total = cost(instruction) + sum(
             self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands
         )
-        if kind != "map" or (squeezed(made.shape) and total > _CHEAP_CHAIN):
+        if kind != "map" or (squeezed(made.shape) and (total > _CHEAP_CHAIN or made in self.settled)):
             return False
         self.floating[made] = total if squeezed(made.shape) else 0
         self.ready[made] = self._earliest(instruction)
