@@ -164,9 +164,12 @@ class Traced(ArrayLike):
         made = self._cast(dtype)
         return made.copy() if made is self and copy else made
 
-    def reshape(self, *shape: Any) -> Any:
-        """Return the elements in another shape."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+    def reshape(self, *shape: Any, copy: bool | None = None) -> Any:
+        """Return the elements in another shape; ValueError where that would need the copy that is forbidden."""
+        size = shape[0] if len(shape) == 1 else shape
+        if copy is False:
+            phantom(self).reshape(size, copy=False)
+        return np.reshape(self, size)
 
     def __len__(self) -> int:
         if not self.shape:

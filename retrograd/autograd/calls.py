@@ -14,7 +14,7 @@ from retrograd.autograd.graph import AccumulateGrad, Node, Output
 from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
-from retrograd.ops.helpers import ARRAYS, ArrayLike
+from retrograd.ops.helpers import ARRAYS, ArrayLike, as_array
 from retrograd.tensor import Tensor, history, wrap
 
 
@@ -243,11 +243,9 @@ def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
         return wrap(np.zeros(like._array.shape, like._array.dtype))
     if isinstance(ct, Tensor):
         return ct
-    if isinstance(ct, ArrayLike):
-        return wrap(ct.of(ct))  # type: ignore[attr-defined]
-    if type(ct) is not np.ndarray:
+    if not isinstance(ct, ARRAYS):
         return wrap(np.asarray(ct))
-    return wrap(ct if ct.base is None and ct.flags.writeable else ct.copy())
+    return wrap(ct if type(ct) is np.ndarray and ct.base is None and ct.flags.writeable else ct.copy())
 
 
 def _guarded(
@@ -284,8 +282,7 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if ct is None:
             ct = _one(output)
-            ct = ct if isinstance(ct, ARRAYS) or not recorded else np.asarray(ct)
-            roots.append((node, wrap(ct) if recorded else ct))
+            roots.append((node, wrap(as_array(ct)) if recorded else ct))
         else:
             ct = _checked(output, ct, i)
             roots.append((node, ct if recorded else ct._array))

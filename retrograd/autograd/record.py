@@ -63,7 +63,8 @@ def _metas(op: Op, metas: list[Any], tensors: list[Tensor], compute: Any) -> Any
     mixed = any(d is not None and d != dtype for _, d in metas) or (compute is not None and compute != dtype)
     is_complex = dtype.kind == "c" or any(d is not None and d.kind == "c" for _, d in metas)
     if op.promote == "none" and not is_complex:
-        return None
+        is_single = len([p for p in op.parameters if not p.is_static]) == 1
+        return None if op.exact or is_single or all(s == shape or d is None for s, d in metas) else tuple(metas)
     if not mixed and not is_complex:
         if op.exact or all(s == shape or d is None for s, d in metas):
             return None

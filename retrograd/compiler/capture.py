@@ -52,7 +52,7 @@ def _traced(
     reach = Reach(function, arguments.objects)
     given = [t for _, t in arguments.tensors]
     tracer = Tracer(assumed_grads=assumed)
-    planner = Planner(tracer)
+    planner = Planner(tracer, known := {id(t) for t in (*given, *reach.tensors)})
     watch = Watch()
     is_done = False
     try:
@@ -61,6 +61,7 @@ def _traced(
             result = function(*args, **kwargs)
         if refusals.last is not None:
             raise UntraceableError(str(refusals.last))
+        known |= tracer.steps.known
         planner.results_of(result)
         planner.changes()
         planner.histories()
@@ -81,9 +82,8 @@ def _traced(
         result = None
     if changed is not None:
         raise UntraceableError(f"{changed} is changed inside the function, which a compiled program would not repeat")
-    known = {id(t) for t in (*given, *reach.tensors)} | tracer.steps.known
     try:
-        plan = planner.close(known)
+        plan = planner.close()
         for site in plan.sites:
             site.close()
         taken = {id(s.what) for s in plan.sources if s.kind == "array"}

@@ -90,8 +90,10 @@ class Plan:
 class Planner:
     """Takes a trace apart."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, known: set[int]) -> None:
+        """Begin; `known` has the ids of tensors that are reached from outside."""
         self.tracer = tracer
+        self.known = known
         self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites)
         self.outputs: list[Value] = []
         self._root_outputs: dict[int, int] = {}
@@ -106,9 +108,9 @@ class Planner:
         tensors = list(leaves(tree))
         roots: dict[int, int] = {}
         for tensor in tensors:
-            if id(tensor) not in self.tracer.captured:
+            if self._known(tensor) is None:
                 handle = self._handle(tensor)
-                root = handle.base or handle
+                root = _root(handle)
                 roots[id(root)] = roots.get(id(root), 0) + 1
         for tensor in tensors:
             self.result(tensor, roots)
@@ -116,18 +118,29 @@ class Planner:
 
     def histories(self) -> None:
         """Trace the backward of the results that have a history."""
-        roots = [(i, t) for i, t in self._made.items() if history(t) is not None and not self.plan.results[i].is_leaf]
+        results = self.plan.results
+        roots = [(i, t) for i, t in self._made.items() if history(t) is not None and not results[i].is_leaf]
+        leaves_ = {history(t) for i, t in self._made.items() if results[i].is_leaf}
         if not roots:
             return
         pullback = Pullback(self.tracer)
         if pullback.trace([(t._array, history(t)) for _, t in roots]):
-            self.pullback = pullback
+            if any(c.node in leaves_ for c in pullback.inputs):
+                raise UntraceableError("a leaf made inside the function is returned together with what depends on it")
+            self._adopt(pullback)
             for k, (i, _) in enumerate(roots):
                 self.plan.results[i].root = k
         elif len(roots) == 1:
             self.plan.results[roots[0][0]].spent = Spent()
         else:
             self._part(roots)
+
+    def _adopt(self, pullback: Pullback) -> None:
+        """Take a backward, as far as it leads to tensors from outside."""
+        pairs = list(zip(pullback.inputs, pullback.grads, strict=True))
+        kept = [(c, g) for c, g in pairs if self._known(c.tensor) is not None]
+        pullback.inputs, pullback.grads = [c for c, _ in kept], [g for _, g in kept]
+        self.pullback = pullback
 
     def _part(self, roots: list[tuple[int, Tensor]]) -> None:
         """Tell the results whose graph has been freed from the others."""
@@ -139,7 +152,7 @@ class Planner:
                 self.plan.results[i].spent = Spent()
         pullback = Pullback(self.tracer)
         if live and pullback.trace([(t._array, history(t)) for _, t in live]):
-            self.pullback = pullback
+            self._adopt(pullback)
             for k, (i, _) in enumerate(live):
                 self.plan.results[i].root = k
 
@@ -165,8 +178,8 @@ class Planner:
 
     def result(self, tensor: Tensor, shared: dict[int, int] | None = None) -> Any:
         """Return the number of a new tensor among the results; a captured one is itself."""
-        captured = self.tracer.captured.get(id(tensor))
-        if captured is not None and captured.tensor is tensor:
+        captured = self._known(tensor)
+        if captured is not None:
             return captured
         found = self.plan.places.get(id(tensor))
         if found is not None:
@@ -193,9 +206,15 @@ class Planner:
 
     def _captured_root(self, root: Traced) -> Captured | None:
         for captured in self.tracer.captured.values():
-            if captured.handle is root:
+            if captured.handle is root and self._known(captured.tensor) is not None:
                 return captured
         return None
+
+    def _known(self, tensor: Tensor) -> Captured | None:
+        """Return what is captured of a tensor that is reached from outside; None for the function's own."""
+        captured = self.tracer.captured.get(id(tensor))
+        is_grad = captured is not None and captured.grad_of is not None
+        return captured if id(tensor) in self.known or is_grad else None
 
     def output(self, handle: Traced) -> int:
         """Return the number of an output of the program: one for each piece of memory."""
@@ -211,6 +230,8 @@ class Planner:
         counted: set[int] = set()
         for captured in list(self.tracer.captured.values()):
             tensor = captured.tensor
+            if self._known(tensor) is None:
+                continue
             if tensor._meta is not captured.meta:
                 raise UntraceableError("a facility of a captured tensor was changed (its gradient or its view)")
             node = tensor._node
@@ -221,7 +242,7 @@ class Planner:
                 )
             if tensor._array is not captured.handle:
                 handle = self._handle(tensor)
-                if self._captured_root(handle.base or handle) is not None:
+                if self._captured_root(_root(handle)) is not None:
                     raise UntraceableError("`.data` of a captured tensor is set to memory of another one")
                 self.plan.rebound.append((captured, self.output(handle)))
             count = captured.cell.count - captured.count
@@ -240,8 +261,8 @@ class Planner:
 
     # ---- the program ----
 
-    def close(self, known: set[int]) -> Plan:
-        """Make the program; `known` has the ids of the captured tensors that are reached from outside.
+    def close(self) -> Plan:
+        """Make the program.
 
         The tracer has been restored, and the traced function's own tensors must be gone by now: what only the
         trace still holds came from the function itself, and is a constant.
@@ -258,8 +279,8 @@ class Planner:
             used -= {v.id for v in self.pullback.cts}
         self._check_assumed(used)
         values = [*recorder.inputs, *(v for v, _ in recorder.constants.values())]
-        arrays = self._alone(known)
-        sources = self._sources(known)
+        arrays = self._alone()
+        sources = self._sources()
         inputs: list[Value] = []
         constants: list[tuple[Value, Array]] = []
         for value in values:
@@ -287,7 +308,7 @@ class Planner:
         )
         return plan
 
-    def _alone(self, known: set[int]) -> dict[int, Array]:
+    def _alone(self) -> dict[int, Array]:
         """Let go of the arrays and of the tensors that nobody is known to reach; return the arrays by value."""
         recorder = self.tracer.recorder
         arrays = {value.id: array for value, array in recorder.constants.values()}
@@ -297,10 +318,10 @@ class Planner:
         recorder.constants.clear()
         recorder.handles.clear()
         for captured in self.tracer.captured.values():
-            captured.let_go(captured.input.id in known or id(captured.tensor) in known)
+            captured.let_go(self._known(captured.tensor) is not None)
         return arrays
 
-    def _sources(self, known: set[int]) -> dict[int, Source]:
+    def _sources(self) -> dict[int, Source]:
         found: dict[int, Source] = {}
         for captured in self.tracer.captured.values():
             if captured.input.id in found or captured.tensor is None:
@@ -364,6 +385,11 @@ def _of(
 ) -> tuple[tuple[Value, Array], ...]:
     used = _used(outputs, instructions)
     return tuple((v, a) for v, a in constants if v.id in used)
+
+
+def _root(handle: Traced) -> Traced:
+    base = handle.base
+    return handle if base is None else base
 
 
 def _moves(handle: Traced) -> tuple[Move, ...]:

@@ -110,6 +110,9 @@ class Reach:
 
     def _function(self, function: types.FunctionType) -> list[Edge]:
         found = []
+        inner = getattr(function, "_torchdynamo_orig_callable", None)
+        if inner is not None:  # compiled itself: as part of another function it runs as it is
+            return _fixed("", inner)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             path = f"variable '{name}'"
             picture = Picture(cell, path)

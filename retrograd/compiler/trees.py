@@ -26,6 +26,7 @@ class Unguardable(TypeError):
     """An argument cannot be told from another one by a guard."""
 
 
+_SMALL = 4096  # bytes of a NumPy array that a guard compares at each call
 _CONSTANTS = (bool, int, float, complex, str, bytes, slice, range, frozenset)
 
 
@@ -84,7 +85,15 @@ class Arguments:
         elif isinstance(value, np.generic):
             self._demand(f"{place}.__class__ is {self.name(kind)} and {place}.tobytes() == {value.tobytes()!r}")
         elif isinstance(value, np.ndarray):
-            raise Unguardable("an argument is a NumPy array, whose elements a guard would have to compare; pass a tensor")
+            if value.nbytes > _SMALL or value.dtype.hasobject:
+                raise Unguardable(
+                    f"an argument is a NumPy array of shape {value.shape}, whose elements a guard would have to "
+                    "compare; pass a tensor"
+                )
+            self._demand(
+                f"{place}.__class__ is {self.name(np.ndarray)} and {place}.dtype == {self.name(value.dtype)} and "
+                f"{place}.shape == {value.shape} and {place}.tobytes() == {self.name(value.tobytes())}"
+            )
         else:
             self._demand(f"{place} is {self.name(value)}")
             self.objects.append(value)
@@ -95,7 +104,7 @@ class Arguments:
         if value != value:  # noqa: PLR0124 - not a number
             self._demand(f"{place}.__class__ is {kind} and {place} != {place}")
         elif value == 0 and type(value) in (float, complex):  # 0.0 == -0.0
-            self._demand(f"{place}.__class__ is {kind} and repr({place}) == {value!r:}".replace(repr(value), repr(repr(value))))
+            self._demand(f"{place}.__class__ is {kind} and repr({place}) == {repr(value)!r}")
         else:
             self._demand(f"{place} is {name} or ({place}.__class__ is {kind} and {place} == {name})")
 

@@ -40,7 +40,7 @@ class Evaluated:
         self.updates = dict(updates)
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        given = {id(array) for array in arrays}
+        given = {id(array) for array in (*arrays, *(a for _, a in self.program.constants))}
         results = [
             np.array(r) if id(r) in given or r.base is not None else r
             for r in evaluate(self.program, *arrays)

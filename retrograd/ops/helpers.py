@@ -18,6 +18,11 @@ ARRAYS = (np.ndarray, ArrayLike)
 """What a tensor may hold."""
 
 
+def as_array(value: Any) -> Any:
+    """Return an array of any kind as it is, and a NumPy scalar as NumPy's array."""
+    return value if isinstance(value, ARRAYS) else np.asarray(value)
+
+
 def memory_of(array: Any) -> Any:
     """Return an array that lies in memory as `array` does, for questions about where that is."""
     return array if isinstance(array, np.ndarray) else array.memory
