@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "distributions": WHOLE,
     "functional": WHOLE,
     "sparse": WHOLE,
+    "compiler": USERS | {"native", "nn", "optim"},
     "distributed": WHOLE | {"nn", "optim", "utils"},
     "_tensor_str": {"printing"},
     "notebook": set(),

@@ -177,6 +177,8 @@ def _taken(index: Index, given: Any, shape: Sequence[int]) -> Index:
 
 def _reshaped(index: Index, new: Sequence[int], old: Sequence[int]) -> Index:
     """Match runs of dimensions of equal product: of each, one side must be a single dimension."""
+    if 0 in new:
+        return (ZERO,) * len(old)  # there are no elements to ask for
     found: list[Affine] = []
     i = j = 0
     while i < len(new) or j < len(old):

@@ -13,7 +13,7 @@ import retrograd.ops.table  # noqa: F401 - fills TABLE
 from retrograd.ops.declare import TABLE
 
 FALLS_BACK = {  # their results, or the shapes of these, depend on elements
-    "index", "accumulate", "ctc", "ctc_slope", "linalg_lu_factor", "linalg_lu_factor_ex", "linalg_lu_solve", "lu",
+    "index", "accumulate", "linalg_lu_factor", "linalg_lu_factor_ex", "linalg_lu_solve", "lu",
     "lu_solve", "linalg_lstsq", "masked_select", "put_masked", "nonzero", "bincount", "unique", "unique_consecutive",
 }  # fmt: skip
 
