@@ -431,3 +431,12 @@ def test_by_default_the_cores_that_the_process_may_use():
         "import retrograd; print(retrograd.get_num_threads())"
     )
     assert run(code, RETROGRAD_NUM_THREADS="", OMP_NUM_THREADS="").stdout == "1\n"
+
+
+def test_the_environment_speaks_to_blas_too():
+    code = (
+        "import os; os.environ.pop('OPENBLAS_NUM_THREADS', None); import retrograd\n"
+        "from retrograd.functions.process import _blas\n"
+        "print(_blas().scipy_openblas_get_num_threads64_() if _blas() else 1)"
+    )
+    assert run(code, RETROGRAD_NUM_THREADS="1", OMP_NUM_THREADS="").stdout == "1\n"
