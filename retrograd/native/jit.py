@@ -129,8 +129,12 @@ def exclusively(work: Callable[[], T]) -> T:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="retrograd-compile")
-    thread.start()
-    thread.join()
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no thread left, or the interpreter is ending
+        run()
+    else:
+        thread.join()
     if errors:
         raise errors.pop()
     return results.pop()

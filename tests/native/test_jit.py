@@ -188,6 +188,32 @@ def test_a_child_compiles_after_a_fork_in_the_middle_of_a_compilation():
     busy.join()
 
 
+def test_without_another_thread_the_main_thread_compiles(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert add_of(jit.load(ADD.format(number=30)))(1) == 31
+    with pytest.raises(RuntimeError, match="expected top-level entity"):
+        jit.load("nonsense")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_of_another_thread_compiles():
+    statuses = []
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            os._exit(add_of(jit.load(ADD.format(number=31)))(1))
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    assert statuses == [32]
+
+
 def test_a_process_that_ends_with_libraries_alive_ends_well():
     code = f"from retrograd.native import jit\nlibrary = jit.load('''{ADD.format(number=3)}''')\nprint(1)"
     done = subprocess.run(

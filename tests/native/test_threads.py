@@ -359,6 +359,31 @@ def test_helpers_leave_signals_to_python(real_pool):
     assert not any(mask >> 10 & 1 for mask in blocked)  # SIGSEGV is 11
 
 
+@pytest.mark.parametrize("futex", [True, False])
+@pytest.mark.parametrize(
+    "triple",
+    [
+        "x86_64-unknown-linux-gnu",
+        "aarch64-unknown-linux-gnu",
+        "riscv64-unknown-linux-gnu",
+        "x86_64-apple-darwin",
+        "arm64-apple-darwin",
+    ],
+)
+def test_the_pool_compiles_for_other_machines(triple, futex):
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    try:
+        machine = binding.Target.from_triple(triple).create_target_machine(reloc="pic", codemodel="small")
+    except RuntimeError:
+        pytest.skip("LLVM was built without that target")
+    module = binding.parse_assembly(pool.source(triple, futex=futex))
+    module.verify()
+    assembly = machine.emit_assembly(module)
+    pause = {"x86_64": "pause", "aarch64": "yield", "arm64": "yield"}.get(triple.split("-", 1)[0], "")
+    assert pause in assembly
+
+
 def test_declare_is_what_modules_call():
     module = ir.Module(name="one")
     module.triple = binding.get_process_triple()
