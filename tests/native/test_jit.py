@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import mmap
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +127,26 @@ def test_equal_requests_share_a_library_while_it_lives_and_other_options_do_not(
     gc.collect()
     assert not any(id(library) == gone for library in jit._live.values())
     assert add_of(jit.load(text))(1) == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_libraries_that_nobody_holds_leave_memory():
+    def code_bytes():
+        lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+        ends = [fields[0].split("-") for fields in lines if fields[1] == "r-xp" and len(fields) == 5]
+        return sum(int(end, 16) - int(start, 16) for start, end in ends)
+
+    def load(numbers):
+        for number in numbers:
+            yield jit.load(ADD.format(number=number))
+
+    assert all(load(range(1000, 1010)))
+    before = code_bytes()
+    assert all(load(range(1010, 1060)))
+    assert code_bytes() <= before + 5 * mmap.PAGESIZE
+    held = list(load(range(1010, 1060)))
+    assert code_bytes() >= before + 40 * mmap.PAGESIZE
+    assert held
 
 
 def test_loops_are_vectorised_only_when_asked():
