@@ -10,6 +10,7 @@ interrupt ends the waiting, and the work ends in order, its result cached.
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
 import logging
@@ -33,16 +34,19 @@ _NAME = r'@(?:"([^"]+)"|([\w.$-]+))\('
 _DEFINED = re.compile(r"^define (?!internal|private)[^@\n]*" + _NAME, re.MULTILINE)
 _DECLARED = re.compile(r"^declare [^@\n]*" + _NAME, re.MULTILINE)
 _live: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDictionary()
+_unused: collections.deque[Any] = (
+    collections.deque()
+)  # what kept dead libraries in memory, until the next load
 
 
 class Library:
-    """Machine code in memory, for as long as this object lives."""
+    """Machine code in memory, for as long as this object lives: whoever calls it must hold it."""
 
     def __init__(self, text: str, options: tuple[bool, bool], tracker: Any, functions: Iterable[str]) -> None:
         self.text = text
         self._options = options
         # Not __del__: while that runs, a weak reference still leads another thread here.
-        weakref.finalize(self, _release, tracker).atexit = False
+        weakref.finalize(self, _unused.append, tracker).atexit = False
         self._addresses = {name: int(tracker[name]) for name in functions}
 
     def address(self, name: str) -> int:
@@ -59,11 +63,6 @@ class Library:
     def assembly(self) -> str:
         """Return the machine code as text. It is compiled again for that."""
         return exclusively(lambda: _compiler().assembly(self.text, *self._options))
-
-
-def _release(tracker: Any) -> None:
-    with _lock:
-        tracker.close()
 
 
 def load(module: str, *, key: str = "", vectorize: bool = False, unroll: bool = False) -> Library:
@@ -99,6 +98,8 @@ def _load(module: str, key: str, options: tuple[bool, bool], name: str) -> Libra
     found = _live.get(name)
     if found is not None:
         return found
+    while _unused:
+        _unused.popleft().close()
     start = time.perf_counter()
     disk = cache.current()
     code = disk.load(name) if disk else None
@@ -129,8 +130,12 @@ def exclusively(work: Callable[[], T]) -> T:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="retrograd-compile")
-    thread.start()
-    thread.join()
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no thread left, or the interpreter is ending
+        run()
+    else:
+        thread.join()
     if errors:
         raise errors.pop()
     return results.pop()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import mmap
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +129,26 @@ def test_equal_requests_share_a_library_while_it_lives_and_other_options_do_not(
     assert add_of(jit.load(text))(1) == 7
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_libraries_that_nobody_holds_leave_memory():
+    def code_bytes():
+        lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+        ends = [fields[0].split("-") for fields in lines if fields[1] == "r-xp" and len(fields) == 5]
+        return sum(int(end, 16) - int(start, 16) for start, end in ends)
+
+    def load(numbers):
+        for number in numbers:
+            yield jit.load(ADD.format(number=number))
+
+    assert all(load(range(1000, 1010)))
+    before = code_bytes()
+    assert all(load(range(1010, 1060)))
+    assert code_bytes() <= before + 5 * mmap.PAGESIZE
+    held = list(load(range(1010, 1060)))
+    assert code_bytes() >= before + 40 * mmap.PAGESIZE
+    assert held
+
+
 def test_loops_are_vectorised_only_when_asked():
     assert "addss" in jit.load(SUM).assembly() or "fadd\ts" in jit.load(SUM).assembly()
     plain, vector = jit.load(SUM).assembly(), jit.load(SUM, vectorize=True).assembly()
@@ -186,6 +208,32 @@ def test_a_child_compiles_after_a_fork_in_the_middle_of_a_compilation():
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 21 + number
     busy.join()
+
+
+def test_without_another_thread_the_main_thread_compiles(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert add_of(jit.load(ADD.format(number=30)))(1) == 31
+    with pytest.raises(RuntimeError, match="expected top-level entity"):
+        jit.load("nonsense")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_of_another_thread_compiles():
+    statuses = []
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            os._exit(add_of(jit.load(ADD.format(number=31)))(1))
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    assert statuses == [32]
 
 
 def test_a_process_that_ends_with_libraries_alive_ends_well():
