@@ -72,6 +72,21 @@ class Machine:
             results[output] = arrays[target]
         return tuple(results)
 
+    def explain(self, *, measure: bool = False, ir: bool = False, assembly: bool = False) -> str:
+        """Return what became of the program: after each pass, its steps with their work, what was not fused.
+
+        Args:
+            measure: hold the work against what the machine can do, which is measured then.
+            ir: add the LLVM IR.
+            assembly: add the machine code; it is compiled again for that.
+        """
+        from retrograd.native.explain import explain  # noqa: PLC0415 - when somebody asks
+
+        parts = [explain(self.program, self.drawing.fused, measure)]
+        parts += [self.blueprint.ir] if ir else []
+        parts += [self._library.assembly()] if assembly else []
+        return "\n\n".join(parts)
+
     # ---- running ----
 
     def _runner(self) -> Callable[[tuple[Array, ...]], tuple[Array, ...]]:
