@@ -145,6 +145,6 @@ METHODS: dict[str, Any] = {
 }  # fmt: skip
 SPECIAL: dict[str, Callable[..., Any]] = {
     "gammaln": _op("lgamma"), "psi": _op("digamma"), "polygamma": polygamma, "multigammaln": multigammaln,
-    "expit": _op("sigmoid"),
+    "expit": _op("sigmoid"), "gammainc": _op("igamma"), "gammaincc": _op("igammac"),
 }  # fmt: skip
 """What torch.special has under another name, or not under this one."""

@@ -64,6 +64,7 @@ NOT_FINITE_IN_TORCH = {
     ),
     "modified_bessel_i0": "its series is infinity times zero at infinity",
     "modified_bessel_i1": "its series is infinity times zero at infinity",
+    "airy_ai": "its series is infinity times zero at infinity",
     "gelu": "it overflows at the largest numbers, and multiplies infinity by zero",
     "i0": "its series is infinity times zero at infinity",
     "i1": "its series is infinity times zero at infinity",
