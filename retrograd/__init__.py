@@ -83,13 +83,17 @@ for _name in (
 _LAZY = {
     "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random",
     "testing", "distributed", "distributions", "show", "sparse", "compiler", "backends", "cuda",
-    "serialization", "functional", "_tensor_str", "profiler",
+    "serialization", "functional", "_tensor_str", "profiler", "signal", "masked",
 }  # fmt: skip
 _LAZY_NAMES = {
     "set_printoptions": "printing", "save": "serialization", "load": "serialization",
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "Generator": "random",
     "default_generator": "random", "vmap": "func", "sparse_coo_tensor": "sparse",
     "sparse_csr_tensor": "sparse", "spmm": "sparse",
+    **dict.fromkeys(
+        ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"),
+        "signal.older",
+    ),
     **dict.fromkeys(
         (
             "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d", "batch_norm",

@@ -110,7 +110,7 @@ def _weight(a: Any, x: Any) -> Any:
     safe = np.where(large, a, 20.0)
     far = _large_weight(safe, np.where(large, (x - safe) / safe, 0))
     b = np.where(large, 1.0, a)
-    near = np.exp(b * np.log(x) - x - _LOG_GAMMA(b).astype(np.float64))
+    near = np.exp(b * np.log(x) - x - np.asarray(_LOG_GAMMA(b), np.float64))
     return np.where(large, far, near)
 
 
