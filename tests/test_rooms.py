@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dtypes": {"errors"},
     "devices": {"errors"},
     "startup": set(),
+    "later": set(),
     "random": {"dtypes", "errors"},
     "printing": FACTS,
     "return_types": {"errors"},

@@ -15,7 +15,7 @@ def _op(name: str) -> Callable[..., Any]:
     return TABLE[name].function  # type: ignore[no-any-return]
 
 
-def _piece(x: Any, dim: int, start: int | None, stop: int | None) -> Any:
+def piece(x: Any, dim: int, start: int | None, stop: int | None) -> Any:
     """Return x[start:stop] along a dimension."""
     return x[(slice(None),) * wrap_dim(dim, x.ndim) + (slice(start, stop),)]
 
@@ -47,7 +47,7 @@ def diff(
     parts = [x for x in (prepend, input, append) if x is not None] if n else [input]
     x: Any = _op("cat")(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, x.shape[dim])):
-        later, earlier = _piece(x, dim, 1, None), _piece(x, dim, None, -1)
+        later, earlier = piece(x, dim, 1, None), piece(x, dim, None, -1)
         x = _op("logical_xor")(later, earlier) if x.dtype is dtypes.bool_ else later - earlier
     x = _op("clone")(x) if x is input else x
     return x if out is None else out.copy_(x)  # type: ignore[no-any-return]
@@ -57,7 +57,7 @@ def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> Any:
     """Return the areas of the trapezoids between neighbouring samples."""
     if x is not None and dx is not None:
         raise RuntimeError(f"{name}: `x` and `dx` exclude each other; got both")
-    sums = _piece(y, dim, 1, None) + _piece(y, dim, None, -1)
+    sums = piece(y, dim, 1, None) + piece(y, dim, None, -1)
     if x is None:
         return sums * ((1 if dx is None else dx) / 2)
     if x.ndim == 1:

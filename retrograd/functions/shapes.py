@@ -40,6 +40,7 @@ from retrograd.functions.reshaping import (
     view_as,
 )
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import unbroadcast
 from retrograd.tensor import Tensor, history
 
 _expand: Callable[..., Tensor] = TABLE["expand"].function
@@ -106,6 +107,15 @@ def as_strided_scatter(
     return made
 
 
+def _sum_to_size(input: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Sum over dimensions, so that the result has a size that broadcasts to the tensor's."""
+    have = input._array.shape
+    missing = len(have) - len(size)
+    if missing < 0 or any(n not in (1, m) for n, m in zip(size, have[missing:], strict=True)):
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(have)}}}.")
+    return unbroadcast(input, size)  # type: ignore[no-any-return]
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"{name}_copy": _copying(name, of) for name, of in _VIEWS.items()},
     "as_strided_scatter": as_strided_scatter, "unsafe_chunk": pieces.chunk, "unsafe_split": pieces.split,
@@ -125,6 +135,7 @@ METHODS: dict[str, Any] = {
     "permute": flexible(_permute, "permute", "dims"), "repeat": flexible(_repeat, "repeat", "repeats"),
     "reshape": reshape_method, "reshape_as": reshape_as, "tile": tile_method, "view": view,
     "view_as": view_as,
+    "sum_to_size": flexible(_sum_to_size, "sum_to_size", "size"),
     "T": property(reversed_dims),
     "mT": property(lambda self: hermitian(self, "mT"), doc="The last two dimensions in turn."),
     "H": property(lambda self: hermitian(self, "H"), doc="The conjugate transpose of a matrix."),

@@ -23,6 +23,7 @@ import retrograd.ops.fft
 import retrograd.ops.fourier
 import retrograd.ops.gamma
 import retrograd.ops.gamma_integrals
+import retrograd.ops.hashing
 import retrograd.ops.index
 import retrograd.ops.joining
 import retrograd.ops.linalg_cholesky
