@@ -17,6 +17,7 @@ _FUNCTIONS = {
     "func": "vmap",
     "functions.covariance": "corrcoef cov",
     "functions.histograms": "histogram histogramdd",
+    "functions.low_rank": "pca_lowrank svd_lowrank",
     "functions.slopes": "gradient",
     "functions.spectra": "istft stft",
     "nn.functional": """

@@ -25,6 +25,7 @@ from retrograd.functions.reshaping import (
     fliplr,
     flipud,
     hermitian,
+    in_place_name,
     movedim,
     permute,
     ravel,
@@ -57,7 +58,7 @@ def _itself(op: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_target(input, recording=local.grad and history(input) is not None)
-        made = op(input, *args, **kwargs)
+        made = in_place_name(op(input, *args, **kwargs))
         input._array, input._node = made._array, made._node
         input._version_cell().bump()
         return input

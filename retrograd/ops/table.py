@@ -21,6 +21,7 @@ import retrograd.ops.elementary
 import retrograd.ops.extremes
 import retrograd.ops.fft
 import retrograd.ops.fourier
+import retrograd.ops.fractional
 import retrograd.ops.gamma
 import retrograd.ops.gamma_integrals
 import retrograd.ops.hashing
