@@ -155,7 +155,7 @@ def _quantile(
     if values.ndim:  # the quantiles in front
         found = in_place_name(_op("transpose")(in_place_name(found.unsqueeze(0)), 0, -1))
     found = in_place_name(found.squeeze(-1))
-    return found if out is None else out.copy_(found)  # type: ignore[no-any-return]
+    return found if out is None else out.copy_(found)
 
 
 def quantile(

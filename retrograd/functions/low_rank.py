@@ -45,7 +45,7 @@ def svd_lowrank(
     M: Tensor | None = None,  # noqa: N803
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return U (m, q), S (q), V (n, q) with A - M nearly U diag(S) V^H; `niter` power steps sharpen it."""
-    a: Any = A if M is None else A - M.broadcast_to(A.shape)  # type: ignore[attr-defined]
+    a: Any = A if M is None else A - M.broadcast_to(A.shape)
     return _decomposed(a, 6 if q is None else q, 2 if niter is None else niter)
 
 

@@ -69,10 +69,9 @@ def _fractional(rank: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     pool.__name__ = pool.__qualname__ = name
     with_indices.__name__ = with_indices.__qualname__ = f"{name}_with_indices"
     pool.__doc__ = (
-        f"Take the maxima of windows at random places over {rank} dimensions; also where if `return_indices`.\n"
-        "\n"
-        "The result has `output_size`, or `output_ratio` times the input's; `_random_samples` is (n, channels, "
-        f"{rank}), in [0, 1)."
+        f"Take maxima of windows at random places over {rank} dimensions; also where if `return_indices`.\n\n"
+        "The result has `output_size`, or `output_ratio` times the input's; `_random_samples` is "
+        f"(n, channels, {rank}), in [0, 1)."
     )
     with_indices.__doc__ = f"Return what {name} gives with `return_indices`."
     return pool, with_indices
