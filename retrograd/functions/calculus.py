@@ -51,7 +51,7 @@ def diff(
         later, earlier = piece(x, dim, 1, None), piece(x, dim, None, -1)
         x = _op("logical_xor")(later, earlier) if x.dtype is dtypes.bool_ else later - earlier
     x = _op("clone")(x) if x is input else x
-    return x if out is None else out.copy_(x)  # type: ignore[no-any-return]
+    return x if out is None else out.resize_(x.shape).copy_(x)  # type: ignore[no-any-return]
 
 
 def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> Any:
@@ -155,7 +155,7 @@ def _quantile(
     if values.ndim:  # the quantiles in front
         found = in_place_name(_op("transpose")(in_place_name(found.unsqueeze(0)), 0, -1))
     found = in_place_name(found.squeeze(-1))
-    return found if out is None else out.copy_(found)
+    return found if out is None else out.resize_(found.shape).copy_(found)
 
 
 def quantile(

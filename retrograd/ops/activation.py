@@ -199,6 +199,7 @@ def _values(*shape: int) -> Any:
             np.ones(2),
         )
     ],
+    out=False,
     places="nn.functional torch Tensor",
 )
 def prelu(input: Array, weight: Array) -> Array:
@@ -367,13 +368,13 @@ def rrelu_with_noise(input: Array, noise: Plain) -> Array:
     return input * noise
 
 
-@composite(samples=_real, places="nn.functional")
+@composite(samples=_real, places="nn.functional", out=False)
 def softsign(input: Array) -> Array:
     """Compute x / (1 + |x|)."""
     return input / (np.abs(input) + 1)
 
 
-@composite(samples=_real, places="nn.functional")
+@composite(samples=_real, places="nn.functional", out=False)
 def tanhshrink(input: Array) -> Array:
     """Compute x - tanh(x)."""
     return input - np.tanh(input)

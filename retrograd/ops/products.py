@@ -401,6 +401,7 @@ def cdist(x1: Array, x2: Array, p: float = 2.0, compute_mode: Any = None) -> Arr
 @composite(
     samples=lambda: [sample(grid(4, 2)), sample(grid(3, 2), 1.0)],
     errors=lambda: [error(RuntimeError, "pdist only supports 2D tensors, got: 1D", grid(3))],
+    out=False,
     places="torch nn.functional",
 )
 def pdist(input: Array, p: float = 2) -> Array:
