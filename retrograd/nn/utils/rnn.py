@@ -1,14 +1,14 @@
 """Sequences of different lengths: padded to one tensor, or packed so that no step is wasted on padding.
 
-A packed sequence holds the first elements of all sequences, then the second ones of those that have any, and so
-on; the longest sequence comes first.
+A packed sequence holds the first elements of all sequences, then the second ones of those that have any, and
+so on; the longest sequence comes first.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class PackedSequence(PackedSequence_):
 
     def __new__(
         cls, data: Any, batch_sizes: Any = None, sorted_indices: Any = None, unsorted_indices: Any = None
-    ) -> PackedSequence:
+    ) -> Self:
         if batch_sizes is None:  # the older form: one pair
             data, batch_sizes = data
         if unsorted_indices is None:
@@ -109,7 +109,8 @@ def pack_padded_sequence(
     """Pack padded sequences, (L, N, ...) or with `batch_first` (N, L, ...), of the given lengths.
 
     Raises:
-        RuntimeError: a length is not positive, their number is not N, or with `enforce_sorted` they do not fall.
+        RuntimeError: a length is not positive or too large, their number is not N, or they do not fall, with
+            `enforce_sorted`.
     """
     counts = _lengths_of(lengths)
     order = None
@@ -191,7 +192,7 @@ def pad_sequence(
     if isinstance(sequences, Tensor):
         sequences = sequences.unbind(0)
     elif not isinstance(sequences, Iterable):
-        raise RuntimeError(
+        raise RuntimeError(  # noqa: TRY004 - torch's type
             f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}"
         )
     given: list[Any] = list(sequences)
