@@ -14,6 +14,7 @@ MODULES = {
 """Modules of the package, as attributes of it."""
 
 _FUNCTIONS = {
+    "compiler": "compile",
     "func": "vmap",
     "functions.covariance": "corrcoef cov",
     "functions.histograms": "histogram histogramdd",

@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "autograd": FACTS | TAPE | {"arrays", "hooks", "ops", "printing", "return_types", "tensor"},
     # What users call: the ops' functions, and those that are more than an op.
     "public": FACTS | {"autograd", "ops", "tensor"},
-    "functions": ENGINE | {"random"},
+    "functions": ENGINE | {"native", "random"},
     # Rooms of users, loaded when they are asked for.
     "fft": USERS,
     "func": USERS,
@@ -65,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "functional": WHOLE,
     "masked": WHOLE,
     "sparse": WHOLE,
+    "compiler": USERS | {"native", "nn", "optim"},
     "distributed": WHOLE | {"nn", "optim", "utils"},
     "_tensor_str": {"printing"},
     "notebook": set(),
