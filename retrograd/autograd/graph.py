@@ -286,7 +286,7 @@ _TOOLS = {
     "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "graph_api",
     "disable_saved_tensors_hooks": "saved_hooks", "get_gradient_edge": "graph_api",
     "increment_version": "graph_api", "register_multi_grad_hook": "graph_api", "save_on_cpu": "saved_hooks",
-    "saved_tensors_hooks": "saved_hooks",
+    "saved_tensors_hooks": "saved_hooks", "trace_cuts": "why", "why_no_grad": "why",
 }  # fmt: skip
 
 
