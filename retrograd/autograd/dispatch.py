@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.graph import UNSHARED
+from retrograd.autograd.anomaly import check_forward
+from retrograd.autograd.graph import UNSHARED, anomaly
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.record import record
@@ -60,7 +61,10 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         raise _broadcast_error(op, values, error) from None
     if compute is not None and compute != common.np:
         result = _narrow(result, compute, common.np)
-    return _wrap(op, args, result, originals, handles, compute)
+    made = _wrap(op, args, result, originals, handles, compute)
+    if anomaly.check_forward:
+        check_forward(op, originals, made)
+    return made
 
 
 def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices
-from retrograd.autograd.anomaly import check, show
+from retrograd.autograd.anomaly import show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.autograd.watch import is_watching, pull_watched
 from retrograd.tensor import wrap
 
 
@@ -74,7 +75,7 @@ def _run(
     ready: list[int] = []  # ages of complete nodes, youngest first
     by_age: dict[int, Node] = {}
     leaves: list[AccumulateGrad] = []  # whose cotangents have just been completed
-    checking = anomaly.on
+    watching = is_watching()
 
     for node, ct in roots:
         held[node] = ct if node not in held else held[node] + ct
@@ -100,14 +101,15 @@ def _run(
                 cts: tuple[Any, ...] = (None,) * len(edges)
             else:
                 try:
-                    cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
+                    if watching:
+                        cts = pull_watched(node, ct, keep, recorded)
+                    else:
+                        cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
                 except Exception as error:
                     error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
                     if anomaly.on:
                         show(node)
                     raise
-                if checking:
-                    check(node, cts)
                 if node.extras is not None and node.extras.post:
                     cts = after(node, cts, ct, recorded)
             ct = None

@@ -38,6 +38,7 @@ FREED = (
 class _Anomaly:
     on = False
     check_nan = True
+    check_forward = False
 
 
 anomaly = _Anomaly()
@@ -283,6 +284,7 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
 
 
 _TOOLS = {
+    "break_on": "watch",
     "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "graph_api",
     "disable_saved_tensors_hooks": "saved_hooks", "get_gradient_edge": "graph_api",
     "increment_version": "graph_api", "register_multi_grad_hook": "graph_api", "save_on_cpu": "saved_hooks",

@@ -35,7 +35,7 @@ def write_source(op: Op) -> str:
         return "\n".join([*lines, f"    {fall}"]) + "\n"
     x = operands[0].name
     lines += [
-        "    if modes.special and local.careful:",
+        "    if modes.special and (local.careful or process.anomaly):",
         f"        {fall}",
         "    try:",
         f"        {x}_ = {x}._array",
