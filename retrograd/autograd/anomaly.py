@@ -1,7 +1,7 @@
 """Anomaly mode: backward stops at the first NaN that a node makes, and shows where the node was recorded.
 
-Without it every node still knows its line; with it, the whole stack of calls, and the node whose backward made
-it; and backward looks at each value. On request so does every op.
+Without it every node still knows its line; with it, the whole stack of calls, and the node whose backward
+made it; and backward looks at each value. On request so does every op.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def check(node: Node, ct: Any, cts: tuple[Any, ...]) -> None:
     """Raise if a cotangent that a node made has a NaN in it.
 
     Raises:
-        RuntimeError: names the node, which of its outputs, its line, the first bad index and the cotangent that
-            came in there; and the nodes whose backward made this one.
+        RuntimeError: names the node, which of its outputs, its line, the first bad index and the cotangent
+            that came in there; and the nodes whose backward made this one.
     """
     if not anomaly.check_nan:
         return
@@ -189,8 +189,8 @@ def show(node: Node) -> None:
     for parent in _parents(node):
         stack = _stack(parent) or f"  recorded at {parent.where()}\n"
         warnings.warn(
-            f"\n\nPrevious calculation was induced by {parent.name()}. Traceback of forward call that induced "
-            f"the previous calculation:\n{stack}",
+            f"\n\nPrevious calculation was induced by {parent.name()}. Traceback of forward call that "
+            f"induced the previous calculation:\n{stack}",
             UserWarning,
             stacklevel=2,
         )

@@ -11,7 +11,7 @@ from retrograd.ops.declare import Op
 
 
 def array_in(value: Any) -> Any:
-    """Return the array of floating or complex numbers that a value is or holds; None if it is something else."""
+    """Return the array of floating or complex numbers that a value is or holds; None for all else."""
     value = getattr(value, "_array", value)
     if isinstance(value, (float, complex)):
         value = np.asarray(value)

@@ -23,6 +23,7 @@ import numpy as np
 from retrograd import devices
 from retrograd.autograd.anomaly import show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
+from retrograd.autograd.modes import local, modes
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
 from retrograd.autograd.watch import is_watching, pull_watched
 from retrograd.tensor import wrap
@@ -58,6 +59,17 @@ def run(
         recorded: compute with Tensors, so that the cotangents have a history.
         captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
     """
+    if modes.special and local.nan_safe:
+        from retrograd.autograd.nan_safe import run_masked  # noqa: PLC0415 - rare, and it needs this file
+
+        run_masked(_start, roots, keep, recorded, captured)
+    else:
+        _start(roots, keep, recorded, captured)
+
+
+def _start(
+    roots: Sequence[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
+) -> None:
     waiting = _count_edges([node for node, _ in roots])
     running.stack.append(Run(waiting, captured is not None))
     try:
@@ -193,6 +205,8 @@ def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[N
         if node in captured:
             captured[node] = ct
         return
+    if recorded and not local.grad:  # Tensors, but no history is wanted of them
+        ct, recorded = ct._array, False
     accumulate(node, ct, recorded)
     if node.post:
         run_post_accumulate(node)

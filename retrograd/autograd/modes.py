@@ -49,6 +49,8 @@ class _Local(threading.local):
         self.careful = False
         self.saved_hooks: tuple[Any, ...] = ()
         self.saved_hooks_refused: str | None = None
+        self.nan_safe = 0  # how many nan_safe contexts this thread is in
+        self.masking: Any = None  # what such a backward, if one runs, follows masks with
 
 
 class _Process:
@@ -103,6 +105,12 @@ def set_saved_hooks(hooks: tuple[Any, ...]) -> None:
     _count(bool(hooks) - bool(local.saved_hooks))
     local.saved_hooks = hooks
     _look_closer()
+
+
+def set_nan_safe(depth: int) -> None:
+    """Set how many nan_safe contexts this thread is in (see nan_safe.py)."""
+    _count(bool(depth) - bool(local.nan_safe))
+    local.nan_safe = depth
 
 
 def set_anomaly_reason(mode: bool) -> None:

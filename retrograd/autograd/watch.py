@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ def pull_watched(node: Any, ct: Any, keep: bool, recorded: bool) -> Any:
     """Run a node's pullback as the engine does, in front of the watchers."""
     outer, pulling.node = pulling.node, node
     try:
-        if any([stop.wants(node) for stop in stops]):
+        if sum(stop.wants(node) for stop in stops):  # each counts, so all are asked
             written(node)
             breakpoint()  # noqa: T100 - what break_on is for: step into the next line, and you are in the rule
         cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
@@ -91,8 +90,8 @@ def _names(node: Node) -> set[str]:
 def break_on(target: str) -> Iterator[None]:
     """Call breakpoint() in each backward within, just before the rule of a node runs.
 
-    In pdb `s` then steps into the node's pullback, and from there into its rules; `node` and `ct` (the cotangent
-    that arrives) can be looked at. PYTHONBREAKPOINT chooses the debugger, as always.
+    In pdb `s` then steps into the node's pullback, and from there into its rules; `node` and `ct` (the
+    cotangent that arrives) can be looked at. PYTHONBREAKPOINT chooses the debugger, as always.
 
     Args:
         target: a node's name ('MulBackward0', 'MulBackward'), an op's ('mul'), or the line that recorded it

@@ -1,4 +1,4 @@
-"""Anomaly mode: NaN in backward and forward is named with op, line, shape, index; so are nodes made in backward."""
+"""Anomaly mode: NaN is named with op, line, shape and index; nodes made in backward remember theirs."""
 
 from __future__ import annotations
 
