@@ -1,4 +1,4 @@
-"""What the notes of why_no_grad cost the calls that make them, and what the modes for debugging cost backward.
+"""What the notes of why_no_grad cost the calls that make them, and the modes for debugging backward.
 
 Run: python benchmarks/debugging_costs.py
 

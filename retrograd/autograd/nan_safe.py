@@ -20,6 +20,7 @@ from retrograd.autograd.dispatch import keywords, positional
 from retrograd.autograd.levels import Wrapped, run_below
 from retrograd.autograd.modes import local, no_grad
 from retrograd.ops.declare import TABLE, Op
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, wrap
 
 _KEY = "structural zeros"
@@ -62,7 +63,7 @@ class nan_safe:  # noqa: N801 - named as torch names its modes
 
 def run_masked(start: Callable[..., None], roots: Any, keep: bool, recorded: bool, captured: Any) -> None:
     """Run a backward by `start`, with masks on its cotangents."""
-    cts = [(node, ct if isinstance(ct, Tensor) else wrap(np.asarray(ct))) for node, ct in roots]
+    cts = [(node, ct if isinstance(ct, Tensor) else wrap(as_array(ct))) for node, ct in roots]
     outer, local.masking = local.masking, Masking()
     mode: AbstractContextManager[Any] = nullcontext() if recorded else no_grad()
     if outer is None:
@@ -138,6 +139,7 @@ def _is_foreign(op: Op, args: Sequence[Any], result: Tensor) -> bool:
     return (
         any(isinstance(x, Wrapped) for x in flat)
         or type(result) is not Tensor
+        or type(result._array) is not np.ndarray
         or result._array.dtype.kind not in "fcV"
         or op.family == "composite"
     )

@@ -22,7 +22,8 @@ def owners_of(leaves: Iterable[AccumulateGrad]) -> dict[Any, str]:
     if room is None or not nodes:
         return {}
     found: dict[Any, str] = {}
-    for module in (m for m in gc.get_objects() if isinstance(m, room.Module) and "_names" in m.__dict__):
+    live = (x for x in gc.get_objects() if issubclass(type(x), room.Module) and "_names" in x.__dict__)
+    for module in live:
         for name, parameter in module.named_parameters(remove_duplicate=False):
             node = getattr(parameter, "_node", None)
             if node in nodes and name.count(".") >= found.get(node, "").count("."):
