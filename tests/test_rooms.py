@@ -37,9 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "numpy_api": {"errors", "ops"},
     # The tape, the tensor on it, and the engine that records and runs it.
     "autograd.where": set(),
-    "autograd.modes": {"errors", "ops"},
+    "autograd.modes": {"autograd.views", "errors", "ops"},
     "autograd.graph": {"autograd.where", "errors", "ops"},
-    "autograd.views": {"autograd.graph"},
+    "autograd.views": {"autograd.where"},
     "hooks": {"autograd.graph", "errors"},
     "interop": FACTS | {"numpy_api"},
     "tensor": FACTS | TAPE | {"hooks", "interop", "printing"},

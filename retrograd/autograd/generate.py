@@ -27,7 +27,7 @@ from retrograd.autograd.record import Metas, named_node_class
 from retrograd.autograd.source_call import composite_source, dispatch_source
 from retrograd.autograd.source_pull import pullback_source
 from retrograd.autograd.source_write import write_source
-from retrograd.autograd.views import Meta
+from retrograd.autograd.views import Cut, Meta
 from retrograd.autograd.where import library, outside, seen
 from retrograd.errors import DeclarationError
 from retrograd.ops.declare import Op
@@ -42,7 +42,7 @@ _SHARED: dict[str, Any] = {
     "outside": outside, "process": process, "pull": pull, "seen": seen, "write_out": write_out,
 }  # fmt: skip
 
-_LOCALS = {"_dtype", "base", "cell", "code", "frame", "item", "made", "meta", "node", "out", "result"}
+_LOCALS = {"_dtype", "base", "cell", "code", "cut", "frame", "item", "made", "meta", "node", "out", "result"}
 """What generated code calls its own local variables."""
 
 
@@ -108,6 +108,8 @@ def write_pullback(cls: Any) -> Callable[..., Any]:
 
 def _namespace(op: Op) -> dict[str, Any]:
     found: dict[str, Any] = {"op": op, "definition": op.definition, "kernel_": op.kernel}
+    if not op.rules:
+        found["no_rules"] = Cut("op", None, -1, op.torch_name)
     found.update({f"{name}_rule": rule for name, rule in op.rules.items()})
     found.update({f"default_{p.name}": p.default for p in op.parameters if not p.is_required})
     if op.outputs and op.outputs != ("*",):
