@@ -208,33 +208,33 @@ class Task:
         end = minimum(builder, spec.k, add(builder, start, plan.packed_depth))
         with steps(builder, start, end, plan.depth) as k:
             depth = minimum(builder, plan.depth, subtract(builder, end, k))
-            if plan.a is Place.TASK:
-                with steps(builder, *rows, 1) as panel:
-                    self.bodies.pack_a(builder, self.a, self.own_a(rows[0], panel), panel, k, depth)
-            with steps(builder, *columns, 1) as across:
-                b = self.b_panel(across, k, depth)
-                with steps(builder, *rows, 1) as down:
-                    self.tile(self.a_panel(rows[0], down, k), b, down, across, k, depth)
+            if plan.b is Place.TASK:
+                with steps(builder, *columns, 1) as panel:
+                    self.bodies.pack_b(builder, self.b, self.own_b(columns[0], panel), panel, k, depth)
+            with steps(builder, *rows, 1) as down:
+                a = self.a_panel(down, k, depth)
+                with steps(builder, *columns, 1) as across:
+                    self.tile(a, self.b_panel(columns[0], across, k), down, across, k, depth)
 
     def panels(self, index: Number, per_chunk: int, count: int) -> tuple[Number, Number]:
         begin = multiply(self.builder, index, per_chunk)
         return begin, minimum(self.builder, add(self.builder, begin, per_chunk), count)
 
-    def own_a(self, first: Number, panel: Number) -> ir.Value:
-        """Return where this task packs one of its panels of A."""
-        size = self.plan.a_packing.size(self.plan.depth)
-        place = add(
-            self.builder,
-            multiply(self.builder, self.slot, self.plan.chunk_rows),
-            subtract(self.builder, panel, first),
-        )
-        return at(self.builder, self.element, self.told["packed_a"], (place, size))
+    def own_b(self, first: Number, panel: Number) -> ir.Value:
+        """Return where this task packs one of its panels of B."""
+        builder, size = self.builder, self.plan.b_packing.size(self.plan.depth)
+        inside = subtract(builder, panel, first)
+        place = add(builder, multiply(builder, self.slot, self.plan.chunk_columns), inside)
+        return at(builder, self.element, self.told["packed_b"], (place, size))
 
-    def a_panel(self, first: Number, panel: Number, k: Number) -> ir.Value:
-        """Return where the kernel reads a panel of A, from one k on."""
+    def a_panel(self, panel: Number, k: Number, depth: Number) -> ir.Value:
+        """Return where the kernel reads a panel of A, from one k on, packing it if that is this task's to do."""
         plan, builder = self.plan, self.builder
         if plan.a is Place.TASK:
-            return self.own_a(first, panel)
+            size = plan.a_packing.size(plan.depth)
+            target = at(builder, self.element, self.told["packed_a"], (self.slot, size))
+            self.bodies.pack_a(builder, self.a, target, panel, k, depth)
+            return target
         if plan.a is Place.DIRECT:
             row, column = plan.spec.a_strides
             return at(builder, self.element, self.a, (self.bodies.first_row(builder, panel), row), (k, column))
@@ -242,14 +242,11 @@ class Task:
         inside = subtract(builder, k, self.told["start"])
         return at(builder, self.element, self.told["packed_a"], (panel, size), (inside, plan.rows))
 
-    def b_panel(self, panel: Number, k: Number, depth: Number) -> ir.Value:
-        """Return where the kernel reads a panel of B, from one k on, packing it if that is this task's to do."""
+    def b_panel(self, first: Number, panel: Number, k: Number) -> ir.Value:
+        """Return where the kernel reads a panel of B, from one k on."""
         plan, builder = self.plan, self.builder
         if plan.b is Place.TASK:
-            size = plan.b_packing.size(plan.depth)
-            target = at(builder, self.element, self.told["packed_b"], (self.slot, size))
-            self.bodies.pack_b(builder, self.b, target, panel, k, depth)
-            return target
+            return self.own_b(first, panel)
         if plan.b is Place.DIRECT:
             row, _ = plan.spec.b_strides
             return at(builder, self.element, self.b, self.bodies.first_column(builder, panel), (k, row))
