@@ -5,7 +5,7 @@ A product is at most two parallel regions: what several tasks need is packed; th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +197,6 @@ class Task:
         self.bodies, self.plan, self.builder, self.told = bodies, bodies.plan, builder, told
         self.element, self.item, self.slot, self.rest = bodies.element, item, slot, rest
         self.a, self.b, self.c = bodies.matrices(builder, told, item)
-        self.kernel = emit_kernel(bodies.module, self.plan.kernel)
 
     def emit(self, row: Number, column: Number) -> None:
         """Emit the loops over the chunk that lies in this row and column of the grid."""
@@ -208,13 +207,38 @@ class Task:
         end = minimum(builder, spec.k, add(builder, start, plan.packed_depth))
         with steps(builder, start, end, plan.depth) as k:
             depth = minimum(builder, plan.depth, subtract(builder, end, k))
-            if plan.b is Place.TASK:
+            if plan.b is Place.TASK and plan.packing_kernel is None:
                 with steps(builder, *columns, 1) as panel:
                     self.bodies.pack_b(builder, self.b, self.own_b(columns[0], panel), panel, k, depth)
             with steps(builder, *rows, 1) as down:
                 a = self.a_panel(down, k, depth)
+                is_first = builder.icmp_signed("==", i64(down), i64(rows[0]))
                 with steps(builder, *columns, 1) as across:
-                    self.tile(a, self.b_panel(columns[0], across, k), down, across, k, depth)
+                    kernel = self.kernel_call(is_first, columns[0], across, k, depth)
+                    self.tile(kernel, a, down, across, k, depth)
+
+    def kernel_call(
+        self, is_first: ir.Value, first: Number, across: Number, k: Number, depth: Number
+    ) -> Callable[..., None]:
+        """Return what emits the call of the kernel that these tiles need: those that meet B first may pack it."""
+        plan, builder = self.plan, self.builder
+        kernel, b = emit_kernel(self.bodies.module, plan.kernel), self.b_panel(first, across, k)
+        packed = b
+        if plan.packing_kernel is not None:
+            there = at(
+                builder,
+                self.element,
+                self.b,
+                (self.bodies.first_column(builder, across), plan.spec.b_strides[1]),
+                (k, plan.spec.b_strides[0]),
+            )
+            b = builder.select(is_first, there, b)
+            kernel = builder.select(is_first, emit_kernel(self.bodies.module, plan.packing_kernel), kernel)
+
+        def call(a: ir.Value, c: ir.Value, c_row: int, is_added: ir.Value) -> None:
+            builder.call(kernel, [a, b, c, i64(depth), i64(c_row), is_added, packed])
+
+        return call
 
     def panels(self, index: Number, per_chunk: int, count: int) -> tuple[Number, Number]:
         begin = multiply(self.builder, index, per_chunk)
@@ -254,7 +278,9 @@ class Task:
         inside = subtract(builder, k, self.told["start"])
         return at(builder, self.element, self.told["packed_b"], (panel, size), (inside, plan.columns))
 
-    def tile(self, a: ir.Value, b: ir.Value, down: Number, across: Number, k: Number, depth: Number) -> None:
+    def tile(
+        self, kernel: Callable[..., None], a: ir.Value, down: Number, across: Number, k: Number, depth: Number
+    ) -> None:
         """Emit one tile of C.
 
         A tile at an edge goes through a full one aside: of that only what no other tile has is taken.
@@ -282,14 +308,13 @@ class Task:
 
         def whole() -> None:
             c = at(builder, self.element, self.c, (row, spec.c_row), column)
-            builder.call(self.kernel, [a, b, c, i64(depth), i64(spec.c_row), is_added])
+            kernel(a, c, spec.c_row, is_added)
             if self.bodies.epilogue is not None:
                 with when(builder, is_last):
                     finish(c, 0, 0, is_aside=False)
 
         def cut() -> None:
-            alone = ir.Constant(flag, 0)
-            builder.call(self.kernel, [a, b, self.rest, i64(depth), i64(plan.columns), alone])
+            kernel(a, self.rest, plan.columns, ir.Constant(flag, 0))
             above = subtract(builder, multiply(builder, down, plan.rows), row)
             left = subtract(builder, multiply(builder, across, plan.columns), column)
             tile = at(builder, self.element, self.rest, (above, plan.columns), left)

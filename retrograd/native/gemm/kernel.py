@@ -37,7 +37,8 @@ class Kernel:
     """What distinguishes one micro-kernel from another; products of a module with equal ones share the code.
 
     `a_row`, `a_step`: elements from a row of A to the next, and from a k to the next. `b_step`: from a row of B
-    to the next. `may_add`: whether the tile may have to be added to what C holds.
+    to the next. `may_add`: whether the tile may have to be added to what C holds. `packs`: whether the rows of B are
+    stored side by side as they are read, for the tiles that follow.
     """
 
     dtype: np.dtype[Any]
@@ -48,18 +49,20 @@ class Kernel:
     a_step: int
     b_step: int
     may_add: bool
+    packs: bool
 
     @property
     def name(self) -> str:
         tile = f"{self.dtype.name}_{self.rows}x{self.vectors}x{self.lanes}"
-        end = "_add" if self.may_add else ""
+        end = "_add" * self.may_add + "_pack" * self.packs
         return f"gemm_kernel_{tile}_a{self.a_row}_{self.a_step}_b{self.b_step}{end}".replace("-", "n")
 
 
 def emit_kernel(module: ir.Module, kernel: Kernel) -> ir.Function:
-    """Return the function `void kernel(a, b, c, k, c_row, add)` of the module.
+    """Return the function `void kernel(a, b, c, k, c_row, add, packed)` of the module.
 
-    It writes the whole tile to c, rows c_row elements apart, or adds it to what is there.
+    It writes the whole tile to c, rows c_row elements apart, or adds it to what is there. A kernel that packs stores
+    the rows of B to `packed`.
     """
     from llvmlite import ir
 
@@ -67,15 +70,18 @@ def emit_kernel(module: ir.Module, kernel: Kernel) -> ir.Function:
     if known is not None:
         return known
     element, lanes = element_type(kernel.dtype), kernel.lanes
-    function = internal(
-        module, kernel.name, [pointer(), pointer(), pointer(), integer(), integer(), ir.IntType(1)]
-    )
-    a, b, c, k, c_row, is_added = function.args
+    parameters = [pointer(), pointer(), pointer(), integer(), integer(), ir.IntType(1), pointer()]
+    function = internal(module, kernel.name, parameters)
+    a, b, c, k, c_row, is_added, packed = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     prefetch_tile(builder, kernel, element, c, c_row)
     start = [zero(element, lanes)] * (kernel.rows * kernel.vectors)
-    with carried(builder, 0, k, (a, b, *start)) as (_, (a_now, b_now, *totals), state):
+    with carried(builder, 0, k, (a, b, *start)) as (p, (a_now, b_now, *totals), state):
         row = [load(builder, element, at(builder, element, b_now, v * lanes), lanes) for v in range(kernel.vectors)]
+        if kernel.packs:
+            for v, vector in enumerate(row):
+                place = at(builder, element, packed, (p, kernel.vectors * lanes), v * lanes)
+                store(builder, element, vector, place)
         sums = []
         for i in range(kernel.rows):
             factor = load(builder, element, at(builder, element, a_now, i * kernel.a_row))

@@ -6,7 +6,7 @@ threads: the same sums are added in the same order whatever runs them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from retrograd.native.gemm.kernel import Kernel
@@ -95,7 +95,16 @@ class Plan:
         a_row, a_step = self.spec.a_strides if self.a is Place.DIRECT else (1, self.rows)
         b_step = self.spec.b_strides[0] if self.b is Place.DIRECT else self.columns
         may_add = self.spec.accumulate or self.depth < self.spec.k
-        return Kernel(self.spec.dtype, self.rows, self.vectors, self.lanes, a_row, a_step, b_step, may_add)
+        tile = self.rows, self.vectors, self.lanes
+        return Kernel(self.spec.dtype, *tile, a_row, a_step, b_step, may_add, packs=False)
+
+    @property
+    def packing_kernel(self) -> Kernel | None:
+        """The kernel that meets a panel of B first, where that can pack it besides."""
+        row, column = self.spec.b_strides
+        if self.b is Place.TASK and column == 1 and self.spec.n >= self.columns and self.chunk_rows > 1:
+            return replace(self.kernel, b_step=row, packs=True)
+        return None
 
     @property
     def a_elements(self) -> int:
@@ -125,7 +134,7 @@ FEW_ROWS = 256
 # Nanoseconds, as benchmarks/products.py showed them: for an element packed into a cache that is still warm when it is
 # read, or ahead of that, and then read by a task; for one of A read from the third cache; for a parallel region; for
 # an operation.
-PACK, PACK_AHEAD, READ_PACKED, READ, REGION, OPERATION = 0.15, 0.4, 0.1, 0.05, 5000.0, 1 / 150
+PACK, PACK_AHEAD, READ_PACKED, READ, REGION, OPERATION = 0.3, 0.5, 0.1, 0.05, 5000.0, 1 / 150
 PACKED_BYTES = 32 << 20  # what is packed ahead at a time, unless one block of k is more
 
 
@@ -193,7 +202,7 @@ class Grid:
 def best_grid(spec: Product, rows: int, columns: int, depth: int, target: Target) -> Grid:
     """Return the grid that costs least besides the multiplications.
 
-    That is packing, reading A once for each column of tasks, and the time threads wait for the last task: an eighth
+    That is packing, reading A once for each column of tasks, and the time threads wait for the last task: a quarter
     of a task's. The part of B that a task packs stays in half of the second cache.
     """
     operations = spec.operations // spec.items
@@ -207,7 +216,7 @@ def best_grid(spec: Product, rows: int, columns: int, depth: int, target: Target
         for down in range(1, min(row_panels, max(1, wanted // across)) + 1):
             a, a_cost = place_a(spec, across)
             b, b_cost = place_b(spec, columns, down, target)
-            waiting = operations * OPERATION / 8 / (across * down) if wanted > 1 else 0.0
+            waiting = operations * OPERATION / 4 / (across * down) if wanted > 1 else 0.0
             cost = a_cost + b_cost + across * spec.m * spec.k * READ + waiting
             if best is None or cost < best[0]:
                 best = cost, Grid(down, across, a, b)
