@@ -18,17 +18,17 @@ from retrograd.native.gemm.emitting import (
     i64,
     integer,
     internal,
-    loop,
     minimum,
     multiply,
     pointer,
     remainder,
-    steps,
+    starting,
     subtract,
-    when,
+    truth,
 )
 from retrograd.native.gemm.finish import Epilogue, Finish, emit_finish
 from retrograd.native.gemm.kernel import emit_kernel
+from retrograd.native.gemm.loops import loop, steps, when
 from retrograd.native.gemm.packing import emit_packing
 from retrograd.native.gemm.tiling import Place, Plan
 
@@ -39,12 +39,14 @@ FIELDS = ("a", "b", "c", "scratch", "context", "item", "start")  # what the thre
 
 
 def emit_blocks(
-    module: ir.Module, plan: Plan, function: ir.Function, epilogue: Epilogue | None, parallel: ir.Function | None
+    module: ir.Module,
+    plan: Plan,
+    function: ir.Function,
+    epilogue: Epilogue | None,
+    parallel: ir.Function | None,
 ) -> None:
     """Fill the function of a product: it tells the bodies their arguments and has them run."""
-    from llvmlite import ir
-
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder = starting(function)
     bodies = Bodies(module, plan, function.name, epilogue)
     block = builder.alloca(pointer(), size=i64(len(FIELDS)))
     for position, argument in enumerate(function.args):
@@ -62,7 +64,9 @@ def emit_blocks(
         with steps(builder, 0, plan.spec.k, plan.packed_depth) as start:
             builder.store(i64(start), at(builder, pointer(), block, FIELDS.index("start")))
             if Place.AHEAD in {plan.a, plan.b}:
-                count = (plan.a is Place.AHEAD) * plan.row_panels + (plan.b is Place.AHEAD) * plan.column_panels
+                count = (plan.a is Place.AHEAD) * plan.row_panels + (
+                    plan.b is Place.AHEAD
+                ) * plan.column_panels
                 panel = plan.packed_depth * max(plan.rows, plan.columns)
                 run(bodies.packing(), count, max(1, 16384 // max(1, panel)))
             run(bodies.chunks(), plan.chunks, plan.grain)
@@ -79,10 +83,10 @@ class Bodies:
     @contextmanager
     def body(self, suffix: str) -> Iterator[tuple[ir.Function, ir.IRBuilder, dict[str, Any]]]:
         """Start a body: what it was told, by name, with scratch divided into A's and B's."""
-        from llvmlite import ir
-
-        function = internal(self.module, f"{self.name}_{suffix}", [pointer(), integer(), integer()], is_plain=True)
-        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        function = internal(
+            self.module, f"{self.name}_{suffix}", [pointer(), integer(), integer()], is_plain=True
+        )
+        builder = starting(function)
         told: dict[str, Any] = {}
         for position, field in enumerate(FIELDS):
             kind = integer() if field in {"item", "start"} else pointer()
@@ -152,7 +156,9 @@ class Bodies:
         for size, *strides in self.plan.spec.batch:
             inner //= size
             index = remainder(builder, divide(builder, item, inner), size)
-            offsets = [add(builder, o, multiply(builder, index, s)) for o, s in zip(offsets, strides, strict=True)]
+            offsets = [
+                add(builder, o, multiply(builder, index, s)) for o, s in zip(offsets, strides, strict=True)
+            ]
         a, b, c = (
             at(builder, self.element, told[name], offset) for name, offset in zip("abc", offsets, strict=True)
         )
@@ -168,14 +174,26 @@ class Bodies:
         return minimum(builder, multiply(builder, panel, self.plan.columns), last)
 
     def pack_a(
-        self, builder: ir.IRBuilder, a: ir.Value, target: ir.Value, panel: Number, start: Number, depth: Number
+        self,
+        builder: ir.IRBuilder,
+        a: ir.Value,
+        target: ir.Value,
+        panel: Number,
+        start: Number,
+        depth: Number,
     ) -> None:
         row, column = self.plan.spec.a_strides
         source = at(builder, self.element, a, (self.first_row(builder, panel), row), (start, column))
         builder.call(emit_packing(self.module, self.plan.a_packing), [source, target, i64(depth)])
 
     def pack_b(
-        self, builder: ir.IRBuilder, b: ir.Value, target: ir.Value, panel: Number, start: Number, depth: Number
+        self,
+        builder: ir.IRBuilder,
+        b: ir.Value,
+        target: ir.Value,
+        panel: Number,
+        start: Number,
+        depth: Number,
     ) -> None:
         row, column = self.plan.spec.b_strides
         source = at(builder, self.element, b, (start, row), (self.first_column(builder, panel), column))
@@ -261,7 +279,9 @@ class Task:
             return target
         if plan.a is Place.DIRECT:
             row, column = plan.spec.a_strides
-            return at(builder, self.element, self.a, (self.bodies.first_row(builder, panel), row), (k, column))
+            return at(
+                builder, self.element, self.a, (self.bodies.first_row(builder, panel), row), (k, column)
+            )
         size = plan.a_packing.size(plan.packed_depth)
         inside = subtract(builder, k, self.told["start"])
         return at(builder, self.element, self.told["packed_a"], (panel, size), (inside, plan.rows))
@@ -285,13 +305,10 @@ class Task:
 
         A tile at an edge goes through a full one aside: of that only what no other tile has is taken.
         """
-        from llvmlite import ir
-
         plan, spec, builder = self.plan, self.plan.spec, self.builder
-        flag = ir.IntType(1)
         row, column = self.bodies.first_row(builder, down), self.bodies.first_column(builder, across)
-        is_added: Any = ir.Constant(flag, int(spec.accumulate))
-        is_last: Any = ir.Constant(flag, 1)
+        is_added: Any = truth(spec.accumulate)
+        is_last: Any = truth(True)
         if not isinstance(k, int):
             is_last = builder.icmp_signed("==", add(builder, k, depth), i64(spec.k))
             if not spec.accumulate:
@@ -314,7 +331,7 @@ class Task:
                     finish(c, 0, 0, is_aside=False)
 
         def cut() -> None:
-            kernel(a, self.rest, plan.columns, ir.Constant(flag, 0))
+            kernel(a, self.rest, plan.columns, truth(False))
             above = subtract(builder, multiply(builder, down, plan.rows), row)
             left = subtract(builder, multiply(builder, across, plan.columns), column)
             tile = at(builder, self.element, self.rest, (above, plan.columns), left)
@@ -326,7 +343,7 @@ class Task:
         elif spec.n < plan.columns:
             cut()
         else:
-            is_cut: Any = ir.Constant(flag, 0)
+            is_cut: Any = truth(False)
             if rows_cut:
                 is_cut = builder.icmp_signed("==", i64(down), i64(plan.row_panels - 1))
             if columns_cut:

@@ -13,30 +13,28 @@ from retrograd.native.gemm.emitting import (
     Number,
     add,
     at,
-    carried,
     divide,
     element_type,
     i64,
     integer,
     internal,
-    intrinsic,
     load,
-    loop,
+    load_padded,
     minimum,
     multiply,
     multiply_add,
     pointer,
     remainder,
-    shuffle,
     spread,
-    steps,
+    starting,
     store,
     subtract,
     sum_of,
-    when,
+    sum_of_lanes,
     zero,
 )
 from retrograd.native.gemm.finish import Epilogue
+from retrograd.native.gemm.loops import carried, loop, steps, when
 from retrograd.native.gemm.product import Product, Target
 
 if TYPE_CHECKING:
@@ -124,9 +122,7 @@ def emit_vector(
     parallel: ir.Function | None,
 ) -> None:
     """Fill the function of a product with a vector."""
-    from llvmlite import ir
-
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder = starting(function)
     body = Body(module, plan, function.name, epilogue).emit()
     block = builder.alloca(pointer(), size=i64(len(function.args)))
     for position, argument in enumerate(function.args):
@@ -142,12 +138,10 @@ class Body:
     """The function that threads run: for each index, a part of y of one item of the batch."""
 
     def __init__(self, module: ir.Module, plan: VectorPlan, name: str, epilogue: Epilogue | None) -> None:
-        from llvmlite import ir
-
         self.plan, self.epilogue = plan, epilogue
         self.element = element_type(plan.spec.dtype)
         self.function = internal(module, f"{name}_chunks", [pointer(), integer(), integer()])
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.builder = starting(self.function)
 
     def emit(self) -> ir.Function:
         plan, builder = self.plan, self.builder
@@ -179,9 +173,12 @@ class Body:
             inner //= size
             index = remainder(self.builder, divide(self.builder, self.item, inner), size)
             offsets = [
-                add(self.builder, o, multiply(self.builder, index, s)) for o, s in zip(offsets, strides, strict=True)
+                add(self.builder, o, multiply(self.builder, index, s))
+                for o, s in zip(offsets, strides, strict=True)
             ]
-        return [at(self.builder, self.element, p, offset) for p, offset in zip(operands, offsets, strict=True)]
+        return [
+            at(self.builder, self.element, p, offset) for p, offset in zip(operands, offsets, strict=True)
+        ]
 
     def copy_x(self, copy: ir.Value) -> None:
         builder = self.builder
@@ -194,7 +191,11 @@ class Body:
         """Return what the epilogue makes of y[index] and its neighbours."""
         if self.epilogue is None:
             return value
-        flat = add(self.builder, multiply(self.builder, self.item, self.plan.spec.m), 0 if self.plan.is_row else index)
+        flat = add(
+            self.builder,
+            multiply(self.builder, self.item, self.plan.spec.m),
+            0 if self.plan.is_row else index,
+        )
         column = index if self.plan.is_row else 0
         return self.epilogue(self.builder, value, i64(flat), i64(column), self.context)
 
@@ -220,12 +221,19 @@ class Body:
         count, k = len(lines), plan.spec.k
         pairs = k // (2 * lanes) * (2 * lanes)
 
+        def loaded(base: ir.Value, place: Any, width: int) -> ir.Value:
+            return load_padded(builder, self.element, at(builder, self.element, base, place), width, lanes)
+
         def more(totals: list[ir.Value], p: Number, width: int) -> list[ir.Value]:
-            x = self.padded(at(builder, self.element, self.x, (p, x_step)), width)
-            rows = [self.padded(at(builder, self.element, line, p), width) for line in lines]
+            x = loaded(self.x, (p, x_step), width)
+            rows = [loaded(line, p, width) for line in lines]
             return [multiply_add(builder, row, x, total) for row, total in zip(rows, totals, strict=True)]
 
-        with carried(builder, 0, pairs, [zero(self.element, lanes)] * (2 * count), 2 * lanes) as (p, totals, state):
+        with carried(builder, 0, pairs, [zero(self.element, lanes)] * (2 * count), 2 * lanes) as (
+            p,
+            totals,
+            state,
+        ):
             even = more(list(totals[:count]), p, lanes)
             state.next = even + more(list(totals[count:]), add(builder, p, lanes), lanes)
         results = list(state.results)
@@ -234,39 +242,7 @@ class Body:
             even = more(even, pairs, lanes)
         if k % lanes:
             odd = more(odd, k - k % lanes, k % lanes)
-        return [self.total(sum_of(builder, x, y)) for x, y in zip(even, odd, strict=True)]
-
-    def padded(self, address: ir.Value, width: int) -> ir.Value:
-        """Load elements, and zeros for the lanes that remain."""
-        lanes = self.plan.lanes
-        value = load(self.builder, self.element, address, width)
-        if width == lanes:
-            return value
-        if width == 1:
-            from llvmlite import ir
-
-            return self.builder.insert_element(zero(self.element, lanes), value, ir.Constant(ir.IntType(32), 0))
-        return shuffle(
-            self.builder, value, zero(self.element, width), [*range(width), *[width] * (lanes - width)]
-        )
-
-    def total(self, vector: ir.Value) -> ir.Value:
-        """Add up the lanes of a vector."""
-        from llvmlite import ir
-
-        if self.plan.lanes == 1:
-            return vector
-        module = self.builder.module
-        if isinstance(self.element, ir.IntType):
-            name = f"llvm.vector.reduce.add.v{self.plan.lanes}{self.element}"
-            kind = ir.FunctionType(self.element, [vector.type])
-            return self.builder.call(module.globals.get(name) or ir.Function(module, kind, name), [vector])
-        letters = {"float": "f32", "double": "f64"}[str(self.element)]
-        name = f"llvm.vector.reduce.fadd.v{self.plan.lanes}{letters}"
-        kind = ir.FunctionType(self.element, [self.element, vector.type])
-        function = module.globals.get(name) or ir.Function(module, kind, name)
-        start = ir.Constant(self.element, -0.0)
-        return self.builder.call(function, [start, vector], fastmath=["reassoc"])
+        return [sum_of_lanes(builder, sum_of(builder, x, y)) for x, y in zip(even, odd, strict=True)]
 
     def sums(self, first: Number, last: Number) -> None:
         """Add x[p] M[:, p] to y[first:last], for a few p in each pass over it."""
