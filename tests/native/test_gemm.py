@@ -45,6 +45,7 @@ SHAPES = [
         (61, 48, 130),
     ],
     *[(1, 131, 67), (131, 1, 67), (1, 640, 33), (300, 1, 200), (101, 103, 107), (40, 70, 300)],
+    *[(2, 90, 70), (90, 4, 71), (4, 301, 80), (300, 3, 64)],
 ]
 
 
@@ -103,7 +104,7 @@ def test_shapes(m, n, k, machine, small_chunks):
 @pytest.mark.parametrize(
     ("a", "b"), list(itertools.product(["ab", "ba", "gap", "wide", "0a", "a0", "00"], repeat=2))
 )
-@pytest.mark.parametrize(("m", "n", "k"), [(29, 70, 37), (5, 37, 20), (1, 50, 21), (50, 1, 21)])
+@pytest.mark.parametrize(("m", "n", "k"), [(29, 70, 37), (3, 150, 37), (1, 50, 21), (50, 1, 21), (150, 2, 37)])
 def test_strides(m, n, k, a, b, small_chunks):
     check(m, n, k, a=a, b=b, c_gap=3, is_parallel=True)
 
@@ -189,7 +190,7 @@ def bias_and_relu(builder, value, row, column, context):
         (1, 45, 45, 333),
         (1, 14, 64, 8),
         (1, 1, 45, 20),
-        (1, 45, 1, 20),
+        (1, 45, 1, 20), (2, 3, 150, 37), (2, 150, 3, 37),
         (3, 9, 33, 5),
         (3, 1, 33, 5),
         (1, 4, 5, 0),

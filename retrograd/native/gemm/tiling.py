@@ -181,12 +181,15 @@ def deepest(spec: Product, rows: int, columns: int, target: Target) -> int:
     """Return how many k's one block may have.
 
     A panel of A stays in a quarter of the first cache while it meets one panel of B after the other. With few rows
-    in A, packing B takes a good part of the time, and its panels should be read before they leave that cache.
+    in A, packing B takes a good part of the time, and its panels should be read before they leave that cache; with
+    one panel of B, that stays there.
     """
-    share = target.l1 // 4 // rows
-    if spec.m <= FEW_ROWS:
-        share = min(share, int(0.85 * target.l1) // columns)
-    return max(64, share // spec.dtype.itemsize)
+    by_a, by_b = target.l1 // 4 // rows, int(0.85 * target.l1) // columns
+    if spec.n <= columns:
+        most = by_b
+    else:
+        most = min(by_a, by_b) if spec.m <= FEW_ROWS else by_a
+    return max(64, most // spec.dtype.itemsize)
 
 
 @dataclass(frozen=True)
