@@ -131,6 +131,7 @@ MOST_ROWS = 28
 LOAD_COST = 0.1  # cycles; what benchmarks/products.py showed to choose right between 14x32, 8x48 and 6x64
 SMALL = 1024  # elements of A that are never packed
 FEW_ROWS = 256
+STREAMED_ROWS, STREAMED_DEPTH, STREAMED_BYTES = 32, 32, 2048  # the last of a row, for one task
 # Nanoseconds, as benchmarks/products.py showed them: for an element packed into a cache that is still warm when it is
 # read, or ahead of that, and then read by a task; for one of A read from the third cache; for a parallel region; for
 # an operation.
@@ -180,11 +181,14 @@ def plan(spec: Product, target: Target) -> Plan:
 def deepest(spec: Product, rows: int, columns: int, target: Target) -> int:
     """Return how many k's one block may have.
 
-    A panel of A stays in a quarter of the first cache while it meets one panel of B after the other. With few rows
+    A panel of A stays in half of the first cache while it meets one panel of B after the other. With few rows
     in A, packing B takes a good part of the time, and its panels should be read before they leave that cache; with
-    one panel of B, that stays there.
+    one panel of B, that stays there. A B that is not packed is read along few rows at a time: as many as have their
+    pages at hand and are fetched in time.
     """
-    by_a, by_b = target.l1 // 4 // rows, int(0.85 * target.l1) // columns
+    if is_streamed(spec, columns, target):
+        return STREAMED_DEPTH
+    by_a, by_b = target.l1 // 2 // rows, int(0.85 * target.l1) // columns
     if spec.n <= columns:
         most = by_b
     else:
@@ -211,9 +215,12 @@ def best_grid(spec: Product, rows: int, columns: int, depth: int, target: Target
     operations = spec.operations // spec.items
     wanted = min(MOST_CHUNKS, max(1, operations // CHUNK_OPERATIONS))
     row_panels, column_panels = -(-spec.m // rows), -(-spec.n // columns)
-    fewest = max(1, 2 * depth * spec.n * spec.dtype.itemsize // target.l2)
+    row_bytes = spec.n * spec.dtype.itemsize
+    fewest, most = max(1, 2 * depth * row_bytes // target.l2), column_panels
+    if is_streamed(spec, columns, target):
+        fewest, most, row_panels = 1, max(1, min(most, row_bytes // STREAMED_BYTES)), 1
     best: tuple[float, Grid] | None = None
-    for across in range(min(fewest, column_panels), column_panels + 1):
+    for across in range(min(fewest, most), most + 1):
         if across > max(fewest, wanted):
             break
         for down in range(1, min(row_panels, max(1, wanted // across)) + 1):
@@ -241,10 +248,23 @@ def place_a(spec: Product, across: int) -> tuple[Place, float]:
 
 def place_b(spec: Product, columns: int, down: int, target: Target) -> tuple[Place, float]:
     """Say where B is read if so many tasks need each column, and what that costs: in place if it is small."""
-    is_small = spec.k * spec.n * spec.dtype.itemsize <= target.l1 // 2
-    if spec.b_strides[1] == 1 and spec.n >= columns and (spec.m <= 24 or is_small):
+    if is_streamed(spec, columns, target) or (has_rows(spec, columns) and is_small(spec, target)):
         return Place.DIRECT, 0.0
     return packed(spec.k * spec.n, down)
+
+
+def has_rows(spec: Product, columns: int) -> bool:
+    """Say whether rows of B could be read in place."""
+    return spec.b_strides[1] == 1 and spec.n >= columns
+
+
+def is_small(spec: Product, target: Target) -> bool:
+    return spec.k * spec.n * spec.dtype.itemsize <= target.l1 // 2
+
+
+def is_streamed(spec: Product, columns: int, target: Target) -> bool:
+    """Say whether B is read in place though it is large: packing it would cost more than A's few rows gain."""
+    return has_rows(spec, columns) and spec.m <= STREAMED_ROWS and not is_small(spec, target)
 
 
 def packed(elements: int, tasks: int) -> tuple[Place, float]:

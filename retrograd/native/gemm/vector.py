@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 128 << 10  # of the matrix: about 10 us from the second cache
 MOST_CHUNKS = 16
+FEW_ELEMENTS = 4096  # of a matrix: with fewer, the packed product of a few vectors is as fast
+ROW_BYTES = 2048  # of a row that is added: shorter pieces of rows are read slowly
 MOST_VECTORS = 4  # that dot products meet at once: their sums fill the registers
 
 
@@ -107,7 +109,7 @@ def vector_plan(spec: Product, target: Target) -> VectorPlan | None:
     if vectors > 1 and size * spec.k < FEW_ELEMENTS:
         return None
     lanes = max(1, target.vector_bytes // spec.dtype.itemsize)
-    unit = LINES if is_dot else 4 * lanes
+    unit = LINES if is_dot else max(4 * lanes, ROW_BYTES // spec.dtype.itemsize)
     wanted = min(MOST_CHUNKS, max(1, spec.items * size * spec.k * spec.dtype.itemsize // CHUNK_BYTES))
     parts = max(1, min(-(-size // unit), -(-wanted // spec.items)))
     part = -(-size // (parts * unit)) * unit
@@ -116,9 +118,6 @@ def vector_plan(spec: Product, target: Target) -> VectorPlan | None:
     return VectorPlan(
         spec, size, *steps, vectors, x_gap, y_gap, is_row, is_dot, lanes, min(part, size), grain
     )
-
-
-FEW_ELEMENTS = 4096  # of a matrix: with fewer, the packed product of a few vectors is as fast
 
 
 def emit_vector(
