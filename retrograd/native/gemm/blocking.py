@@ -18,6 +18,7 @@ from retrograd.native.gemm.emitting import (
     i64,
     integer,
     internal,
+    maximum,
     minimum,
     multiply,
     pointer,
@@ -29,12 +30,13 @@ from retrograd.native.gemm.emitting import (
 from retrograd.native.gemm.finish import Epilogue, Finish, emit_finish
 from retrograd.native.gemm.kernel import emit_kernel
 from retrograd.native.gemm.loops import loop, steps, when
-from retrograd.native.gemm.packing import emit_packing
+from retrograd.native.gemm.packing import Packing, emit_packing
 from retrograd.native.gemm.tiling import Place, Plan
 
 if TYPE_CHECKING:
     from llvmlite import ir
 
+PAGES = 32  # k's that are packed of one panel after the other
 FIELDS = ("a", "b", "c", "scratch", "context", "item", "start")  # what the threads' bodies are told
 
 
@@ -64,11 +66,7 @@ def emit_blocks(
         with steps(builder, 0, plan.spec.k, plan.packed_depth) as start:
             builder.store(i64(start), at(builder, pointer(), block, FIELDS.index("start")))
             if Place.AHEAD in {plan.a, plan.b}:
-                count = (plan.a is Place.AHEAD) * plan.row_panels + (
-                    plan.b is Place.AHEAD
-                ) * plan.column_panels
-                panel = plan.packed_depth * max(plan.rows, plan.columns)
-                run(bodies.packing(), count, max(1, 16384 // max(1, panel)))
+                run(bodies.packing(), plan.packed_panels, plan.packing_grain)
             run(bodies.chunks(), plan.chunks, plan.grain)
     builder.ret_void()
 
@@ -104,32 +102,39 @@ class Bodies:
         """Emit the body that packs, for each index, one panel of A or of B."""
         plan, spec = self.plan, self.plan.spec
         with self.body("pack") as (function, builder, told):
+            _, begin, end = function.args
             a, b, _ = self.matrices(builder, told, told["item"])
             depth = minimum(builder, plan.packed_depth, subtract(builder, spec.k, told["start"]))
-
-            def pack_a(panel: Number) -> None:
+            panels = plan.row_panels if plan.a is Place.AHEAD else 0
+            if plan.a is Place.AHEAD:
                 size = plan.a_packing.size(plan.packed_depth)
-                target = at(builder, self.element, told["packed_a"], (panel, size))
-                self.pack_a(builder, a, target, panel, told["start"], depth)
-
-            def pack_b(panel: Number) -> None:
+                with self.groups(builder, plan.a_packing, begin, minimum(builder, end, panels), depth) as (
+                    panel,
+                    k,
+                    some,
+                ):
+                    target = at(builder, self.element, told["packed_a"], (panel, size), (k, plan.rows))
+                    self.pack_a(builder, a, target, panel, add(builder, told["start"], k), some)
+            if plan.b is Place.AHEAD:
                 size = plan.b_packing.size(plan.packed_depth)
-                target = at(builder, self.element, told["packed_b"], (panel, size))
-                self.pack_b(builder, b, target, panel, told["start"], depth)
-
-            with loop(builder, function.args[1], function.args[2]) as index:
-                if plan.b is not Place.AHEAD:
-                    pack_a(index)
-                elif plan.a is not Place.AHEAD:
-                    pack_b(index)
-                else:
-                    panels = i64(plan.row_panels)
-                    with builder.if_else(builder.icmp_signed("<", index, panels)) as (is_a, is_b):
-                        with is_a:
-                            pack_a(index)
-                        with is_b:
-                            pack_b(subtract(builder, index, panels))
+                first = subtract(builder, maximum(builder, begin, panels), panels)
+                last = subtract(builder, end, panels)
+                with self.groups(builder, plan.b_packing, first, last, depth) as (panel, k, some):
+                    target = at(builder, self.element, told["packed_b"], (panel, size), (k, plan.columns))
+                    self.pack_b(builder, b, target, panel, add(builder, told["start"], k), some)
         return function
+
+    @contextmanager
+    def groups(
+        self, builder: ir.IRBuilder, packing: Packing, begin: Number, end: Number, depth: Number
+    ) -> Iterator[tuple[Number, Number, Number]]:
+        """Emit a loop over panels and, around it, one over k's if the panels' elements of a k lie side by side.
+
+        They lie in one page then, often in one line of the cache, and the next k's in another page.
+        """
+        step = PAGES if packing.line == 1 else self.plan.packed_depth
+        with steps(builder, 0, depth, step) as k, loop(builder, begin, end) as panel:
+            yield panel, k, minimum(builder, step, subtract(builder, depth, k))
 
     def chunks(self) -> ir.Function:
         """Emit the body that computes, for each index, one chunk of C."""

@@ -123,6 +123,13 @@ def minimum(builder: ir.IRBuilder, left: Number, right: Number) -> Number:
     return builder.select(builder.icmp_signed("<", left, right), left, right)
 
 
+def maximum(builder: ir.IRBuilder, left: Number, right: Number) -> Number:
+    if isinstance(left, int) and isinstance(right, int):
+        return max(left, right)
+    left, right = i64(left), i64(right)
+    return builder.select(builder.icmp_signed(">", left, right), left, right)
+
+
 def divide(builder: ir.IRBuilder, left: Number, right: int) -> Number:
     if right == 1 or isinstance(left, int):
         return left if right == 1 else left // right

@@ -91,6 +91,17 @@ class Plan:
         return Packing(self.spec.dtype, self.columns, column, row, min(self.columns, self.spec.n), self.lanes)
 
     @property
+    def packed_panels(self) -> int:
+        """Panels of both operands that are packed ahead."""
+        return (self.a is Place.AHEAD) * self.row_panels + (self.b is Place.AHEAD) * self.column_panels
+
+    @property
+    def packing_grain(self) -> int:
+        """Panels for one task that packs ahead: enough work, and, of narrow panels, neighbours in memory."""
+        width = self.rows if self.a is Place.AHEAD else self.columns
+        return max(1, 16384 // max(1, self.packed_depth * width), 512 // (width * self.spec.dtype.itemsize))
+
+    @property
     def kernel(self) -> Kernel:
         a_row, a_step = self.spec.a_strides if self.a is Place.DIRECT else (1, self.rows)
         b_step = self.spec.b_strides[0] if self.b is Place.DIRECT else self.columns
