@@ -86,7 +86,7 @@ _LAZY = {
     "serialization", "functional", "_tensor_str", "profiler",
 }  # fmt: skip
 _LAZY_NAMES = {
-    "set_printoptions": "printing", "save": "serialization", "load": "serialization",
+    "compile": "compiler", "set_printoptions": "printing", "save": "serialization", "load": "serialization",
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "Generator": "random",
     "default_generator": "random", "vmap": "func", "sparse_coo_tensor": "sparse",
     "sparse_csr_tensor": "sparse", "spmm": "sparse",

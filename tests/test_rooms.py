@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "autograd": FACTS | TAPE | {"arrays", "hooks", "ops", "printing", "return_types", "tensor"},
     # What users call: the ops' functions, and those that are more than an op.
     "public": FACTS | {"autograd", "ops", "tensor"},
-    "functions": ENGINE | {"random"},
+    "functions": ENGINE | {"native", "random"},
     # Rooms of users, loaded when they are asked for.
     "fft": USERS,
     "func": USERS,
@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "distributions": WHOLE,
     "functional": WHOLE,
     "sparse": WHOLE,
+    "compiler": USERS | {"native", "nn", "optim"},
     "distributed": WHOLE | {"nn", "optim", "utils"},
     "_tensor_str": {"printing"},
     "notebook": set(),

@@ -19,9 +19,9 @@ from retrograd.autograd.record import record
 from retrograd.autograd.views import Meta
 from retrograd.errors import ShapeError
 from retrograd.ops.declare import Op
+from retrograd.ops.helpers import ARRAYS, as_array
 from retrograd.tensor import Tensor, wrap
 
-ndarray = np.ndarray
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
 
 
@@ -40,7 +40,7 @@ def general(op: Op, args: tuple[Any, ...], out: Any = None) -> Any:
 def operator(op: Op, args: tuple[Any, ...]) -> Any:
     """Run an op for a Python operator: NotImplemented for operands that are no numbers."""
     for parameter, value in zip(op.parameters, args, strict=True):
-        if not parameter.is_static and not isinstance(value, (Tensor, ndarray, *_SCALARS)):
+        if not parameter.is_static and not isinstance(value, (Tensor, *ARRAYS, *_SCALARS)):
             return NotImplemented
     return general(op, args)
 
@@ -54,8 +54,9 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
+    run: Any = op if modes.special and local.tracer is not None else op.definition  # traced: maybe one instruction
     try:
-        result = op.definition(*positional(op, values), **keywords(op, values))
+        result = run(*positional(op, values), **keywords(op, values))
     except ValueError as error:
         raise _broadcast_error(op, values, error) from None
     if compute is not None and compute != common.np:
@@ -65,7 +66,7 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
 
 def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:
     """Return torch's error for shapes that do not broadcast; the error as it is if that is not the matter."""
-    shapes = [v.shape for v in values if isinstance(v, ndarray)]
+    shapes = [v.shape for v in values if isinstance(v, ARRAYS)]
     for shape in shapes[1:] if op.family == "pointwise" else ():
         first = shapes[0]
         for i in range(1, min(len(first), len(shape)) + 1):
@@ -109,14 +110,14 @@ def _unwrap(op: Op, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
             value, handle = _unwrap_sequence(op, parameter.name, i, arg)
         elif arg is None and (parameter.kind.endswith("?") or parameter.kind == "optional"):
             value, handle = None, UNSHARED
-        elif isinstance(arg, ndarray) or (isinstance(arg, _SCALARS) and parameter.kind.startswith("operand")):
+        elif isinstance(arg, ARRAYS) or (isinstance(arg, _SCALARS) and parameter.kind.startswith("operand")):
             value, handle = arg, UNSHARED
         else:
             raise _not_a_tensor(op, parameter.name, i, arg)
         values.append(value)
         handles.append(handle)
     kinds = [p.kind for p in op.parameters]
-    if "operand" in kinds and not any(isinstance(v, (ndarray, list)) for v in values):
+    if "operand" in kinds and not any(isinstance(v, (*ARRAYS, list)) for v in values):
         first = kinds.index("operand")
         raise _not_a_tensor(op, op.parameters[first].name, first, args[first])
     return values, handles
@@ -129,7 +130,7 @@ def _unwrap_sequence(op: Op, name: str, position: int, arg: Any) -> tuple[list[A
             f"{type(arg).__name__}"
         )
     for i, item in enumerate(arg):
-        if not isinstance(item, (Tensor, ndarray)):
+        if not isinstance(item, (Tensor, *ARRAYS)):
             raise TypeError(
                 f"expected Tensor as element {i} in argument {position}, but got {type(item).__name__}"
             )
@@ -154,9 +155,9 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(np.asarray(r)) for r in result]
+        tensors = [wrap(as_array(r)) for r in result]
     else:
-        tensors = [wrap(result if isinstance(result, ndarray) else np.asarray(result))]
+        tensors = [wrap(as_array(result))]
     if op.view:
         source = handles[0]
         for tensor in tensors:

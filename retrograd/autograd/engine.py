@@ -24,6 +24,7 @@ from retrograd import devices
 from retrograd.autograd.anomaly import check, show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import wrap
 
 
@@ -207,7 +208,11 @@ def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
     array = node._array
     if have is None:
         mine = (
-            type(ct) is np.ndarray and ct.base is None and ct.flags.writeable and sys.getrefcount(ct) <= _MINE
+            type(array) is np.ndarray
+            and type(ct) is np.ndarray
+            and ct.base is None
+            and ct.flags.writeable
+            and sys.getrefcount(ct) <= _MINE
         )
         if not mine or (ct.strides != array.strides and array.size):
             ct = _copy_like(ct, array)
@@ -241,6 +246,8 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a copy of a cotangent that lies in memory as its leaf does."""
     if array.__class__ is devices.Absent:
         return array
+    if isinstance(array, ArrayLike):
+        return array.of(ct)  # type: ignore[attr-defined]
     dense = array.flags.forc or 0 not in array.strides
     made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
     made[...] = ct

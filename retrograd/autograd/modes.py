@@ -41,6 +41,7 @@ class _Local(threading.local):
         self.grad = True
         self.inference = False
         self.intercepts: list[Interpreter] = []
+        self.tracer: Any = None  # what records this thread's arrays into a program (compiler/tracer.py)
         self.levels: list[Any] = []  # running transforms, outermost first (see levels.py)
         self.careful = False
         self.saved_hooks: tuple[Any, ...] = ()

@@ -19,10 +19,8 @@ from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import Metas, saved_names
 from retrograd.autograd.saved_hooks import Packed
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import unbroadcast
+from retrograd.ops.helpers import ARRAYS, unbroadcast
 from retrograd.tensor import Tensor, history, wrap
-
-ndarray = np.ndarray
 
 
 def pull(node: Any, ct: Any, keep: bool, recorded: bool) -> tuple[Any, ...]:
@@ -90,7 +88,7 @@ def _cast_saved(op: Op, name: str, value: Any, special: Metas | None) -> Any:
 
 
 def _is_array(value: Any, kinds: str) -> bool:
-    return isinstance(value, (ndarray, np.generic, Tensor)) and value.dtype.kind in kinds
+    return isinstance(value, (*ARRAYS, np.generic, Tensor)) and value.dtype.kind in kinds
 
 
 def recast(value: Any, to: np.dtype[Any]) -> Any:
@@ -180,7 +178,7 @@ def edge_of(node: Any, name: str) -> Any:
 
 
 def _recorded(value: Any, edge: Any) -> Any:
-    if not isinstance(value, ndarray):
+    if not isinstance(value, ARRAYS):
         return value
     tensor = wrap(value)
     tensor._node = edge

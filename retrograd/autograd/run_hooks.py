@@ -12,6 +12,7 @@ import numpy as np
 
 from retrograd.autograd.graph import AccumulateGrad, Cotangents, Node
 from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, wrap
 
 
@@ -63,7 +64,7 @@ def run_post_accumulate(node: AccumulateGrad) -> None:
 
 
 def _tensor(ct: Any) -> Tensor:
-    return ct if isinstance(ct, Tensor) else wrap(np.asarray(ct))
+    return ct if isinstance(ct, Tensor) else wrap(as_array(ct))
 
 
 def _parts(ct: Any) -> tuple[Any, ...]:

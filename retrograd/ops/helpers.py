@@ -8,6 +8,26 @@ from typing import Any
 import numpy as np
 
 
+class ArrayLike:
+    """The base of what stands for an array without being NumPy's: traced arrays."""
+
+    __slots__ = ()
+
+
+ARRAYS = (np.ndarray, ArrayLike)
+"""What a tensor may hold."""
+
+
+def as_array(value: Any) -> Any:
+    """Return an array of any kind as it is, and a NumPy scalar as NumPy's array."""
+    return value if isinstance(value, ARRAYS) else np.asarray(value)
+
+
+def memory_of(array: Any) -> Any:
+    """Return an array that lies in memory as `array` does, for questions about where that is."""
+    return array if isinstance(array, np.ndarray) else array.memory
+
+
 def wrap_dim(dim: int, ndim: int) -> int:
     """Return a dimension counted from the front; 0 and -1 are allowed for a 0-dim tensor.
 

@@ -1,0 +1,353 @@
+"""Lanes: an LLVM scalar or vector with Python's operators, so that formulas read as mathematics.
+
+A formula is a function of Lanes; it emits straight-line code for any number of lanes. Nothing here carries
+fast-math flags: range reductions and compensated sums rely on every operation being rounded as written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+
+@cache
+def llvm() -> Any:
+    """Import what builds LLVM's IR; start-up must not load it."""
+    from llvmlite import ir  # noqa: PLC0415 - optional, and slow to load
+
+    return ir
+
+
+@cache
+def has_avx512() -> bool:
+    """Whether the code is for a processor with AVX-512 of all vector lengths."""
+    from llvmlite import binding  # noqa: PLC0415 - optional, and slow to load
+
+    features = binding.get_host_cpu_features()
+    return bool(features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"))
+
+
+class Lanes:
+    """A value of LLVM: floating-point numbers, integers, or the truth values of a comparison."""
+
+    __hash__ = None  # type: ignore[assignment] # == compares lane by lane
+    __slots__ = ("builder", "value")
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = value
+
+    @property
+    def element(self) -> Any:
+        return getattr(self.value.type, "element", self.value.type)
+
+    @property
+    def count(self) -> int | None:
+        """The number of lanes; None for a scalar."""
+        return getattr(self.value.type, "count", None)
+
+    @property
+    def is_float(self) -> bool:
+        return str(self.element) in {"float", "double"}
+
+    @property
+    def bits(self) -> int:
+        """The width of a lane."""
+        return {"float": 32, "double": 64}.get(str(self.element)) or int(self.element.width)
+
+    @property
+    def suffix(self) -> str:
+        """What an intrinsic's name says about its type: v16f32, i64."""
+        shape = "" if self.count is None else f"v{self.count}"
+        return f"{shape}{'f' if self.is_float else 'i'}{self.bits}"
+
+    def typed(self, element: Any) -> Any:
+        """Return the type of as many lanes of another element."""
+        return element if self.count is None else llvm().VectorType(element, self.count)
+
+    def like(self, number: float | Lanes) -> Lanes:
+        """Return a number in every lane, rounded to the type of the lanes; what is Lanes already stays."""
+        if isinstance(number, Lanes):
+            return number
+        constant = llvm().Constant(self.element, float(number) if self.is_float else int(number))
+        if self.count is not None:
+            # llvmlite would write every lane out; a formatted constant of a vector type it does not make.
+            constant = llvm().FormattedConstant(self.element, f"splat ({constant})")
+            constant.type = self.value.type
+        return Lanes(self.builder, constant)
+
+    def _with(self, floats: str, integers: str, left: Lanes, right: Lanes) -> Lanes:
+        return Lanes(
+            self.builder,
+            getattr(self.builder, floats if self.is_float else integers)(left.value, right.value),
+        )
+
+    def __add__(self, other: Lanes | float) -> Lanes:
+        return self._with("fadd", "add", self, self.like(other))
+
+    def __radd__(self, other: float) -> Lanes:
+        return self._with("fadd", "add", self.like(other), self)
+
+    def __sub__(self, other: Lanes | float) -> Lanes:
+        return self._with("fsub", "sub", self, self.like(other))
+
+    def __rsub__(self, other: float) -> Lanes:
+        return self._with("fsub", "sub", self.like(other), self)
+
+    def __mul__(self, other: Lanes | float) -> Lanes:
+        return self._with("fmul", "mul", self, self.like(other))
+
+    def __rmul__(self, other: float) -> Lanes:
+        return self._with("fmul", "mul", self.like(other), self)
+
+    def __truediv__(self, other: Lanes | float) -> Lanes:
+        return self._with("fdiv", "sdiv", self, self.like(other))
+
+    def __rtruediv__(self, other: float) -> Lanes:
+        return self._with("fdiv", "sdiv", self.like(other), self)
+
+    def __neg__(self) -> Lanes:
+        return Lanes(self.builder, self.builder.fneg(self.value)) if self.is_float else self.like(0) - self
+
+    def __and__(self, other: Lanes | int) -> Lanes:
+        return Lanes(self.builder, self.builder.and_(self.value, self.like(other).value))
+
+    def __or__(self, other: Lanes | int) -> Lanes:
+        return Lanes(self.builder, self.builder.or_(self.value, self.like(other).value))
+
+    def __xor__(self, other: Lanes | int) -> Lanes:
+        return Lanes(self.builder, self.builder.xor(self.value, self.like(other).value))
+
+    def __invert__(self) -> Lanes:
+        return self ^ (1 if self.bits == 1 else -1)
+
+    def __lshift__(self, places: Lanes | int) -> Lanes:
+        return Lanes(self.builder, self.builder.shl(self.value, self.like(places).value))
+
+    def __rshift__(self, places: Lanes | int) -> Lanes:
+        """Shift right, keeping the sign."""
+        return Lanes(self.builder, self.builder.ashr(self.value, self.like(places).value))
+
+    def unsigned_shift(self, places: Lanes | int) -> Lanes:
+        """Shift right, zeros coming in."""
+        return Lanes(self.builder, self.builder.lshr(self.value, self.like(places).value))
+
+    def _compare(self, sign: str, other: Lanes | float) -> Lanes:
+        """Compare; what is not a number equals nothing and differs from all, as in Python."""
+        right = self.like(other).value
+        if not self.is_float:
+            return Lanes(self.builder, self.builder.icmp_signed(sign, self.value, right))
+        compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
+        return Lanes(self.builder, compare(sign, self.value, right))
+
+    def __lt__(self, other: Lanes | float) -> Lanes:
+        return self._compare("<", other)
+
+    def __le__(self, other: Lanes | float) -> Lanes:
+        return self._compare("<=", other)
+
+    def __gt__(self, other: Lanes | float) -> Lanes:
+        return self._compare(">", other)
+
+    def __ge__(self, other: Lanes | float) -> Lanes:
+        return self._compare(">=", other)
+
+    def __eq__(self, other: Lanes | float) -> Lanes:  # type: ignore[override] # lane by lane
+        return self._compare("==", other)
+
+    def __ne__(self, other: Lanes | float) -> Lanes:  # type: ignore[override] # lane by lane
+        return self._compare("!=", other)
+
+    def choose(self, yes: Lanes | float, no: Lanes | float) -> Lanes:
+        """Return, where this is true, `yes`, else `no`; one of them must be Lanes."""
+        if not isinstance(yes, Lanes):
+            assert isinstance(no, Lanes)
+            yes = no.like(yes)
+        return Lanes(self.builder, self.builder.select(self.value, yes.value, yes.like(no).value))
+
+    def any(self) -> Any:
+        """Return the i1 that says whether this is true of any lane."""
+        return self.value if self.count is None else intrinsic("vector.reduce.or", self, result=self.element)
+
+    def as_integer(self) -> Lanes:
+        """Return the bits of the numbers as integers."""
+        kind = self.typed(llvm().IntType(self.bits))
+        return Lanes(self.builder, self.builder.bitcast(self.value, kind))
+
+    def as_float(self) -> Lanes:
+        """Return the numbers that have these integers as their bits."""
+        kind = self.typed(llvm().FloatType() if self.bits == 32 else llvm().DoubleType())
+        return Lanes(self.builder, self.builder.bitcast(self.value, kind))
+
+    def to_integer(self) -> Lanes:
+        """Return the numbers as integers of the same width, towards zero; they must fit."""
+        kind = self.typed(llvm().IntType(self.bits))
+        return Lanes(self.builder, self.builder.fptosi(self.value, kind))
+
+    def to_float(self) -> Lanes:
+        """Return the integers as floating-point numbers of the same width."""
+        kind = self.typed(llvm().FloatType() if self.bits == 32 else llvm().DoubleType())
+        return Lanes(self.builder, self.builder.sitofp(self.value, kind))
+
+    def widen(self) -> Lanes:
+        """Return the numbers in float64."""
+        return Lanes(self.builder, self.builder.fpext(self.value, self.typed(llvm().DoubleType())))
+
+    def narrow(self) -> Lanes:
+        """Return the numbers rounded to float32."""
+        return Lanes(self.builder, self.builder.fptrunc(self.value, self.typed(llvm().FloatType())))
+
+
+def declare(module: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
+    """Return the function of that name in a module, declared there if it is new."""
+    found = module.globals.get(name)
+    return found or llvm().Function(module, llvm().FunctionType(result, arguments), name)
+
+
+def intrinsic(name: str, *lanes: Lanes, result: Any = None, suffix: str = "") -> Any:
+    """Call one of LLVM's intrinsics and return the value; its type is that of the first argument."""
+    first = lanes[0]
+    kinds = [x.value.type for x in lanes]
+    called = declare(first.builder.module, f"llvm.{name}.{suffix or first.suffix}", result or kinds[0], kinds)
+    return first.builder.call(called, [x.value for x in lanes])
+
+
+def fma(x: Lanes, y: Lanes | float, z: Lanes | float) -> Lanes:
+    """Return x * y + z, rounded once."""
+    return Lanes(x.builder, intrinsic("fma", x, x.like(y), x.like(z)))
+
+
+def sqrt(x: Lanes) -> Lanes:
+    return Lanes(x.builder, intrinsic("sqrt", x))
+
+
+def absolute(x: Lanes) -> Lanes:
+    return Lanes(x.builder, intrinsic("fabs", x))
+
+
+def floor(x: Lanes) -> Lanes:
+    return Lanes(x.builder, intrinsic("floor", x))
+
+
+def ceil(x: Lanes) -> Lanes:
+    return Lanes(x.builder, intrinsic("ceil", x))
+
+
+def trunc(x: Lanes) -> Lanes:
+    return Lanes(x.builder, intrinsic("trunc", x))
+
+
+def rint(x: Lanes) -> Lanes:
+    """Round to the nearest integer, halves to the even one."""
+    return Lanes(x.builder, intrinsic("roundeven", x))
+
+
+def copysign(x: Lanes, sign: Lanes) -> Lanes:
+    return Lanes(x.builder, intrinsic("copysign", x, sign))
+
+
+def at_least(x: Lanes, bound: Lanes | float) -> Lanes:
+    """Return the larger one; what is not a number stays."""
+    return (x < bound).choose(bound, x)
+
+
+def at_most(x: Lanes, bound: Lanes | float) -> Lanes:
+    """Return the smaller one; what is not a number stays."""
+    return (x > bound).choose(bound, x)
+
+
+def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
+    """Return the polynomial with these coefficients, the constant one first.
+
+    A long one is two of x^2, whose chains of operations run side by side.
+    """
+    if len(coefficients) < 8:
+        *lower, total = (x.like(c) for c in coefficients)
+        for coefficient in reversed(lower):
+            total = fma(total, x, coefficient)
+        return total
+    z = x * x
+    return fma(polynomial(z, coefficients[1::2]), x, polynomial(z, coefficients[::2]))
+
+
+def on_rare_lanes(
+    name: str,
+    rare: Lanes,
+    formula: Callable[..., Sequence[Lanes]],
+    given: Sequence[Lanes],
+    usual: Sequence[Lanes],
+) -> list[Lanes]:
+    """Return, on the rare lanes, what a formula of scalars returns, and the usual values on the others.
+
+    The code branches to a function that takes the lanes one by one where there is a rare one among them.
+    """
+    builder = rare.builder
+    before = builder.block
+    odd, after = builder.append_basic_block("rare"), builder.append_basic_block("joined")
+    builder.cbranch(rare.any(), odd, after).set_weights([1, 1_000_000])
+    builder.position_at_end(odd)
+    kinds = [x.value.type for x in usual]
+    function = _lane_by_lane(name, builder.module, formula, given, kinds)
+    made = builder.call(function, [x.value for x in given])
+    chosen = [
+        rare.choose(Lanes(builder, builder.extract_value(made, place)), x) for place, x in enumerate(usual)
+    ]
+    builder.branch(after)
+    builder.position_at_end(after)
+    results = []
+    for x, y in zip(usual, chosen, strict=True):
+        phi = builder.phi(x.value.type)
+        phi.add_incoming(x.value, before)
+        phi.add_incoming(y.value, odd)
+        results.append(Lanes(builder, phi))
+    return results
+
+
+def _lane_by_lane(
+    name: str,
+    module: Any,
+    formula: Callable[..., Sequence[Lanes]],
+    given: Sequence[Lanes],
+    kinds: Sequence[Any],
+) -> Any:
+    """Return the function that applies a formula of scalars to each lane and returns a struct of the results."""
+    ir = llvm()
+    symbol = f"retrograd.{name}.{given[0].suffix}"
+    if found := module.globals.get(symbol):
+        return found
+    result = ir.LiteralStructType(kinds)
+    function = ir.Function(module, ir.FunctionType(result, [x.value.type for x in given]), symbol)
+    function.linkage = "internal"
+    for attribute in ("noinline", "cold", "nounwind"):
+        function.attributes.add(attribute)
+    entry = function.append_basic_block("entry")
+    builder = ir.IRBuilder(entry)
+    if given[0].count is None:
+        values = [x.value for x in formula(*(Lanes(builder, argument) for argument in function.args))]
+    else:
+        loop, end = function.append_basic_block("lane"), function.append_basic_block("end")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i32 = ir.IntType(32)
+        lane = builder.phi(i32)
+        totals = [builder.phi(kind) for kind in kinds]
+        scalars = [Lanes(builder, builder.extract_element(argument, lane)) for argument in function.args]
+        made = formula(*scalars)
+        values = [builder.insert_element(t, x.value, lane) for t, x in zip(totals, made, strict=True)]
+        following = builder.add(lane, i32(1))
+        for phi, first, later in zip(
+            [lane, *totals],
+            [i32(0), *(ir.Constant(kind, ir.Undefined) for kind in kinds)],
+            [following, *values],
+            strict=True,
+        ):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(later, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, i32(given[0].count)), loop, end)
+        builder.position_at_end(end)
+    made = ir.Constant(result, ir.Undefined)
+    for place, value in enumerate(values):
+        made = builder.insert_value(made, value, place)
+    builder.ret(made)
+    return function
