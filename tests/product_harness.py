@@ -43,7 +43,7 @@ def host() -> Machine:
 class Library:
     """Machine code of a module."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, is_optimised: bool = True) -> None:
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
@@ -54,6 +54,12 @@ class Library:
         self.machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
         )
+        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+        tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = False
+        tuning.loop_unrolling = False
+        passes = llvm.create_pass_builder(self.machine, tuning)
+        if is_optimised:
+            passes.getModulePassManager().run(parsed, passes)
         self.engine = llvm.create_mcjit_compiler(parsed, self.machine)
         self.engine.finalize_object()
         self.seconds = time.perf_counter() - started
@@ -97,7 +103,9 @@ def serial(module: Any) -> Any:
     return function
 
 
-def build(spec: gemm.Product, *, target: Any = None, epilogue: Any = None, is_parallel: bool = False) -> Library:
+def build(
+    spec: gemm.Product, *, target: Any = None, epilogue: Any = None, is_parallel: bool = False
+) -> Library:
     """Compile the function `product` for one product."""
     from llvmlite import ir
 
@@ -137,7 +145,9 @@ def guarded(values: Array, layout: str, *, gap: int = 0) -> Array:
     outer_strides = [step * int(np.prod(outer[i + 1 :])) for i in range(len(outer))]
     byte_strides = [s * values.itemsize for s in (*outer_strides, *strides)]
     shape = (*outer, rows, columns)
-    view = np.lib.stride_tricks.as_strided(flat, shape, byte_strides) if total else np.zeros(shape, values.dtype)
+    view = (
+        np.lib.stride_tricks.as_strided(flat, shape, byte_strides) if total else np.zeros(shape, values.dtype)
+    )
     view[...] = values.reshape(shape)
     return view.reshape(values.shape) if values.ndim == 1 else view
 
@@ -161,6 +171,7 @@ _KEPT: list[mmap.mmap] = []  # a block that is freed would take its guard with i
 
 def product_of(a: Array, b: Array, c: Array, *, accumulate: bool = False) -> gemm.Product:
     """Describe the product of arrays of equal batch dimensions."""
+
     def strides(x: Array) -> list[int]:
         return [s // x.itemsize for s in x.strides]
 

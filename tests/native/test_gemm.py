@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from product_harness import Machine, build, guarded, run
+from product_harness import Machine, guarded, run
+
 from retrograd.native import gemm
 from retrograd.native.gemm import tiling, vector
 
@@ -21,9 +22,30 @@ MACHINES = {
     "tiny caches": Machine(64, 32, 1 << 10, 16 << 10),
 }
 SHAPES = [
-    *[(0, 3, 2), (3, 0, 2), (3, 2, 0), (0, 0, 0), (1, 1, 0), (1, 1, 1), (2, 3, 5), (7, 1, 3), (1, 7, 3), (5, 6, 1)],
-    *[(13, 31, 17), (14, 32, 16), (15, 33, 18), (28, 16, 4), (29, 17, 3), (3, 97, 40), (97, 10, 64), (61, 48, 130)],
+    *[
+        (0, 3, 2),
+        (3, 0, 2),
+        (3, 2, 0),
+        (0, 0, 0),
+        (1, 1, 0),
+        (1, 1, 1),
+        (2, 3, 5),
+        (7, 1, 3),
+        (1, 7, 3),
+        (5, 6, 1),
+    ],
+    *[
+        (13, 31, 17),
+        (14, 32, 16),
+        (15, 33, 18),
+        (28, 16, 4),
+        (29, 17, 3),
+        (3, 97, 40),
+        (97, 10, 64),
+        (61, 48, 130),
+    ],
     *[(1, 131, 67), (131, 1, 67), (1, 640, 33), (300, 1, 200), (101, 103, 107), (40, 70, 300)],
+    *[(2, 90, 70), (90, 4, 71), (4, 301, 80), (300, 3, 64)],
 ]
 
 
@@ -41,7 +63,9 @@ def values(generator, shape, dtype):
     return generator.standard_normal(shape).astype(dtype)
 
 
-def check(m, n, k, dtype="f4", *, a="ab", b="ab", c_gap=0, accumulate=False, target=MACHINES["avx512"], **how):
+def check(
+    m, n, k, dtype="f4", *, a="ab", b="ab", c_gap=0, accumulate=False, target=MACHINES["avx512"], **how
+):
     """Run a product whose operands lie in guarded memory and compare with a more precise one."""
     generator = np.random.default_rng(m * 10007 + n * 101 + k)
     arrays = {
@@ -66,7 +90,9 @@ def expect(a, b, c, before=None):
     size = np.abs(a).astype(exact) @ np.abs(b).astype(exact) + np.abs(start)
     bound = (a.shape[-1] + 2) * np.finfo(a.dtype).eps * size
     assert c.shape == product.shape
-    assert (np.abs(c - product) <= bound).all(), float(np.max(np.abs(c - product) / np.maximum(bound, 1e-300)))
+    assert (np.abs(c - product) <= bound).all(), float(
+        np.max(np.abs(c - product) / np.maximum(bound, 1e-300))
+    )
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -75,8 +101,10 @@ def test_shapes(m, n, k, machine, small_chunks):
     check(m, n, k, target=MACHINES[machine])
 
 
-@pytest.mark.parametrize(("a", "b"), list(itertools.product(["ab", "ba", "gap", "wide", "0a", "a0", "00"], repeat=2)))
-@pytest.mark.parametrize(("m", "n", "k"), [(29, 70, 37), (5, 37, 20), (1, 50, 21), (50, 1, 21)])
+@pytest.mark.parametrize(
+    ("a", "b"), list(itertools.product(["ab", "ba", "gap", "wide", "0a", "a0", "00"], repeat=2))
+)
+@pytest.mark.parametrize(("m", "n", "k"), [(29, 70, 37), (3, 150, 37), (1, 50, 21), (50, 1, 21), (150, 2, 37)])
 def test_strides(m, n, k, a, b, small_chunks):
     check(m, n, k, a=a, b=b, c_gap=3, is_parallel=True)
 
@@ -102,7 +130,9 @@ def test_large_products_in_chunks(size, a, b):
 
 
 @pytest.mark.parametrize("is_parallel", [False, True])
-@pytest.mark.parametrize("shape", [(6, 20, 33, 9), (3, 64, 16, 64), (2, 1, 40, 30), (5, 40, 1, 30), (4, 1, 1, 50)])
+@pytest.mark.parametrize(
+    "shape", [(6, 20, 33, 9), (3, 64, 16, 64), (2, 1, 40, 30), (5, 40, 1, 30), (4, 1, 1, 50)]
+)
 @pytest.mark.parametrize("shared", ["none", "a", "b"])
 def test_batches(shape, shared, is_parallel, small_chunks):
     size, m, n, k = shape
@@ -138,6 +168,7 @@ def test_few_large_items(monkeypatch):
 def bias_and_relu(builder, value, row, column, context):
     """max(value + bias[column] + 1000 * row, 0) with a bias that lies in guarded memory."""
     from llvmlite import ir
+
     from retrograd.native.gemm.emitting import at, spread
 
     element = ir.FloatType()
@@ -154,18 +185,37 @@ def bias_and_relu(builder, value, row, column, context):
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize(
-    "shape", [(1, 45, 45, 333), (1, 14, 64, 8), (1, 1, 45, 20), (1, 45, 1, 20), (3, 9, 33, 5), (3, 1, 33, 5), (1, 4, 5, 0)]
+    "shape",
+    [
+        (1, 45, 45, 333),
+        (1, 14, 64, 8),
+        (1, 1, 45, 20),
+        (1, 45, 1, 20), (2, 3, 150, 37), (2, 150, 3, 37),
+        (3, 9, 33, 5),
+        (3, 1, 33, 5),
+        (1, 4, 5, 0),
+    ],
 )
 def test_epilogue(shape, accumulate, machine, small_chunks):
     size, m, n, k = shape
     generator = np.random.default_rng(0)
     a, b = values(generator, (size, m, k), "f4"), values(generator, (size, k, n), "f4")
-    c, bias = guarded(values(generator, (size, m, n), "f4"), "ab"), guarded(values(generator, (n,), "f4"), "ab")
+    c, bias = (
+        guarded(values(generator, (size, m, n), "f4"), "ab"),
+        guarded(values(generator, (n,), "f4"), "ab"),
+    )
     rows = 1000.0 * np.arange(size * m).reshape(size, m, 1)
     start = c.astype("f8") if accumulate else 0.0
     wanted = np.maximum(a.astype("f8") @ b.astype("f8") + start + bias + rows, 0)
     run(
-        a, b, c, accumulate=accumulate, target=MACHINES[machine], epilogue=bias_and_relu, context=bias, is_parallel=True
+        a,
+        b,
+        c,
+        accumulate=accumulate,
+        target=MACHINES[machine],
+        epilogue=bias_and_relu,
+        context=bias,
+        is_parallel=True,
     )
     np.testing.assert_allclose(c, wanted, rtol=1e-5, atol=1e-3)
 
@@ -188,11 +238,10 @@ def test_products_of_a_module_share_the_kernel():
 
     module = ir.Module()
     for name, n in (("one", 64), ("two", 128)):
-        spec = gemm.Product(28, n, 64, np.dtype("f4"), (64, 1), (n, 1), n)
+        spec = gemm.Product(28, n, 64, np.dtype("f4"), (64, 1), (1, 64), n)
         gemm.emit(module, spec, name, target=MACHINES["avx512"])
     kernels = [f.name for f in module.functions if f.name.startswith("gemm_kernel")]
-    assert len(kernels) == len(set(kernels)) <= 2
-    build(gemm.Product(28, 64, 64, np.dtype("f4"), (64, 1), (64, 1), 64))
+    assert len(kernels) == 1
 
 
 def test_other_dtypes_are_refused():
@@ -216,7 +265,9 @@ def test_memory_behind_an_array_is_guarded():
     path = [p for p in sys.path if p]
     environment = {"PYTHONPATH": ":".join(path)}
     codes = [
-        subprocess.run([sys.executable, "-c", program.format(offset)], env=environment, capture_output=True).returncode
+        subprocess.run(
+            [sys.executable, "-c", program.format(offset)], env=environment, capture_output=True
+        ).returncode
         for offset in (56, 60)
     ]
     assert codes[0] == 0

@@ -16,11 +16,13 @@ from retrograd.native.gemm.emitting import (
     integer,
     internal,
     load,
-    loop,
     pointer,
+    starting,
     store,
     sum_of,
+    truth_type,
 )
+from retrograd.native.gemm.loops import loop
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -53,16 +55,14 @@ class Finish:
 
 def emit_finish(module: ir.Module, name: str, finish: Finish, epilogue: Epilogue | None) -> ir.Function:
     """Return the function `void finish(tile, c, rows, columns, is_added, is_last, row, column, context)`."""
-    from llvmlite import ir
-
     name += "_aside" if finish.is_aside else "_there"
     known = module.globals.get(name)
     if known is not None:
         return known
-    flag = ir.IntType(1)
+    flag = truth_type()
     parameters = [pointer(), pointer(), integer(), integer(), flag, flag, integer(), integer(), pointer()]
     function = internal(module, name, parameters)
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder = starting(function)
     columns, is_last = function.args[3], function.args[5]
 
     def rows_of(width: int) -> None:
