@@ -94,7 +94,7 @@ def scaled_erfc(t: mpf, pole: float) -> mpf:
     return mp.exp(x * x) * mp.erfc(x) * (x + pole)
 
 
-ERFC_POLE = 3.75
+ERFC_POLE = 2
 HALF_LN2 = math.log(2) / 2 * 1.001
 FITS: dict[str, Fit] = {
     "EXP": Fit(
@@ -163,7 +163,7 @@ FITS: dict[str, Fit] = {
     "CBRT": Fit(
         lambda m: 1 / mp.cbrt(m),
         (0.375, 3),
-        {32: range(4), 64: range(4)},
+        {32: range(5), 64: range(5)},
         "m^(-1/3) = c0 + c1 m + ..., 3/8 <= m <= 3: where the iteration starts",
     ),
     "ATANH": Fit(
@@ -189,9 +189,9 @@ FITS: dict[str, Fit] = {
     ),
     "ERFC": Fit(
         lambda t: scaled_erfc(t, ERFC_POLE),
-        (-1, (28 - ERFC_POLE) / (28 + ERFC_POLE)),
-        {32: range(12), 64: range(26)},
-        f"exp(x^2) erfc(x) = (c0 + c1 t + ...) / (x + {ERFC_POLE}), t = (x - {ERFC_POLE}) / (x + {ERFC_POLE}), x >= 0",
+        ((0.5 - ERFC_POLE) / (0.5 + ERFC_POLE), (28 - ERFC_POLE) / (28 + ERFC_POLE)),
+        {32: range(11), 64: range(23)},
+        f"exp(x^2) erfc(x) = (c0 + c1 t + ...) / (x + {ERFC_POLE}), t = (x - {ERFC_POLE}) / (x + {ERFC_POLE}), x >= 1/2",
     ),
 }
 

@@ -7,9 +7,10 @@ polynomial s. r is exact and the largest term of what is added to n ln(2), so th
 from __future__ import annotations
 
 from retrograd.native.maths.coefficients import LN2, LOG1P, LOG2_E, LOG10_2, LOG10_E
-from retrograd.native.maths.exponentials import exp
-from retrograd.native.maths.exponents import bits_of_whole, power_of_two, split
-from retrograd.native.maths.lanes import Lanes, absolute, copysign, fma, polynomial
+from retrograd.native.maths.exponentials import LOWEST, exp_of_reduced, reduce
+from retrograd.native.maths.exponents import bits_of_whole, power_of_two, scale, split
+from retrograd.native.maths.lanes import Lanes, absolute, at_least, copysign, fma, polynomial
+from retrograd.native.maths.pairs import add
 
 
 def tail(r: Lanes) -> Lanes:
@@ -58,7 +59,14 @@ def log1p(x: Lanes) -> Lanes:
 
 
 def logaddexp(x: Lanes, y: Lanes) -> Lanes:
-    """Return log(exp(x) + exp(y)), the larger one plus log1p(exp(-distance))."""
+    """Return log(exp(x) + exp(y)): the larger one plus log1p(exp(-d)) of their distance d.
+
+    The error is bounded in units of the larger one where the sum cancels it.
+    """
     larger = (x < y).choose(y, x)
-    distance = (x == y).choose(0, absolute(x - y))
-    return larger + log1p(exp(-distance))
+    distance, lost = add(larger, -(x < y).choose(x, y))
+    lost = (distance < -LOWEST[x.bits]).choose(lost, 0)  # else it may be infinite or nan
+    distance = (x == y).choose(0, distance)
+    n, r = reduce(at_least(-distance, LOWEST[x.bits]))
+    e = scale(exp_of_reduced(r - lost), n)
+    return larger + log1p(e)
