@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 from llvmlite import binding, ir
 
-from retrograd.native.maths import FUNCTIONS, exponents
+from retrograd.native.maths import FUNCTIONS, avx512
 from retrograd.native.maths.lanes import Lanes
 
 KINDS = {32: ir.FloatType(), 64: ir.DoubleType()}
@@ -100,5 +100,5 @@ def array_function(name: str, bits: int, lanes: int, arity: int = 1, level: str 
     """
     if level == "host":
         return ArrayFunction(FUNCTIONS[name], bits, lanes, arity)
-    with mock.patch.object(exponents, "has_avx512", lambda: False):
+    with mock.patch.object(avx512, "is_available", lambda: False):
         return ArrayFunction(FUNCTIONS[name], bits, lanes, arity, "haswell" if level == "avx2" else "")

@@ -6,6 +6,7 @@ from retrograd.native.maths.coefficients import ERF, ERF_EXPONENT, ERFC
 from retrograd.native.maths.exponentials import exp_of_reduced, reduce
 from retrograd.native.maths.exponents import scale
 from retrograd.native.maths.lanes import Lanes, absolute, at_most, copysign, fma, polynomial
+from retrograd.native.maths.pairs import reciprocal
 
 POLE = 2.0
 """Where the variable of erfc's polynomial has its pole, with the sign changed."""
@@ -40,7 +41,7 @@ def erfc(x: Lanes) -> Lanes:
 def _erfc(a: Lanes, precision: int) -> Lanes:
     """Return exp(-a^2) Q(t) / (a + POLE), t = (a - POLE)/(a + POLE), for float64 from 1/2 on."""
     a = at_most(a, 28.0)  # where the result is 0
-    inverse = 1 / (a + POLE)
+    inverse = reciprocal(a + POLE)
     t = (a - POLE) * inverse
     square = a * a
     n, r = reduce(-square)

@@ -19,15 +19,6 @@ def llvm() -> Any:
     return ir
 
 
-@cache
-def has_avx512() -> bool:
-    """Whether the code is for a processor with AVX-512 of all vector lengths."""
-    from llvmlite import binding  # noqa: PLC0415 - optional, and slow to load
-
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"))
-
-
 class Lanes:
     """A value of LLVM: floating-point numbers, integers, or the truth values of a comparison."""
 
