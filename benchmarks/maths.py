@@ -35,7 +35,13 @@ RANGES = {
     "rsqrt": (1e-3, 100),
     "power": (0.01, 10),
 }
-TORCH = {"arctan2": "atan2", "power": "pow", "floor_divide": "floor_divide", "absolute": "abs", "rint": "round"}
+TORCH = {
+    "arctan2": "atan2",
+    "power": "pow",
+    "floor_divide": "floor_divide",
+    "absolute": "abs",
+    "rint": "round",
+}
 
 
 def numpy_call(name: str) -> Callable | None:

@@ -221,6 +221,46 @@ def in_parts(name: str, value: mpf, count: int, precision: dict[int, int], says:
     return "".join([*lines, "}\n"])
 
 
+PIECES: dict[str, tuple[Function, float, str]] = {
+    "TANH_PIECES": (mp.tanh, 9.1, "tanh"),
+    "ERF_PIECES": (mp.erf, 3.95, "erf"),
+}
+"""Odd functions in float32 by polynomials of x minus a centre on two intervals per binade; where they end at 1."""
+
+
+def in_pieces(name: str, function: Function, top: float, says: str) -> str:
+    """Return the centres and the coefficients of degrees 0 to 6, sixteen of each.
+
+    The first interval is [0, 1/8]; there c0 stands for x, which is not in the table.
+    """
+    edges = [0.0, *(2.0**k * m for k in range(-3, 6) for m in (1, 1.5))]
+    rows, errors = [], []
+    for low, high in zip(edges, edges[1:], strict=False):
+        if low >= top:
+            rows.append((0.0, 1.0, *[0.0] * 6))
+            continue
+        centre = (low + min(high, top)) / 2 if low else 0.0
+        centre = rounded(mpf(centre), 32)
+        piece = Fit(
+            lambda d, centre=centre: function(centre + d) - (0 if centre else d),
+            (low - centre, min(high, top) - centre),
+            {32: range(7) if low else range(1, 7)},
+            says,
+            weight=lambda d, centre=centre: function(centre + d),
+        )
+        found, error = solve(piece, 32)
+        rows.append((centre, *(found if low else (0.0, *found))))
+        errors.append(error)
+    print(
+        f"{name:13} float32  {len(errors):2} intervals     error {mpmath.nstr(max(errors) * 2**24, 3)} half ulp"
+    )
+    head = f"{says}(x) = c0 + c1 (x - centre) + ... + c6 (x - centre)^6: centres, c0, c1, ... by interval"
+    lines = [f"\n# {head}\n{name}: tuple[tuple[float, ...], ...] = (\n"]
+    for column in zip(*rows[:16], strict=True):
+        lines.append("    (\n" + "".join(f"        {c!r},\n" for c in column) + "    ),\n")
+    return "".join([*lines, ")\n"])
+
+
 def two_over_pi() -> str:
     """Return the bits of 2/pi that the reduction of any float64 asks for, in words, the least one first."""
     words = 19
@@ -254,5 +294,6 @@ if __name__ == "__main__":
     texts = [written(name, fit) for name, fit in FITS.items() if not only or name in only]
     if not only:
         texts += [in_parts(name, *constant) for name, constant in PARTS.items()]
+        texts += [in_pieces(name, *piece) for name, piece in PIECES.items()]
         texts.append(two_over_pi())
         TARGET.write_text(HEADER + "".join(texts), encoding="utf-8")

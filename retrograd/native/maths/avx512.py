@@ -6,6 +6,7 @@ does not depend on how many lanes there are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -41,6 +42,17 @@ def rough_reciprocal(x: Lanes) -> Lanes:
     return _in_registers(_unrounded, "rcp14", x)
 
 
+def look_up(table: Sequence[float], index: Lanes) -> Lanes:
+    """Return the entries of a table of sixteen float32 at the low four bits of 32-bit integers."""
+    ir = llvm()
+    entries = ir.Constant(ir.VectorType(ir.FloatType(), 16), list(table))
+
+    def call(name: str, index: Lanes) -> Lanes:
+        return Lanes(index.builder, intrinsic(name, Lanes(index.builder, entries), index, suffix="sf.512"))
+
+    return _in_registers(call, "x86.avx512.permvar", index, least=16)
+
+
 def _suffix(x: Lanes) -> str:
     assert x.count is not None
     return f"{'ps' if x.bits == 32 else 'pd'}.{x.bits * x.count}"
@@ -65,12 +77,12 @@ def _unrounded(name: str, x: Lanes) -> Lanes:
     return Lanes(x.builder, intrinsic(f"x86.avx512.{name}", *lanes, suffix=_suffix(x)))
 
 
-def _in_registers(call: Any, name: str, *lanes: Lanes | int) -> Lanes:
+def _in_registers(call: Any, name: str, *lanes: Lanes | int, least: int = 0) -> Lanes:
     """Make a call of as many lanes as a register has."""
     x = lanes[0]
     assert isinstance(x, Lanes)
     builder, count = x.builder, x.count or 1
-    fitting = min(max(count, 128 // x.bits), 512 // x.bits)
+    fitting = min(max(count, 128 // x.bits, least), 512 // x.bits)
     if fitting == x.count:
         return call(name, *lanes)
     results = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from retrograd.native.maths.coefficients import ERF, ERF_EXPONENT, ERFC
+from retrograd.native.maths import piecewise
+from retrograd.native.maths.coefficients import ERF, ERF_EXPONENT, ERF_PIECES, ERFC
 from retrograd.native.maths.exponentials import exp_of_reduced, reduce
 from retrograd.native.maths.exponents import scale
 from retrograd.native.maths.lanes import Lanes, absolute, at_most, copysign, fma, polynomial
@@ -13,6 +14,8 @@ POLE = 2.0
 
 
 def erf(x: Lanes) -> Lanes:
+    if piecewise.is_available(x):
+        return piecewise.odd(x, ERF_PIECES, 3.95)
     a = absolute(x)
     far = 1 - (_erfc_beside_1(a) if x.bits == 32 else _erfc(a, 64))
     return copysign((a > 1).choose(far, _erf_near_0(a, x.bits)), x)

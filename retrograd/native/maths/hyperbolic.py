@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from retrograd.native.maths.coefficients import COSH, SINH
+from retrograd.native.maths import piecewise
+from retrograd.native.maths.coefficients import COSH, SINH, TANH_PIECES
 from retrograd.native.maths.exponentials import HIGHEST, expm1_of_reduced, reduce, whole_quotient
 from retrograd.native.maths.exponents import bits_of_whole, power_of_two, scale
 from retrograd.native.maths.lanes import Lanes, absolute, at_most, copysign, fma, polynomial, sqrt
@@ -18,6 +19,8 @@ def tanh(x: Lanes) -> Lanes:
     With 2 |x| = n ln(2) + r that is (2^n q + (2^n - 1)) / (2^n q + (2^n + 1)) of q = expm1(r). One part of ln(2)
     is enough: where n is large, the error of r cancels.
     """
+    if piecewise.is_available(x):
+        return piecewise.odd(x, TANH_PIECES, SATURATED[32] / 2)
     twice = at_most(2 * absolute(x), SATURATED[x.bits])
     n = whole_quotient(twice, 1 / math.log(2))
     q = expm1_of_reduced(fma(n, -math.log(2), twice))
@@ -74,7 +77,7 @@ def arctanh(x: Lanes) -> Lanes:
     return copysign((a == 1).choose(math.inf, value), x)
 
 
-SATURATED = {32: 20.0, 64: 42.0}
+SATURATED = {32: 18.2, 64: 42.0}
 """Twice the number from where tanh rounds to 1."""
 FAR = {32: 2.0**14, 64: 2.0**28}
 """From where x^2 + 1 and x^2 are the same to well below one ulp of the logarithm."""
