@@ -74,6 +74,7 @@ class ArrayFunction:
         emit_loop(module, "apply", emit, bits, lanes, arity)
         machine = target_machine(cpu)
         self.module = optimized(module, machine)
+        self.assembly = machine.emit_assembly(self.module)
         self.engine = binding.create_mcjit_compiler(self.module, machine)
         self.engine.finalize_object()
         self.address = self.engine.get_function_address("apply")

@@ -42,4 +42,4 @@ def test_parts_add_up(script):
 
 def test_nothing_else_is_in_the_file(script):
     names = {name for name in vars(coefficients) if name.isupper()}
-    assert names == {*script.FITS, *script.PARTS, "TWO_OVER_PI"}
+    assert names == {*script.FITS, *script.PARTS, *script.PIECES, "TWO_OVER_PI"}

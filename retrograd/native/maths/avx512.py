@@ -6,7 +6,7 @@ does not depend on how many lanes there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -77,7 +77,7 @@ def _unrounded(name: str, x: Lanes) -> Lanes:
     return Lanes(x.builder, intrinsic(f"x86.avx512.{name}", *lanes, suffix=_suffix(x)))
 
 
-def _in_registers(call: Any, name: str, *lanes: Lanes | int, least: int = 0) -> Lanes:
+def _in_registers(call: Callable[..., Lanes], name: str, *lanes: Lanes | int, least: int = 0) -> Lanes:
     """Make a call of as many lanes as a register has."""
     x = lanes[0]
     assert isinstance(x, Lanes)

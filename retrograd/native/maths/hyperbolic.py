@@ -66,9 +66,10 @@ def arccosh(x: Lanes) -> Lanes:
     """Return log(x + sqrt(x^2 - 1)): log1p(y) of t = x - 1, or log(2 x) where 1 makes no difference."""
     huge = x > FAR[x.bits]
     t = huge.choose(0, x - 1)
-    y = t + sqrt((x < 1).choose(-1, fma(t, t, 2 * t)))
+    y, lost = add_in_order(sqrt((x < 1).choose(-1, fma(t, t, 2 * t))), t)
     u = huge.choose(x, 1 + y)
-    return log_of_sum(u, huge.choose(0, y - (u - 1)), huge.choose(x.like(1), 0))
+    rest = huge.choose(0, (y - (u - 1)) + lost)
+    return log_of_sum(u, rest, huge.choose(x.like(1), 0), precise=True)
 
 
 def arctanh(x: Lanes) -> Lanes:

@@ -10,7 +10,7 @@ from retrograd.native.maths.coefficients import LN2, LOG1P, LOG2_E, LOG10_2, LOG
 from retrograd.native.maths.exponentials import LOWEST, exp_of_reduced, reduce
 from retrograd.native.maths.exponents import bits_of_whole, power_of_two, scale, split
 from retrograd.native.maths.lanes import Lanes, absolute, at_least, copysign, fma, polynomial
-from retrograd.native.maths.pairs import add
+from retrograd.native.maths.pairs import add, add_in_order
 
 
 def tail(r: Lanes) -> Lanes:
@@ -18,10 +18,11 @@ def tail(r: Lanes) -> Lanes:
     return r * r * fma(polynomial(r, LOG1P[r.bits]), r, -0.5)
 
 
-def combine(n: Lanes, r: Lanes) -> Lanes:
-    """Return n ln(2) + log(1 + r); n may be infinite."""
+def combine(n: Lanes, r: Lanes, lost: Lanes | float = 0.0) -> Lanes:
+    """Return n ln(2) + log(1 + r + lost) where `lost` is below one ulp of r; n may be infinite."""
     first, second = LN2[r.bits]
-    return fma(n, first, r + fma(n, second, tail(r)))
+    small = tail(r) if isinstance(lost, float) else tail(r) + lost
+    return fma(n, first, r + fma(n, second, small))
 
 
 def log(x: Lanes) -> Lanes:
@@ -45,12 +46,14 @@ def log10(x: Lanes) -> Lanes:
     return fma(n, two_first, fma(r, first, small))
 
 
-def log_of_sum(x: Lanes, rest: Lanes, doublings: Lanes | float = 0) -> Lanes:
+def log_of_sum(x: Lanes, rest: Lanes, doublings: Lanes | float = 0, *, precise: bool = False) -> Lanes:
     """Return log((x + rest) 2^doublings), where `rest` is what x lost in rounding."""
     m, n = split(x)
     near = absolute(n) < 64  # elsewhere it cannot be seen, and scaling it might overflow
-    moved = rest * power_of_two(bits_of_whole(-near.choose(n, 0)))
-    return combine(n + doublings, (m - 1) + near.choose(moved, 0))
+    moved = near.choose(rest * power_of_two(bits_of_whole(-near.choose(n, 0))), 0)
+    if precise:
+        return combine(n + doublings, *add_in_order(m - 1, moved))
+    return combine(n + doublings, (m - 1) + moved)
 
 
 def log1p(x: Lanes) -> Lanes:
