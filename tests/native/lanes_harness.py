@@ -5,23 +5,26 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from unittest import mock
 
 import numpy as np
 from llvmlite import binding, ir
 
-from retrograd.native.maths import FUNCTIONS
-from retrograd.native.maths.lanes import Lanes, has_avx512
+from retrograd.native.maths import FUNCTIONS, avx512
+from retrograd.native.maths.lanes import Lanes
 
 KINDS = {32: ir.FloatType(), 64: ir.DoubleType()}
 DTYPES = {32: np.float32, 64: np.float64}
 
 
-def target_machine() -> binding.TargetMachine:
+def target_machine(cpu: str = "") -> binding.TargetMachine:
+    """Return the target of the host, or of another processor of its kind."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    features = "" if cpu else binding.get_host_cpu_features().flatten()
     target = binding.Target.from_default_triple()
     return target.create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=2, jit=True
+        cpu=cpu or binding.get_host_cpu_name(), features=features, opt=2, jit=True
     )
 
 
@@ -52,12 +55,12 @@ def emit_loop(module: ir.Module, name: str, emit: Callable, bits: int, lanes: in
     builder.ret_void()
 
 
-def optimized(module: ir.Module) -> binding.ModuleRef:
+def optimized(module: ir.Module, machine: binding.TargetMachine) -> binding.ModuleRef:
     made = binding.parse_assembly(str(module))
     made.verify()
     options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = False
-    passes = binding.create_pass_builder(target_machine(), options)
+    passes = binding.create_pass_builder(machine, options)
     passes.getModulePassManager().run(made, passes)
     return made
 
@@ -65,12 +68,13 @@ def optimized(module: ir.Module) -> binding.ModuleRef:
 class ArrayFunction:
     """A function of NumPy arrays of equal shape."""
 
-    def __init__(self, emit: Callable, bits: int, lanes: int, arity: int) -> None:
+    def __init__(self, emit: Callable, bits: int, lanes: int, arity: int, cpu: str = "") -> None:
         module = ir.Module("harness")
         module.triple = binding.get_default_triple()
         emit_loop(module, "apply", emit, bits, lanes, arity)
-        machine = target_machine()
-        self.module = optimized(module)
+        machine = target_machine(cpu)
+        self.module = optimized(module, machine)
+        self.assembly = machine.emit_assembly(self.module)
         self.engine = binding.create_mcjit_compiler(self.module, machine)
         self.engine.finalize_object()
         self.address = self.engine.get_function_address("apply")
@@ -90,14 +94,12 @@ class ArrayFunction:
 
 
 @cache
-def array_function(name: str, bits: int, lanes: int, arity: int = 1, *, avx512: bool = True) -> ArrayFunction:
-    """Return NumPy's function of that name; without AVX-512 if so asked, wherever it runs."""
-    if avx512:
+def array_function(name: str, bits: int, lanes: int, arity: int = 1, level: str = "host") -> ArrayFunction:
+    """Return NumPy's function of that name.
+
+    Level "plain" keeps to what LLVM has for every processor, "avx2" also compiles for one without AVX-512.
+    """
+    if level == "host":
         return ArrayFunction(FUNCTIONS[name], bits, lanes, arity)
-    real = has_avx512.__wrapped__
-    try:
-        has_avx512.cache_clear()
-        ...
-    finally:
-        has_avx512.cache_clear()
-    raise NotImplementedError(real)
+    with mock.patch.object(avx512, "is_available", lambda: False):
+        return ArrayFunction(FUNCTIONS[name], bits, lanes, arity, "haswell" if level == "avx2" else "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from retrograd.native.maths.lanes import Lanes, absolute, copysign, floor, fma, on_rare_lanes, trunc
+from retrograd.native.maths.lanes import Lanes, absolute, copysign, floor, fma, trunc
+from retrograd.native.maths.rare import on_rare_lanes
 
 
 def fmod(x: Lanes, y: Lanes) -> Lanes:

@@ -68,7 +68,7 @@ def cbrt(x: Lanes) -> Lanes:
     left = n - 3 * k
     m = (left > 0).choose(2 * m, (left < 0).choose(0.5 * m, m))
     y = polynomial(m, CBRT[x.bits])
-    for _ in range(2):  # each one cubes the error
+    for _ in range(x.bits // 32):  # each one cubes the error
         h = fma(m * y, -y * y, 1.0)
         y = fma(y * h, fma(h, 2 / 9, 1 / 3), y)
     root = m * y * y

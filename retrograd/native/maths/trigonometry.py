@@ -12,9 +12,10 @@ import math
 
 from retrograd.native.maths.coefficients import COS, HALF_PI, SIN, TAN
 from retrograd.native.maths.exponents import FORMATS
-from retrograd.native.maths.pairs import add_in_order, divide_once, subtract_product
 from retrograd.native.maths.huge_angles import reduce_huge
-from retrograd.native.maths.lanes import Lanes, absolute, fma, polynomial, on_rare_lanes
+from retrograd.native.maths.lanes import Lanes, absolute, fma, polynomial
+from retrograd.native.maths.pairs import add_in_order, divide_once, subtract_product
+from retrograd.native.maths.rare import on_rare_lanes
 
 NEAR = {32: 1e5, 64: 1e8}
 """Where the reduction in three parts holds."""
