@@ -22,6 +22,7 @@ class Recorder:
     def __init__(self) -> None:
         self.thread = get_ident()
         self.count = 0
+        self.seen: set[int] = set()  # values whose shape or dtype somebody asked for
         self.laid: set[int] = set()  # values of which it was asked how they lie in memory
         self.inputs: list[Value] = []
         self.arrays: dict[int, ndarray[Any, Any]] = {}  # of the inputs, by value

@@ -115,11 +115,11 @@ class Traced(ArrayLike):
         self._phantom: ndarray[Any, Any] | None = None
         self._seen = self._writes = 0
 
-    shape = property(lambda self: self._value.shape)
-    dtype = property(lambda self: self._value.dtype)
-    ndim = property(lambda self: len(self._value.shape))
-    size = property(lambda self: math.prod(self._value.shape))
-    itemsize = property(lambda self: self._value.dtype.itemsize)
+    shape = property(lambda self: self._seen_value().shape)
+    dtype = property(lambda self: self._seen_value().dtype)
+    ndim = property(lambda self: len(self._seen_value().shape))
+    size = property(lambda self: math.prod(self._seen_value().shape))
+    itemsize = property(lambda self: self._seen_value().dtype.itemsize)
     nbytes = property(lambda self: self.size * self.itemsize)
     memory = property(phantom, doc="An array that lies in memory as this one would.")
     strides = property(lambda self: phantom(self).strides)
@@ -127,6 +127,10 @@ class Traced(ArrayLike):
     real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
     imag = property(lambda self: np.imag(self))  # noqa: PLW0108 - np.imag's own docstring is no part of this
     T = property(lambda self: np.transpose(self))  # noqa: PLW0108
+
+    def _seen_value(self) -> Value:
+        self._recorder.seen.add(self._value.id)
+        return self._value
 
     def __repr__(self) -> str:
         return f"<traced {now(self)}: {self._value.type}>"

@@ -14,14 +14,13 @@ from typing import Any
 
 from retrograd.autograd.modes import local, modes
 from retrograd.compiler.capture import UsersError, capture
-from retrograd.compiler.entry import MISS, Entry, current_key
+from retrograd.compiler.entry import MISS, Entry, current_key, log
 from retrograd.compiler.progress import progress
 from retrograd.compiler.report import explain
 from retrograd.compiler.trees import Unguardable
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
 
-log = logging.getLogger("retrograd.compiler")
 LIMIT = 16  # compiled forms that are kept of one function
 BACKENDS = ("native", "inductor", "eager")
 MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -96,9 +95,12 @@ class Compiled:
         return MISS
 
     def _compile(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...]) -> Entry:
+        if self.entries and log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: does not hold: %s", self.name, self.entries[-1].missed(args, kwargs))
         start = time.perf_counter()
         with progress(self.name):
             entry = capture(self.function, args, kwargs, self.name, key)
+        entry.number = len(self.entries) + 1
         log.info(
             "compiled %s in %.3f s: %d instructions, form %d",
             self.name, time.perf_counter() - start, len(entry.plan.program.instructions), len(self.entries) + 1,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import logging
 import sys
 import threading
 from collections.abc import Iterable
@@ -21,11 +22,12 @@ from retrograd.autograd.dispatch import as_view, mark_inference
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.autograd.modes import local, modes, process
 from retrograd.compiler.guards import Guards
-from retrograd.compiler.plan import Plan, Reference, Result
+from retrograd.compiler.plan import Plan, Reference, Result, Source
 from retrograd.compiler.tracer import Captured
 from retrograd.compiler.trees import Arguments
 from retrograd.tensor import Tensor, history
 
+log = logging.getLogger("retrograd.compiler")
 MISS = object()
 """What a call gives where a guard fails."""
 
@@ -87,6 +89,7 @@ class Entry:
         self.plan = plan
         self.key = key
         self.name = name
+        self.number = 1  # among the function's
         self.guards = guards
         self.executable = native.build(plan.program, plan.updates, name=name)
         self.count = itertools.count()
@@ -105,6 +108,9 @@ class Entry:
     def hits(self) -> int:
         """How often the entry has been used."""
         return int(repr(self.count)[6:-1])
+
+    def _log_use(self) -> None:
+        log.debug("form %d of %s is used", self.number, self.name)
 
     def missed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the guard that a call does not pass: the line at which its code answers MISS."""
@@ -178,6 +184,15 @@ class Entry:
                 self._draw_lines.append(f"{name} = {drawn}()")
             else:
                 inputs[-1] = self._name("n", source.what)
+        for k, captured in enumerate(plan.seen):
+            name = f"s{k}"
+            if id(captured.tensor) in places:
+                lines += self._loose(name, Source("tensor", captured, captured.input), places)
+            else:
+                tensor = self._name("t", captured.tensor)
+                lines += [f"{name} = {tensor}._array", *self._node_guard(tensor, captured)]
+                fixed.append(captured)
+                fixed_names.append(name)
         lines += self._grad_presence()
         self.rebinding = Rebinding(fixed, fixed_updated)
         if fixed:
@@ -252,6 +267,9 @@ class Entry:
         lines += [f"if not {s}.is_current(): return MISS" for s in sites]
         self._names["count"] = self.count.__next__
         lines.append("count()")
+        if log.isEnabledFor(logging.DEBUG):
+            self._names["used"] = self._log_use
+            lines.append("used()")
         lines.append("with lock:")
         inner: list[str] = []
         for k, site in enumerate(sites):

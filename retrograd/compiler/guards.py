@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CellType, CodeType
 from typing import Any
 
@@ -59,7 +59,12 @@ class Guards:
         found = []
         for edge in self.steps:
             holder, value = name("q", edge.holder), name("q", edge.value)
-            now = f"{holder}.cell_contents" if isinstance(edge.holder, CellType) else f"{holder}.get({edge.key!r})"
+            if isinstance(edge.holder, CellType):
+                now = f"{holder}.cell_contents"
+            elif isinstance(edge.holder, Mapping):
+                now = f"{holder}.get({edge.key!r})"
+            else:
+                now = f"getattr({holder}, {edge.key!r}, None)"
             if isinstance(edge.value, CONSTANTS) and not isinstance(edge.value, (bool, type(None))):
                 same_ = name("q", same)
                 found += [f"now = {now}", f"if now is not {value} and not {same_}(now, {value}): return MISS"]

@@ -52,7 +52,7 @@ class Picture:
     @property
     def is_there(self) -> bool:
         """Whether a variable has a value."""
-        return self.items != (_ABSENT,)
+        return len(self.items) != 1 or self.items[0] is not _ABSENT
 
     def holds(self) -> bool:
         """Whether the same is in the container now."""

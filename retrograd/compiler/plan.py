@@ -79,6 +79,7 @@ class Plan:
     rebound: list[tuple[Captured, int]] = field(default_factory=list)  # tensor.data = output
     grads: list[tuple[Captured, Any]] = field(default_factory=list)  # a leaf's new gradient: result, same, None
     tree: Any = None
+    seen: list[Captured] = field(default_factory=list)  # no inputs, but the trace depends on their shapes
     draws: list[Any] = field(default_factory=list)
     sites: list[Any] = field(default_factory=list)
     pair: Any = None
@@ -292,6 +293,9 @@ class Planner:
             else:
                 inputs.append(value)
                 plan.sources.append(source)
+        plan.seen = [
+            s.what for v, s in sources.items() if s.kind == "tensor" and s.what.is_seen and v not in used
+        ]
         position = {v.id: i for i, v in enumerate(inputs)}
         keep = [i for i in range(len(outputs)) if i not in targets or targets[i].id in position]
         plan.updates = {k: position[targets[i].id] for k, i in enumerate(keep) if i in targets}

@@ -24,6 +24,7 @@ from retrograd.compiler.code import Reads, is_users, nested, reads
 from retrograd.compiler.pictures import Picture
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
+from retrograd.nn.module_hooks import HookProtocol, everywhere
 from retrograd.optim.lr_scheduler.base import LRScheduler
 from retrograd.optim.optimizer import Optimizer
 from retrograd.random import Generator
@@ -42,7 +43,7 @@ _MOST = 50_000  # objects that are walked
 class Edge:
     """A step from one piece of state to another: the content of a cell, an item of a dictionary."""
 
-    holder: Any  # the cell or dictionary; None for what cannot change by itself
+    holder: Any  # the cell, dictionary, or object with slots; None for what cannot change by itself
     key: Any
     value: Any
     path: str
@@ -156,12 +157,19 @@ class Reach:
         what = f"{path} ({kind.__name__})" if path else kind.__name__
         found = _fixed("", kind)
         attributes = getattr(value, "__dict__", None)
+        if isinstance(value, Module) and (value._hooked or everywhere.hooked):
+            for name, part in vars(HookProtocol).items():  # tables that are made when first asked for
+                if isinstance(part, property):
+                    getattr(value, name)
         if isinstance(attributes, dict):
             self.pictures.append(Picture(attributes, f"an attribute of {what}"))
             found += [Edge(attributes, n, v, f"attribute '{n}' of {what}") for n, v in attributes.items()]
         if users_class(kind):
-            slots = [s for cls in kind.__mro__ for s in _names(getattr(cls, "__slots__", ()))]
-            found += _fixed(what, *(getattr(value, s, None) for s in slots if s not in ("__dict__", "__weakref__")))
+            slots = {s for cls in kind.__mro__ for s in _names(getattr(cls, "__slots__", ()))}
+            found += [
+                Edge(value, s, getattr(value, s, None), f"attribute '{s}' of {what}")
+                for s in sorted(slots - {"__dict__", "__weakref__"})
+            ]
         return found
 
     # ---- after the trace ----
@@ -196,7 +204,7 @@ class Reach:
                 found.arrays.append(value)
             if isinstance(value, types.ModuleType):
                 self.edges[id(value)] = self._module_steps(value, names)
-            for edge in self.edges.get(id(value), ()):
+            for edge in (*self.edges.get(id(value), ()), *_shadows(value, names)):
                 if not _is_read(value, edge, names, ran):
                     continue
                 if id(edge.value) not in self._kept:
@@ -218,6 +226,17 @@ class Reach:
         return [Edge(held, n, held[n], f"'{n}' of module {module.__name__}") for n in read]
 
 
+def _shadows(value: Any, names: Reads) -> list[Edge]:
+    """Return steps to attributes that an object has of its class, where it may get ones of its own."""
+    attributes = getattr(value, "__dict__", None)
+    if not isinstance(attributes, dict) or isinstance(value, (types.FunctionType, Optimizer)):
+        return []
+    read = {n for n in names.attributes | names.methods if n not in attributes and hasattr(type(value), n)}
+    if isinstance(value, Module) and "_hooked" not in attributes:
+        read.add("_hooked")
+    return [Edge(attributes, n, None, f"attribute '{n}' of {type(value).__name__}") for n in sorted(read)]
+
+
 def _is_read(value: Any, edge: Edge, names: Reads, ran: set[int]) -> bool:
     """Whether code that ran reads the step from `value`."""
     if edge.holder is None or isinstance(value, types.ModuleType):
@@ -228,6 +247,8 @@ def _is_read(value: Any, edge: Edge, names: Reads, ran: set[int]) -> bool:
         return edge.key in names.globals and any(id(code) in ran for code in nested(value.__code__))
     if edge.key == "_non_persistent_buffers_set":
         return False
+    if edge.value is None and isinstance(edge.holder, dict) and edge.key not in edge.holder:
+        return True
     is_constant = isinstance(edge.value, CONSTANTS)
     is_named = edge.key in names.attributes or names.is_wild or (edge.key in names.methods and not is_constant)
     if isinstance(value, Module):

@@ -69,6 +69,7 @@ class Captured:
         self.is_leaf = type(self.node) is AccumulateGrad  # one that requires grad
         self.grad: Any = self.node.grad if self.is_leaf else None
         self.grad_of: Captured | None = None
+        self.is_seen = False  # whether the trace depends on its shape or dtype
         self.is_laid = False  # whether the trace depends on how it lies in memory
 
     def restore(self) -> None:
@@ -82,7 +83,9 @@ class Captured:
 
     def let_go(self, is_known: bool) -> None:
         """Hold the tensor no longer, if nobody else holds it, nor what the trace needed."""
-        self.is_laid = self.input.id in self.handle._recorder.laid
+        recorder = self.handle._recorder
+        self.is_laid = self.input.id in recorder.laid
+        self.is_seen = self.is_laid or self.input.id in recorder.seen
         self.array = self.handle = self.grad = None
         if not is_known:
             alive = weakref.ref(self.tensor)
