@@ -272,7 +272,9 @@ class Traced(ArrayLike):
 
     def item(self, *args: Any) -> Any:
         """Refuse: the elements are not known."""
-        raise value_dependent("item()", "keep the array")
+        caller = sys._getframe(1)  # the tensor that has this array: for itself, or for Python
+        names = [f.f_code.co_name for f in (caller, caller.f_back) if f is not None]
+        raise value_dependent(next((_ASKED[n] for n in names if n in _ASKED), "item()"), "keep the array")
 
     def tolist(self) -> Any:
         """Refuse: the elements are not known."""
@@ -290,6 +292,11 @@ class Traced(ArrayLike):
     def __invert__(self) -> Any:
         return np.invert(self)
 
+
+_ASKED = {
+    "__bool__": "a truth value (if, while, and, or)", "_scalar": "float(), int() or complex()",
+    "__index__": "a Python index or size",
+}  # fmt: skip
 
 _METHODS = frozenset({
     "all", "any", "argmax", "argmin", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "prod",
@@ -328,9 +335,11 @@ def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...], *, unsafe: bool) -> 
     """Write a ufunc's result into the handle given as `out`, as the in-place operators do."""
     (target,) = out
     if not isinstance(target, Traced):
-        raise refused(TypeError(
-            f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}"
-        ))
+        raise refused(
+            TypeError(
+                f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}"
+            )
+        )
     if not unsafe and not np.can_cast(made.dtype, target.dtype, "same_kind"):
         raise TypeError(
             f"Cannot cast ufunc '{ufunc.__name__}' output from {made.dtype!r} to {target.dtype!r} "

@@ -54,7 +54,9 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
-    run: Any = op if modes.special and local.tracer is not None else op.definition  # traced: maybe one instruction
+    run: Any = (
+        op if modes.special and local.tracer is not None else op.definition
+    )  # traced: maybe one instruction
     try:
         result = run(*positional(op, values), **keywords(op, values))
     except ValueError as error:

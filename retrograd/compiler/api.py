@@ -70,6 +70,10 @@ class Compiled:
                 result = self._existing(args, kwargs, key)  # another thread may have been first
                 if result is not MISS:
                     return result
+                if self.entries and switch.strict:
+                    raise UntraceableError(
+                        f"{self.name} would be compiled again: {self.entries[-1].missed(args, kwargs)}"
+                    )
                 if len(self.entries) >= LIMIT:
                     self._say_full()
                 else:
@@ -113,11 +117,11 @@ class Compiled:
             raise UntraceableError(f"{self.name} cannot be compiled: {reason}") from None
         self.reason = reason
         log.warning("%s runs as it is: %s", self.name, reason)
-        warnings.warn(f"{self.name} cannot be compiled and runs as it is: {reason}", UserWarning, stacklevel=4)
+        warnings.warn(
+            f"{self.name} cannot be compiled and runs as it is: {reason}", UserWarning, stacklevel=4
+        )
 
     def _say_full(self) -> None:
-        if switch.strict:
-            raise UntraceableError(f"{self.name} would be compiled again (LIMIT = {LIMIT} forms)")
         self.is_full = True
         text = (
             f"{self.name} has been compiled for {LIMIT} combinations of shapes, constants and state; other ones run "
@@ -215,7 +219,9 @@ def compile(
     """
     del dynamic
     if backend not in BACKENDS:
-        raise RuntimeError(f"Invalid backend: {backend!r}, see retrograd.compiler.list_backends() for available backends.")
+        raise RuntimeError(
+            f"Invalid backend: {backend!r}, see retrograd.compiler.list_backends() for available backends."
+        )
     if mode not in MODES:
         raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(map(str, MODES[1:]))}")
     if options:
@@ -226,7 +232,7 @@ def compile(
         )
     if not callable(model):
         raise RuntimeError(f"compile: expected a function or a Module; got {type(model).__name__}")  # noqa: TRY004 - torch's type
-    if disable or backend == "eager" or hasattr(model, "state") and isinstance(model.state, Compiled):
+    if disable or backend == "eager" or (hasattr(model, "state") and isinstance(model.state, Compiled)):
         return model
     if isinstance(model, Module):
         return OptimizedModule(model, fullgraph=fullgraph)

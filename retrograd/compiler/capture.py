@@ -29,7 +29,11 @@ class UsersError(Exception):
 
 
 def capture(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str, key: tuple[Any, ...]
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    name: str,
+    key: tuple[Any, ...],
 ) -> Entry:
     """Return the compiled form of a function for arguments like these.
 
@@ -47,12 +51,19 @@ def capture(
 
 
 def _traced(
-    function: Any, args: Any, kwargs: Any, name: str, key: tuple[Any, ...], arguments: Arguments, *, assumed: bool
+    function: Any,
+    args: Any,
+    kwargs: Any,
+    name: str,
+    key: tuple[Any, ...],
+    arguments: Arguments,
+    *,
+    assumed: bool,
 ) -> Entry:
     reach = Reach(function, arguments.objects)
     given = [t for _, t in arguments.tensors]
     tracer = Tracer(assumed_grads=assumed)
-    planner = Planner(tracer, known := {id(t) for t in (*given, *reach.tensors)})
+    planner = Planner(tracer, known := {id(t) for t in (*given, *reach.tensors)}, reach.has)
     watch = Watch()
     is_done = False
     try:
@@ -61,6 +72,7 @@ def _traced(
             result = function(*args, **kwargs)
         if refusals.last is not None:
             raise UntraceableError(str(refusals.last))
+        watch.check()
         known |= tracer.steps.known
         planner.results_of(result)
         planner.changes()
@@ -81,7 +93,9 @@ def _traced(
             reach.restore()
         result = None
     if changed is not None:
-        raise UntraceableError(f"{changed} is changed inside the function, which a compiled program would not repeat")
+        raise UntraceableError(
+            f"{changed} is changed inside the function, which a compiled program would not repeat"
+        )
     try:
         plan = planner.close()
         for site in plan.sites:

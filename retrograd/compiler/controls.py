@@ -32,7 +32,9 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
             name = getattr(fn, "__qualname__", type(fn).__name__)
             why = f" ({reason})" if reason else ""
             raise refused(
-                UntraceableError(f"{name}, which is marked with compiler.disable{why}, is called, at {place()}")
+                UntraceableError(
+                    f"{name}, which is marked with compiler.disable{why}, is called, at {place()}"
+                )
             )
         return fn(*args, **kwargs)
 

@@ -43,7 +43,9 @@ class Draws:
 
     def _moved(self, what: str) -> Exception:
         return refused(
-            UntraceableError(f"Generator.{what} is called, which a compiled program would not repeat, at {place()}")
+            UntraceableError(
+                f"Generator.{what} is called, which a compiled program would not repeat, at {place()}"
+            )
         )
 
     def _drawn(

@@ -103,11 +103,28 @@ class Entry:
         linecache.cache[filename] = (len(self.source), None, self.source.splitlines(keepends=True), filename)
         exec(compile(self.source, filename, "exec"), self._names)  # noqa: S102 - our own text, written above
         self.run = self._names["run"]
+        self._forget()
 
     @property
     def hits(self) -> int:
         """How often the entry has been used."""
         return int(repr(self.count)[6:-1])
+
+    def _forget(self) -> None:
+        """Hold the arguments of the traced call no longer."""
+        given = {id(t) for _, t in self.arguments.tensors}
+        plan = self.plan
+        sources = [s.what for s in plan.sources if isinstance(s.what, Captured)]
+        changed = [c for c, _ in (*plan.writes, *plan.rebound, *plan.grads)]
+        inputs = plan.pair.inputs if plan.pair else []
+        references = [r.found for r in plan.references if isinstance(r.found, Captured)]
+        for captured in (*sources, *plan.seen, *changed, *inputs, *references):
+            if id(captured.tensor) in given:
+                captured.tensor = captured.node = captured.meta = captured.cell = None
+        for result in plan.results:
+            if isinstance(result.view_of, Captured) and id(result.view_of.tensor) in given:
+                result.view_of.tensor = None
+        self.arguments.tensors.clear()
 
     def _log_use(self) -> None:
         log.debug("form %d of %s is used", self.number, self.name)
@@ -242,7 +259,9 @@ class Entry:
             elif captured.node is None:
                 lines.append(f"if {place}._node is not None: return MISS")
             else:
-                lines.append(f"if {place}._node is None or {place}._node.__class__ is AccumulateGrad: return MISS")
+                lines.append(
+                    f"if {place}._node is None or {place}._node.__class__ is AccumulateGrad: return MISS"
+                )
                 self._names["AccumulateGrad"] = AccumulateGrad
         shape, kind = self._name("s", captured.shape), self._name("s", captured.dtype)
         laid = f" or {name}.strides != {self._name('s', captured.strides)}" if captured.is_laid else ""

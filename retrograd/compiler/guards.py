@@ -73,7 +73,9 @@ class Guards:
         for picture in self.pictures:
             holder = name("q", picture.holder)
             if isinstance(picture.holder, list) and not any(isinstance(v, CONSTANTS) for v in picture.items):
-                found.append(f"if [*map(id, {holder})] != {name('q', [*map(id, picture.items)])}: return MISS")
+                found.append(
+                    f"if [*map(id, {holder})] != {name('q', [*map(id, picture.items)])}: return MISS"
+                )
             else:
                 found.append(f"if not {name('q', picture.holds)}(): return MISS")
         for array, content in self.arrays:

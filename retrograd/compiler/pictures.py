@@ -16,7 +16,34 @@ def same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b) or not isinstance(a, (int, float, complex, str, bytes)):
         return False
-    return bool(a == b) and (a != 0 or repr(a) == repr(b)) or (a != a and b != b)  # noqa: PLR0124, RUF021 - nan
+    return bool(a == b) and (a != 0 or repr(a) == repr(b)) or (a != a and b != b)  # noqa: RUF021 - nan
+
+
+class RandomPicture:
+    """Where one of NumPy's generators of random numbers was."""
+
+    __slots__ = ("holder", "is_exempt", "is_fixed", "path", "state")
+
+    def __init__(self, holder: Any) -> None:
+        self.holder = holder  # a bit generator
+        self.path = "the state of NumPy's random numbers"
+        self.is_exempt, self.is_fixed = False, True
+        self.state = holder.state
+
+    def holds(self) -> bool:
+        """Whether nothing has been drawn since."""
+        return repr(self.holder.state) == repr(self.state) and self._key(self.holder.state) == self._key(
+            self.state
+        )
+
+    @staticmethod
+    def _key(state: Any) -> Any:
+        inner = state.get("state", {})
+        return {k: v.tobytes() if hasattr(v, "tobytes") else v for k, v in inner.items()}
+
+    def restore(self) -> None:
+        """Go back there."""
+        self.holder.state = self.state
 
 
 class Picture:

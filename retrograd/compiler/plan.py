@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
-from retrograd.arrays.ir import Instruction, Value, replace, tidy
+from retrograd.arrays.ir import Instruction, Value, tidy
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.compiler.pair import Pullback, Spent
+from retrograd.compiler.state import CONSTANTS
 from retrograd.compiler.tracer import Boundary, Captured, Tracer
 from retrograd.compiler.trees import leaves
 from retrograd.errors import UntraceableError
@@ -77,24 +79,30 @@ class Plan:
     places: dict[int, int] = field(default_factory=dict)  # by id of a traced tensor: its number in results
     writes: list[tuple[Captured, int]] = field(default_factory=list)  # and how many, for the version
     rebound: list[tuple[Captured, int]] = field(default_factory=list)  # tensor.data = output
-    grads: list[tuple[Captured, Any]] = field(default_factory=list)  # a leaf's new gradient: result, same, None
+    grads: list[tuple[Captured, Any]] = field(
+        default_factory=list
+    )  # a leaf's new gradient: result, same, None
     tree: Any = None
+    references: list[Reference] = field(default_factory=list)  # in the tree
     seen: list[Captured] = field(default_factory=list)  # no inputs, but the trace depends on their shapes
     draws: list[Any] = field(default_factory=list)
     sites: list[Any] = field(default_factory=list)
     pair: Any = None
     saved: tuple[int, int] = (0, 0)  # the first of the outputs that are saved for backward, and how many
-    needs_grads: list[tuple[Captured, bool]] = field(default_factory=list)  # whether a leaf must have a gradient
+    needs_grads: list[tuple[Captured, bool]] = field(
+        default_factory=list
+    )  # whether a leaf must have a gradient
     grad_types: dict[int, Captured] = field(default_factory=dict)  # by id of a leaf's node
 
 
 class Planner:
     """Takes a trace apart."""
 
-    def __init__(self, tracer: Tracer, known: set[int]) -> None:
-        """Begin; `known` has the ids of tensors that are reached from outside."""
+    def __init__(self, tracer: Tracer, known: set[int], is_reached: Callable[[Any], bool]) -> None:
+        """Begin; `known` has the ids of tensors that are reached from outside, `is_reached` tells other objects."""
         self.tracer = tracer
         self.known = known
+        self.is_reached = is_reached
         self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites)
         self.outputs: list[Value] = []
         self._root_outputs: dict[int, int] = {}
@@ -127,7 +135,9 @@ class Planner:
         pullback = Pullback(self.tracer)
         if pullback.trace([(t._array, history(t)) for _, t in roots]):
             if any(c.node in leaves_ for c in pullback.inputs):
-                raise UntraceableError("a leaf made inside the function is returned together with what depends on it")
+                raise UntraceableError(
+                    "a leaf made inside the function is returned together with what depends on it"
+                )
             self._adopt(pullback)
             for k, (i, _) in enumerate(roots):
                 self.plan.results[i].root = k
@@ -160,13 +170,19 @@ class Planner:
     def _referred(self, tree: Any) -> Any:
         """Return what is returned with references in place of the tensors."""
         if isinstance(tree, Tensor):
-            return Reference(self.result(tree))
+            made = Reference(self.result(tree))
+            self.plan.references.append(made)
+            return made
         if type(tree) is dict:
             return {k: self._referred(v) for k, v in tree.items()}
         if isinstance(tree, (tuple, list)):
             parts = [self._referred(v) for v in tree]
             return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-        return tree
+        if isinstance(tree, CONSTANTS) or self.is_reached(tree):
+            return tree
+        raise UntraceableError(
+            f"it returns a {type(tree).__name__}, which a compiled program could not make anew"
+        )
 
     def _handle(self, tensor: Tensor) -> Traced:
         array: Any = tensor._array
@@ -190,7 +206,9 @@ class Planner:
         node = history(tensor)
         if type(node) is AccumulateGrad:
             if node.grad is not None:
-                raise UntraceableError("a leaf made inside the function is returned together with its gradient")
+                raise UntraceableError(
+                    "a leaf made inside the function is returned together with its gradient"
+                )
             made.is_leaf = True
             node = None
         root = handle.base
@@ -234,7 +252,9 @@ class Planner:
             if self._known(tensor) is None:
                 continue
             if tensor._meta is not captured.meta:
-                raise UntraceableError("a facility of a captured tensor was changed (its gradient or its view)")
+                raise UntraceableError(
+                    "a facility of a captured tensor was changed (its gradient or its view)"
+                )
             node = tensor._node
             if node is not captured.node and type(node) is not Boundary:
                 raise UntraceableError(
@@ -344,7 +364,9 @@ class Planner:
     def _outside(self, value: Value, arrays: dict[int, Array]) -> Source | None:
         """Return where an array comes from that no tensor was seen to have; None: from the function itself."""
         base = arrays[value.id].base
-        if sys.getrefcount(arrays[value.id]) <= _ALONE and (base is None or sys.getrefcount(base) <= _BASE_ALONE):
+        if sys.getrefcount(arrays[value.id]) <= _ALONE and (
+            base is None or sys.getrefcount(base) <= _BASE_ALONE
+        ):
             return None
         array = arrays[value.id]
         owner = next((o for o in gc.get_referrers(array) if isinstance(o, Tensor)), None)

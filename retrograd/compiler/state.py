@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,7 +22,7 @@ import numpy as np
 
 from retrograd import devices, dtypes
 from retrograd.compiler.code import Reads, is_users, nested, reads
-from retrograd.compiler.pictures import Picture
+from retrograd.compiler.pictures import Picture, RandomPicture
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
 from retrograd.nn.module_hooks import HookProtocol, everywhere
@@ -67,10 +68,12 @@ class Reach:
         self.roots: list[Any] = [function, *arguments]
         self.tensors: list[Tensor] = []
         self.edges: dict[int, list[Edge]] = {}  # by id of what they lead from
-        self.pictures: list[Picture] = []
+        self.pictures: list[Any] = []
         self._kept: dict[int, Any] = {}  # so that ids stay theirs
         for root in self.roots:
             self.walk(root, "")
+        if "numpy.random" in sys.modules:
+            self.pictures.append(RandomPicture(np.random.mtrand._rand._bit_generator))  # type: ignore[attr-defined]
 
     def walk(self, value: Any, path: str) -> None:
         """Look into a value, and all that is reached from it."""
@@ -90,6 +93,10 @@ class Reach:
             return ()
         if isinstance(value, (np.ndarray, Generator, types.ModuleType)):
             return ()
+        if type(value).__module__.startswith("numpy.random"):
+            bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", value)
+            self.pictures.append(RandomPicture(bits))
+            return ()
         if isinstance(value, types.FunctionType):
             return self._function(value)
         if isinstance(value, types.MethodType):
@@ -107,6 +114,9 @@ class Reach:
                 f"an iterator is reached ({path or type(value).__name__}), which a trace would use up; take the "
                 "items outside the function"
             )
+        kind = type(value)
+        if not users_class(kind) and not kind.__module__.startswith("retrograd"):
+            return ()  # a lock, a path, a logger: what the standard library does with itself is not looked into
         return self._object(value, path)
 
     def _function(self, function: types.FunctionType) -> list[Edge]:
@@ -127,7 +137,9 @@ class Reach:
         self.pictures.append(Picture(held, "a global variable", names))
         found += [Edge(held, n, held[n], f"global variable '{n}'") for n in names if n in held]
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-        return found + _fixed(f"a default of {function.__name__}", *defaults, getattr(function, "__wrapped__", None))
+        return found + _fixed(
+            f"a default of {function.__name__}", *defaults, getattr(function, "__wrapped__", None)
+        )
 
     def _items(self, value: Any, path: str) -> list[Edge]:
         self.pictures.append(Picture(value, path or type(value).__name__))
@@ -172,6 +184,10 @@ class Reach:
             ]
         return found
 
+    def has(self, value: Any) -> bool:
+        """Whether an object is reached."""
+        return id(value) in self._kept
+
     # ---- after the trace ----
 
     def changed(self) -> str | None:
@@ -211,7 +227,9 @@ class Reach:
                     self.walk(edge.value, edge.path)
                 is_module = isinstance(value, Module)
                 todo.append((edge.value, is_own or (is_module and edge.key == "_names")))
-                if edge.holder is not None and (isinstance(edge.value, CONSTANTS) or not isinstance(value, type)):
+                if edge.holder is not None and (
+                    isinstance(edge.value, CONSTANTS) or not isinstance(value, type)
+                ):
                     (found.of_modules if is_module else found.steps).append(edge)
         for picture in self.pictures:
             if isinstance(picture.holder, CONTAINERS) and not picture.is_fixed and id(picture.holder) in used:
@@ -250,10 +268,16 @@ def _is_read(value: Any, edge: Edge, names: Reads, ran: set[int]) -> bool:
     if edge.value is None and isinstance(edge.holder, dict) and edge.key not in edge.holder:
         return True
     is_constant = isinstance(edge.value, CONSTANTS)
-    is_named = edge.key in names.attributes or names.is_wild or (edge.key in names.methods and not is_constant)
+    is_named = (
+        edge.key in names.attributes or names.is_wild or (edge.key in names.methods and not is_constant)
+    )
     if isinstance(value, Module):
-        return is_named or not is_constant or edge.key.startswith("_") or edge.key == "training" or not users_class(
-            type(value)
+        return (
+            is_named
+            or not is_constant
+            or edge.key.startswith("_")
+            or edge.key == "training"
+            or not users_class(type(value))
         )
     if isinstance(value, LRScheduler):
         return False
@@ -271,8 +295,6 @@ def _names(slots: Any) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=4096)
 def users_class(cls: type) -> bool:
     """Whether a class is defined in the user's program."""
-    import sys  # noqa: PLC0415
-
     module = sys.modules.get(cls.__module__)
     if module is None or cls.__module__ == "builtins":
         return False

@@ -53,7 +53,13 @@ class Number(Scalar):
 
 
 def _text(value: Any) -> str:
-    return value.text if isinstance(value, Number) else f"float({str(value)!r})" if value != value or abs(value) == float("inf") else repr(value)  # noqa: E501, PLR0124
+    return (
+        value.text
+        if isinstance(value, Number)
+        else f"float({str(value)!r})"
+        if value != value or abs(value) == float("inf")
+        else repr(value)
+    )
 
 
 def _arithmetic(symbol: str, *, swapped: bool = False) -> Any:
@@ -93,7 +99,9 @@ Number.__neg__ = lambda self: Number(self.site, f"(-{self.text})", -self.value) 
 class Site:
     """One step of one cohort of parameters: what is done on the host before and after each run."""
 
-    def __init__(self, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any, probes: list[Any]) -> None:
+    def __init__(
+        self, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any, probes: list[Any]
+    ) -> None:
         self.optimizer, self.index, self.cohort = optimizer, index, cohort
         self.layout = optimizer.layout(optimizer.param_groups[index])
         kind = cohort.arrays[0].dtype

@@ -131,9 +131,7 @@ class Tracer:
                 raise refused(UntraceableError(f"a tensor of another trace is used, at {place()}"))
             return array  # type: ignore[no-any-return]
         if array.__class__ is not ndarray:
-            raise refused(
-                UntraceableError(f"a {type(array).__name__} tensor cannot be traced, at {place()}")
-            )
+            raise refused(UntraceableError(f"a {type(array).__name__} tensor cannot be traced, at {place()}"))
         handle = self.recorder.input(array)
         if handle._phantom is None:
             handle._phantom = array

@@ -35,7 +35,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-
 def _watched(draw: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     """Let whoever watches this thread answer in place of a distribution."""
 

@@ -6,9 +6,9 @@ from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
+from compiler.both import alike, close, grads
 
 import retrograd as torch
-from compiler.both import alike, close, grads
 from retrograd import nn
 from retrograd.nn import functional as F
 
@@ -103,7 +103,16 @@ def test_a_buffer_made_inside_starts_anew_at_each_call():
     same(f, torch.tensor([2.0, 3.0]))
 
 
-DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8, torch.bool]
+DTYPES = [
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.bool,
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -27,7 +27,13 @@ def forms(f):
 
 def test_shapes_dtypes_and_requires_grad():
     f = torch.compile(lambda x: x * 2)
-    for x in (torch.ones(2), torch.ones(3), torch.ones(2, 1), torch.ones(2, dtype=torch.float64), torch.ones(2).int()):
+    for x in (
+        torch.ones(2),
+        torch.ones(3),
+        torch.ones(2, 1),
+        torch.ones(2, dtype=torch.float64),
+        torch.ones(2).int(),
+    ):
         made = f(x)
         assert made.dtype is x.dtype
         assert made.tolist() == (x * 2).tolist()
@@ -362,12 +368,18 @@ def _save(kept):
 CHANGES = {
     "load_state_dict": _save([]),
     "another learning rate": lambda k, m, o, s: o.param_groups[0].update(lr=0.1 / (k + 1)),
-    "weight decay from the third step on": lambda k, m, o, s: o.param_groups[0].update(weight_decay=0.1 * (k > 2)),
+    "weight decay from the third step on": lambda k, m, o, s: o.param_groups[0].update(
+        weight_decay=0.1 * (k > 2)
+    ),
     "steps as they are in between": lambda k, m, o, s: k == 2 and s(torch.full((3, 2), 7.0)),
-    "other memory of a parameter": lambda k, m, o, s: k == 2 and setattr(m.weight, "data", m.weight.data.clone() * 2),
+    "other memory of a parameter": lambda k, m, o, s: (
+        k == 2 and setattr(m.weight, "data", m.weight.data.clone() * 2)
+    ),
     "other betas": lambda k, m, o, s: o.param_groups[0].update(betas=(0.5, 0.9) if k > 2 else (0.9, 0.999)),
     "the state thrown away": lambda k, m, o, s: k == 3 and o.state.clear(),
-    "a group more": lambda k, m, o, s: k == 2 and o.add_param_group({"params": [nn.Parameter(torch.ones(1))]}),
+    "a group more": lambda k, m, o, s: (
+        k == 2 and o.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+    ),
 }
 
 
