@@ -80,8 +80,8 @@ def refused(error: _E) -> _E:
 def value_dependent(what: str, instead: str) -> ValueDependentError:
     return refused(
         ValueDependentError(
-            f"value-dependent: {what} needs the elements of a traced array, known only when the program runs, "
-            f"at {place()}; {instead}, or leave this part out of the traced function"
+            f"value-dependent: {what} needs the elements of a traced array, known only when the program "
+            f"runs, at {place()}; {instead}, or leave this part out of the traced function"
         )
     )
 
@@ -169,7 +169,7 @@ class Traced(ArrayLike):
         return made.copy() if made is self and copy else made
 
     def reshape(self, *shape: Any, copy: bool | None = None) -> Any:
-        """Return the elements in another shape; ValueError where that would need the copy that is forbidden."""
+        """Return the elements in another shape; ValueError where that needs a forbidden copy."""
         size = shape[0] if len(shape) == 1 else shape
         if copy is False:
             phantom(self).reshape(size, copy=False)
@@ -299,8 +299,8 @@ _ASKED = {
 }  # fmt: skip
 
 _METHODS = frozenset({
-    "all", "any", "argmax", "argmin", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "prod",
-    "ravel", "round", "squeeze", "std", "sum", "swapaxes", "trace", "transpose", "var",
+    "all", "any", "argmax", "argmin", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min",
+    "prod", "ravel", "round", "squeeze", "std", "sum", "swapaxes", "trace", "transpose", "var",
 })  # fmt: skip
 """An array's methods that are NumPy's functions of the same name."""
 
@@ -337,7 +337,8 @@ def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...], *, unsafe: bool) -> 
     if not isinstance(target, Traced):
         raise refused(
             TypeError(
-                f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}"
+                f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at "
+                f"{place()}"
             )
         )
     if not unsafe and not np.can_cast(made.dtype, target.dtype, "same_kind"):

@@ -17,7 +17,7 @@ from retrograd.compiler.capture import UsersError, capture
 from retrograd.compiler.entry import MISS, Entry, current_key, log
 from retrograd.compiler.progress import progress
 from retrograd.compiler.report import explain
-from retrograd.compiler.trees import Unguardable
+from retrograd.compiler.trees import UnguardableError
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
 
@@ -57,7 +57,7 @@ class Compiled:
         self.is_full = False
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...] | None) -> Any:
-        """Run a call that the form used last does not fit: another one, a new one, or the function as it is."""
+        """Run a call that the form used last does not fit: by another one, a new one, or as it is."""
         if key is None or switch.off:
             return self.function(*args, **kwargs)
         result = self._existing(args, kwargs, key)
@@ -70,11 +70,7 @@ class Compiled:
                 result = self._existing(args, kwargs, key)  # another thread may have been first
                 if result is not MISS:
                     return result
-                if self.entries and switch.strict:
-                    raise UntraceableError(
-                        f"{self.name} would be compiled again: {self.entries[-1].missed(args, kwargs)}"
-                    )
-                if len(self.entries) >= LIMIT:
+                if len(self.entries) >= LIMIT and not switch.strict:
                     self._say_full()
                 else:
                     entry = self._compile(args, kwargs, key)
@@ -86,7 +82,7 @@ class Compiled:
                     self._note("tensors that it writes to share memory with others, or are read-only")
         except UsersError as error:
             return self._after(error, args, kwargs)
-        except (UntraceableError, Unguardable) as error:
+        except (UntraceableError, UnguardableError) as error:
             self._note(str(error))
         return self.function(*args, **kwargs)
 
@@ -99,6 +95,9 @@ class Compiled:
         return MISS
 
     def _compile(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...]) -> Entry:
+        if self.entries and switch.strict:
+            missed = self.entries[-1].missed(args, kwargs)
+            raise UntraceableError(f"{self.name} would be compiled again, for: {missed}")
         if self.entries and log.isEnabledFor(logging.DEBUG):
             log.debug("%s: does not hold: %s", self.name, self.entries[-1].missed(args, kwargs))
         start = time.perf_counter()
@@ -107,7 +106,7 @@ class Compiled:
         entry.number = len(self.entries) + 1
         log.info(
             "compiled %s in %.3f s: %d instructions, form %d",
-            self.name, time.perf_counter() - start, len(entry.plan.program.instructions), len(self.entries) + 1,
+            self.name, time.perf_counter() - start, len(entry.plan.program.instructions), entry.number,
         )  # fmt: skip
         return entry
 
@@ -124,14 +123,14 @@ class Compiled:
     def _say_full(self) -> None:
         self.is_full = True
         text = (
-            f"{self.name} has been compiled for {LIMIT} combinations of shapes, constants and state; other ones run "
-            "as they are. Pass what varies as a tensor, or keep the shapes to a few (see docs/compile.md)"
+            f"{self.name} has been compiled for {LIMIT} combinations of shapes, constants and state; other "
+            "ones run as they are. Pass what varies as a tensor, or keep the shapes few (docs/compile.md)"
         )
         log.warning("%s", text)
         warnings.warn(text, UserWarning, stacklevel=4)
 
     def _after(self, failed: UsersError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Raise the user's error; where it may come of being traced, see whether the function as it is raises."""
+        """Raise the user's error; where it may come of tracing, see whether the function as it is raises."""
         if failed.is_sure:
             raise failed.error
         before = [(t, t._array, t._array.copy(), t._version) for t in failed.tensors if not t.is_inference()]
@@ -173,7 +172,7 @@ class OptimizedModule(Module):
         self._orig_mod = module
         self.__dict__["training"] = module.training
         self.__dict__["forward"] = _wrapper(module.__call__, fullgraph=fullgraph)
-        self.__dict__["explain"] = self.forward.explain
+        self.__dict__["explain"] = self.__dict__["forward"].explain
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_orig_mod"], name)
@@ -197,8 +196,8 @@ def compile(
     Works as a decorator, too, with and without arguments.
 
     Args:
-        model: what to compile. It runs as always, once, with arrays that record what is done to them; then, for
-            arguments and state alike, the recorded program runs instead.
+        model: what to compile. It runs once with arrays that record what is done to them; then, for arguments
+            and state that are alike, the recorded program runs instead.
         fullgraph: raise where the function cannot be compiled, instead of running it as it is with a warning.
         dynamic: accepted for programs written for torch; each combination of shapes has its own program.
         backend: 'native' (or torch's name 'inductor'); 'eager' leaves the function as it is.
@@ -207,7 +206,7 @@ def compile(
         disable: leave the function as it is.
 
     Raises:
-        RuntimeError: an unknown backend, mode or option; with `fullgraph`, at the call, what cannot be compiled.
+        RuntimeError: an unknown backend, mode or option; at a call with `fullgraph`: it cannot be compiled.
 
     Example:
         >>> import retrograd as torch

@@ -70,8 +70,6 @@ def _traced(
         tracer.start([*given, *reach.tensors])
         with watch:
             result = function(*args, **kwargs)
-        if refusals.last is not None:
-            raise UntraceableError(str(refusals.last))
         watch.check()
         known |= tracer.steps.known
         planner.results_of(result)
@@ -109,7 +107,7 @@ def _traced(
 
 
 def _is_users(error: BaseException) -> bool:
-    """Whether an error was raised by the user's own code, not by code of the library that may not know traces."""
+    """Whether an error was raised by the user's own code, not by ours, which may not know traces."""
     if not isinstance(error, Exception):
         return True
     frames = traceback.extract_tb(error.__traceback__)

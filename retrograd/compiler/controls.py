@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from retrograd.arrays.traced import place, refused
 from retrograd.autograd.modes import local
@@ -80,7 +80,7 @@ class set_stance:  # noqa: N801 - torch's public name
         switch.off = self.stance == "force_eager"
         switch.strict = self.stance == "fail_on_recompile"
 
-    def __enter__(self) -> set_stance:
+    def __enter__(self) -> Self:
         self._set()
         return self
 

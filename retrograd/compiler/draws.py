@@ -1,4 +1,4 @@
-"""Random draws of a traced function: done anew before each run, by the code and generator that always do them."""
+"""Random draws of a traced function: done anew before each run, by the code that always does them."""
 
 from __future__ import annotations
 

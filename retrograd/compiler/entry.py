@@ -1,7 +1,7 @@
 """One compiled form of a function: guards, inputs, the program and what is done with its outputs, as code.
 
-The code of a call is straight-line, written for the plan: it answers MISS where a guard fails, before anything
-has been done.
+The code of a call is straight-line, written for the plan: it answers MISS where a guard fails, before
+anything has been done.
 """
 
 from __future__ import annotations
@@ -155,7 +155,6 @@ class Entry:
         return name
 
     def _write(self) -> str:
-        plan = self.plan
         places = {id(t): place for place, t in self.arguments.tensors}
         self._names.update(
             MISS=MISS, Tensor=Tensor, new=object.__new__, E=self.executable, lock=self.lock, entry=self,
@@ -266,8 +265,8 @@ class Entry:
         shape, kind = self._name("s", captured.shape), self._name("s", captured.dtype)
         laid = f" or {name}.strides != {self._name('s', captured.strides)}" if captured.is_laid else ""
         lines.append(
-            f"if {name}.__class__ is not ndarray or {name}.shape != {shape} or {name}.dtype is not {kind}{laid}: "
-            "return MISS"
+            f"if {name}.__class__ is not ndarray or {name}.shape != {shape} or "
+            f"{name}.dtype is not {kind}{laid}: return MISS"
         )
         return lines
 

@@ -1,4 +1,4 @@
-"""Guards on Python state: lines of code that answer MISS where something that the function reads has changed."""
+"""Guards on Python state: code that answers MISS where something that the function reads has changed."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Guards:
                 continue
             if array.nbytes > _SMALL or array.dtype.hasobject:
                 raise UntraceableError(
-                    f"a NumPy array of shape {array.shape} is read, whose elements no guard can watch; make it a "
-                    "tensor outside the function"
+                    f"a NumPy array of shape {array.shape} is read, whose elements no guard can watch; "
+                    "make it a tensor outside the function"
                 )
             self.arrays.append((array, array.tobytes()))
 

@@ -1,9 +1,9 @@
 """A forward program and its backward one: what becomes of results whose backward is called outside.
 
-When the traced function returns results with a history, backward is traced from them, in the same recorder, to
-the inputs that require grad. The forward program then also returns what `cut.choose` says is to be saved; the
-results hang on a node that runs the backward program. A backward that is itself recorded (create_graph=True)
-runs the instructions of both programs on Tensors, which record.
+When the traced function returns results with a history, backward is traced from them, in the same recorder,
+to the inputs that require grad. The forward program then also returns what `cut.choose` says is to be saved;
+the results hang on a node that runs the backward program. A backward that is itself recorded
+(create_graph=True) runs the instructions of both programs on Tensors, which record.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Pullback:
         self.grads: list[Value] = []
 
     def trace(self, results: Sequence[tuple[Any, Node]]) -> bool:
-        """Trace backward from results and their nodes; False, and nothing done, if their graph has been freed."""
+        """Trace backward from results and their nodes; False, and nothing done, if the graph was freed."""
         tracer, recorder = self.tracer, self.tracer.recorder
         wanted = {c.tensor._node: c for c in tracer.captured.values() if c.node is not None}
         kept = [(c.node, c.node.extras, c.node.post) for c in wanted.values() if c.is_leaf]
@@ -211,8 +211,8 @@ class CompiledBackward(Node):
         self._check(range(len(self.arrays)))
         if pair.changing:
             raise RuntimeError(
-                "a second derivative is asked of a compiled function that writes to its inputs; call it without "
-                "compiling it"
+                "a second derivative is asked of a compiled function that writes to its inputs; call it "
+                "without compiling it"
             )
         cts = ct if len(pair.types) > 1 else (ct,)
         given = [wrap(np.zeros(s, d)) if c is None else c for c, (s, d) in zip(cts, pair.types, strict=True)]

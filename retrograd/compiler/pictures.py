@@ -1,4 +1,4 @@
-"""Pictures of containers: what was in a list, a dictionary, a set, a variable; is it still, and if not, put it back."""
+"""Pictures of containers: what was in a list, a dictionary, a variable; is it still; and putting it back."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RandomPicture:
 
 
 class Picture:
-    """What was in a container, by identity of the items; of a dictionary, if `names` are given, in those only."""
+    """What was in a container, by identity of the items; of a dictionary, if so given, under `names`."""
 
     __slots__ = ("holder", "is_exempt", "is_fixed", "items", "names", "path")
 

@@ -99,7 +99,7 @@ class Planner:
     """Takes a trace apart."""
 
     def __init__(self, tracer: Tracer, known: set[int], is_reached: Callable[[Any], bool]) -> None:
-        """Begin; `known` has the ids of tensors that are reached from outside, `is_reached` tells other objects."""
+        """Begin; `known` has ids of tensors reached from outside, `is_reached` tells of other objects."""
         self.tracer = tracer
         self.known = known
         self.is_reached = is_reached
@@ -258,8 +258,8 @@ class Planner:
             node = tensor._node
             if node is not captured.node and type(node) is not Boundary:
                 raise UntraceableError(
-                    f"a tensor from outside, of shape {tuple(captured.array.shape)}, gets a history inside the "
-                    "compiled function; a later backward would need it"
+                    f"a tensor from outside, of shape {tuple(captured.array.shape)}, gets a history inside "
+                    "the compiled function; a later backward would need it"
                 )
             if tensor._array is not captured.handle:
                 handle = self._handle(tensor)
@@ -333,7 +333,7 @@ class Planner:
         return plan
 
     def _alone(self) -> dict[int, Array]:
-        """Let go of the arrays and of the tensors that nobody is known to reach; return the arrays by value."""
+        """Let go of arrays, and of tensors that nobody is known to reach; return the arrays by value."""
         recorder = self.tracer.recorder
         arrays = {value.id: array for value, array in recorder.constants.values()}
         arrays |= recorder.arrays
@@ -362,7 +362,7 @@ class Planner:
         return found
 
     def _outside(self, value: Value, arrays: dict[int, Array]) -> Source | None:
-        """Return where an array comes from that no tensor was seen to have; None: from the function itself."""
+        """Return where an array comes from that no tensor was seen to have; None: the function itself."""
         base = arrays[value.id].base
         if sys.getrefcount(arrays[value.id]) <= _ALONE and (
             base is None or sys.getrefcount(base) <= _BASE_ALONE

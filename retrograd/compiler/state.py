@@ -1,8 +1,9 @@
 """The Python state around a function: what it can reach, whether a trace changed it, and what is guarded.
 
-Before a function is traced, `Reach` walks what it can reach: the variables of its closure, the global variables
-that its code names, the attributes of the objects in them, containers. That finds the tensors, and is a picture
-of the state (pictures.py), to be compared with afterwards: a compiled program could not repeat a change.
+Before a function is traced, `Reach` walks what it can reach: the variables of its closure, the global
+variables that its code names, the attributes of the objects in them, containers. That finds the tensors, and
+is a picture of the state (pictures.py), to be compared with afterwards: a compiled program could not repeat a
+change.
 
 After the trace it is known which code ran. What that code names is guarded (see `guarded`).
 """
@@ -73,7 +74,7 @@ class Reach:
         for root in self.roots:
             self.walk(root, "")
         if "numpy.random" in sys.modules:
-            self.pictures.append(RandomPicture(np.random.mtrand._rand._bit_generator))  # type: ignore[attr-defined]
+            self.pictures.append(RandomPicture(np.random.mtrand._rand._bit_generator))
 
     def walk(self, value: Any, path: str) -> None:
         """Look into a value, and all that is reached from it."""
@@ -111,12 +112,12 @@ class Reach:
             return self._class(value)
         if hasattr(value, "__next__"):
             raise UntraceableError(
-                f"an iterator is reached ({path or type(value).__name__}), which a trace would use up; take the "
-                "items outside the function"
+                f"an iterator is reached ({path or type(value).__name__}), which a trace would use up; take "
+                "the items outside the function"
             )
         kind = type(value)
         if not users_class(kind) and not kind.__module__.startswith("retrograd"):
-            return ()  # a lock, a path, a logger: what the standard library does with itself is not looked into
+            return ()  # a lock, a path, a logger: the standard library's own affairs
         return self._object(value, path)
 
     def _function(self, function: types.FunctionType) -> list[Edge]:
@@ -203,8 +204,8 @@ class Reach:
     def guarded(self, codes: list[types.CodeType]) -> Guarded:
         """Return what must stay as it is.
 
-        A step is guarded where code that ran names it: a variable of a closure that ran, a global variable, an
-        attribute. A module's parts all are, except constants that only the user's code could read.
+        A step is guarded where code that ran names it: a variable of a closure that ran, a global variable,
+        an attribute. A module's parts all are, except constants that only the user's code could read.
         """
         names = reads(codes)
         ran = {id(code) for code in codes}
@@ -292,8 +293,7 @@ def _names(slots: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-@functools.lru_cache(maxsize=4096)
-def users_class(cls: type) -> bool:
+def users_class(cls: Any) -> bool:
     """Whether a class is defined in the user's program."""
     module = sys.modules.get(cls.__module__)
     if module is None or cls.__module__ == "builtins":

@@ -1,9 +1,9 @@
 """Tracing: a function of tensors runs once, and what it does to their arrays becomes a program.
 
-While the function runs, each tensor that it touches has a traced array in place of its own (arrays/traced.py),
-so the tensor, its gradient and its place in an optimizer stay the very objects that the user's program knows.
-The ops, the engine and the derivative rules run as always and record. `restore` gives every tensor back what
-it had; what has become of it is a `Captured`.
+While the function runs, each tensor that it touches has a traced array in place of its own
+(arrays/traced.py), so the tensor, its gradient and its place in an optimizer stay the very objects that the
+user's program knows. The ops, the engine and the derivative rules run as always and record. `restore` gives
+every tensor back what it had; what has become of it is a `Captured`.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Tracer:
         if array.__class__ is Traced:
             if array._recorder is not self.recorder:
                 raise refused(UntraceableError(f"a tensor of another trace is used, at {place()}"))
-            return array  # type: ignore[no-any-return]
+            return array
         if array.__class__ is not ndarray:
             raise refused(UntraceableError(f"a {type(array).__name__} tensor cannot be traced, at {place()}"))
         handle = self.recorder.input(array)

@@ -22,7 +22,7 @@ def leaves(tree: Any) -> Iterator[Tensor]:
             yield from leaves(value)
 
 
-class Unguardable(TypeError):
+class UnguardableError(TypeError):
     """An argument cannot be told from another one by a guard."""
 
 
@@ -88,13 +88,13 @@ class Arguments:
             )
         elif isinstance(value, np.ndarray):
             if value.nbytes > _SMALL or value.dtype.hasobject:
-                raise Unguardable(
-                    f"an argument is a NumPy array of shape {value.shape}, whose elements a guard would have to "
-                    "compare; pass a tensor"
+                raise UnguardableError(
+                    f"an argument is a NumPy array of shape {value.shape}, whose elements a guard would have "
+                    "to compare; pass a tensor"
                 )
             self._demand(
-                f"{place}.__class__ is {self.name(np.ndarray)} and {place}.dtype == {self.name(value.dtype)} and "
-                f"{place}.shape == {value.shape} and {place}.tobytes() == {self.name(value.tobytes())}"
+                f"{place}.__class__ is {self.name(np.ndarray)} and {place}.dtype == {self.name(value.dtype)} "
+                f"and {place}.shape == {value.shape} and {place}.tobytes() == {self.name(value.tobytes())}"
             )
         else:
             self._demand(f"{place} is {self.name(value)}")

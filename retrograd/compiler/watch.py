@@ -1,4 +1,4 @@
-"""Watching a function while it is traced: which of the user's code runs, and what it calls that has effects."""
+"""Watching a function while it is traced: which of the user's code runs, and what has effects."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import sys
 import time
 from datetime import date, datetime
 from types import CodeType, FrameType, TracebackType
-from typing import Any
+from typing import Any, Self
 
-from retrograd.arrays.traced import refused
+from retrograd.arrays.traced import refusals, refused
 from retrograd.autograd.where import describe
 from retrograd.compiler.code import is_own, is_users, reads
 from retrograd.errors import UntraceableError
@@ -34,7 +34,7 @@ class Watch:
         self.effect: UntraceableError | None = None
         self._before: Any = None
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._before = sys.getprofile()
         sys.setprofile(self._see)
         return self
@@ -60,7 +60,9 @@ class Watch:
                 raise self.effect
 
     def check(self) -> None:
-        """Raise if the user's code made a generator of random numbers of NumPy's."""
+        """Raise if something was refused, or the user's code made a generator of NumPy's."""
+        if refusals.last is not None:
+            raise UntraceableError(str(refusals.last))
         named = reads(self.users)
         made = {"default_rng", "RandomState"} & (named.attributes | named.methods | named.globals)
         if made:

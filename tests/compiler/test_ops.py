@@ -14,7 +14,8 @@ from retrograd.ops.declare import TABLE
 
 FALLS_BACK = {  # their results, or the shapes of these, depend on elements
     "index", "accumulate", "linalg_lu_factor", "linalg_lu_factor_ex", "linalg_lu_solve", "lu",
-    "lu_solve", "linalg_lstsq", "masked_select", "put_masked", "nonzero", "bincount", "unique", "unique_consecutive",
+    "lu_solve", "linalg_lstsq", "masked_select", "put_masked", "nonzero", "bincount", "unique",
+    "unique_consecutive",
 }  # fmt: skip
 
 
@@ -41,9 +42,9 @@ def test_compiled_equals_eager(name):
             function = public(op)
             try:
                 wanted = outcome(op, form, function)
-            except Exception:  # what an op refuses is another test's matter
+            except Exception:  # noqa: BLE001 - what an op refuses is another test's matter
                 continue
-            made = torch.compile(lambda *args, **kwargs: function(*args, **kwargs))  # noqa: B023
+            made = torch.compile(lambda *args, **kwargs: function(*args, **kwargs))  # noqa: B023, PLW0108 - a function of the user's
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 found = outcome(op, form, made)

@@ -1,4 +1,4 @@
-"""A whole training step, compiled, does what it does as it is: results, parameters, gradients, optimizer state."""
+"""A whole training step, compiled, does what it does as it is: to results, parameters, gradients, state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def training(model, optimizer, loss, batches, *, before=None, after=None, zero="
 
 def batches(count, *shapes, classes=None):
     return [
-        tuple(torch.randn(s) if classes is None or i == 0 else torch.randint(0, classes, s) for i, s in enumerate(shapes))
+        tuple(
+            torch.randn(s) if classes is None or i == 0 else torch.randint(0, classes, s)
+            for i, s in enumerate(shapes)
+        )
         for _ in range(count)
     ]  # fmt: skip
 
