@@ -26,6 +26,15 @@ BACKENDS = ("native", "inductor", "eager")
 MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _PLAIN = (True, False)
 _tracing = threading.RLock()  # one trace at a time: its tensors have traced arrays meanwhile
+def _after_fork() -> None:
+    """Make locks anew in a child process: the threads that may have held them are not there."""
+    global _tracing  # noqa: PLW0603 - a lock cannot be made free otherwise
+    _tracing = threading.RLock()
+    for state in list(_all):
+        for entry in state.entries:
+            entry.unlock()
+
+
 _all: weakref.WeakSet[Compiled] = weakref.WeakSet()
 
 
@@ -37,6 +46,8 @@ class Switch:
 
 
 switch = Switch()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Compiled:

@@ -96,6 +96,8 @@ def _traced(
         )
     try:
         plan = planner.close()
+        if tracer.keeps(known):
+            raise UntraceableError("a tensor made inside the function is kept outside, not as a result")
         for site in plan.sites:
             site.close()
         taken = {id(s.what) for s in plan.sources if s.kind == "array"}

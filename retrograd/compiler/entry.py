@@ -126,6 +126,10 @@ class Entry:
                 result.view_of.tensor = None
         self.arguments.tensors.clear()
 
+    def unlock(self) -> None:
+        """Take a new lock."""
+        self.lock = self._names["lock"] = threading.Lock()
+
     def _log_use(self) -> None:
         log.debug("form %d of %s is used", self.number, self.name)
 

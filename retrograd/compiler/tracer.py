@@ -8,6 +8,7 @@ every tensor back what it had; what has become of it is a `Captured`.
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -101,6 +102,7 @@ class Tracer:
         self.captured: dict[int, Captured] = {}
         self.assumed: dict[int, Tensor] = {}  # by id of a leaf's node: the gradient that it is taken to have
         self.assumes = assumed_grads
+        self.made: list[weakref.ref[Tensor]] = []  # results of ops
         self.draws = Draws(self.recorder)
         self.steps = Steps(self)
 
@@ -120,6 +122,16 @@ class Tracer:
         local.tracer = None
         for captured in self.captured.values():
             captured.restore()
+
+    def keeps(self, known: set[int]) -> bool:
+        """Whether a tensor that the function made is held even now, when all that was known of are gone."""
+        if not self._alive(known):
+            return False
+        gc.collect()
+        return self._alive(known)
+
+    def _alive(self, known: set[int]) -> bool:
+        return any(r() is not None and id(r()) not in known for r in self.made)
 
     # ---- tensors ----
 
@@ -169,7 +181,9 @@ class Tracer:
         """Run an op on traced arrays."""
         self._adopt_all(args)
         if out is None:
-            return plain(op, args)
+            made = plain(op, args)
+            self.made += [weakref.ref(t) for t in (made if isinstance(made, tuple) else (made,))]
+            return made
         handle = self.adopt(out)
         if args and out is args[0]:
             return inplace_here(op, args)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import gc
+import multiprocessing
+import queue as queue_module
 import random
 import threading
 import time
@@ -519,3 +522,36 @@ def test_the_arguments_of_the_first_call_are_freed():
     del x
     gc.collect()
     assert reference() is None
+
+
+def test_a_tensor_that_goes_where_nobody_looks():
+    queue = collections.deque()
+    hidden = queue_module.SimpleQueue()
+
+    def f(x):
+        y = x * 2
+        hidden.put(y)
+        return x + 1
+
+    made = torch.compile(f)
+    with pytest.warns(UserWarning, match="kept outside"):
+        made(x3)
+    made(x3)
+    while not hidden.empty():
+        queue.append(hidden.get())
+    assert [t.tolist() for t in list(queue)[-2:]] == [[2.0, 4.0, 6.0]] * 2
+
+
+def test_a_fork_after_compilation():
+    w = torch.ones(3)
+    made = torch.compile(lambda x: w.mul_(2.0) + x)
+    made(x3)
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    made.state.entries[0].lock.acquire()  # as a thread might hold it that is not in the child
+    child = context.Process(target=lambda: answers.put((made(x3).tolist(), torch.compile(lambda x: x + 1)(x3).tolist())))
+    child.start()
+    made.state.entries[0].lock.release()
+    assert answers.get(timeout=60) == ([5.0, 6.0, 7.0], [2.0, 3.0, 4.0])
+    child.join(60)
+    assert w.tolist() == [2.0, 2.0, 2.0]
