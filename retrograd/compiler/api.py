@@ -26,6 +26,8 @@ BACKENDS = ("native", "inductor", "eager")
 MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _PLAIN = (True, False)
 _tracing = threading.RLock()  # one trace at a time: its tensors have traced arrays meanwhile
+
+
 def _after_fork() -> None:
     """Make locks anew in a child process: the threads that may have held them are not there."""
     global _tracing  # noqa: PLW0603 - a lock cannot be made free otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -44,10 +45,15 @@ def capture(
         UsersError: the function raised.
     """
     arguments = Arguments(args, kwargs)
+    is_collecting = gc.isenabled()
+    gc.disable()  # thousands of small objects are made that live to the end
     try:
         return _traced(function, args, kwargs, name, key, arguments, assumed=True)
     except TrueGradsError:
         return _traced(function, args, kwargs, name, key, arguments, assumed=False)
+    finally:
+        if is_collecting:
+            gc.enable()
 
 
 def _traced(
@@ -96,8 +102,7 @@ def _traced(
         )
     try:
         plan = planner.close()
-        if tracer.keeps(known):
-            raise UntraceableError("a tensor made inside the function is kept outside, not as a result")
+        tracer.check_kept(known)
         for site in plan.sites:
             site.close()
         taken = {id(s.what) for s in plan.sources if s.kind == "array"}

@@ -23,7 +23,6 @@ from retrograd.autograd.graph import Node, Output, Witness, raise_freed, raise_m
 from retrograd.compiler.cut import choose
 from retrograd.compiler.replay import replay
 from retrograd.compiler.tracer import Captured, Tracer
-from retrograd.errors import FreedGraphError
 from retrograd.tensor import wrap
 
 Array = np.ndarray[Any, Any]
@@ -57,8 +56,8 @@ class Pullback:
         self.inputs: list[Captured] = []
         self.grads: list[Value] = []
 
-    def trace(self, results: Sequence[tuple[Any, Node]]) -> bool:
-        """Trace backward from results and their nodes; False, and nothing done, if the graph was freed."""
+    def trace(self, results: Sequence[tuple[Any, Node]]) -> None:
+        """Trace backward from results and their nodes."""
         tracer, recorder = self.tracer, self.tracer.recorder
         wanted = {c.tensor._node: c for c in tracer.captured.values() if c.node is not None}
         kept = [(c.node, c.node.extras, c.node.post) for c in wanted.values() if c.is_leaf]
@@ -69,9 +68,6 @@ class Pullback:
         try:
             with np.errstate(all="ignore"):
                 run([(node, ct) for (_, node), ct in zip(results, cts, strict=True)], True, False, captured)
-        except FreedGraphError:
-            del recorder.instructions[self.start :]
-            return False
         finally:
             for node, extras, post in kept:
                 node.extras, node.post = extras, post
@@ -83,7 +79,6 @@ class Pullback:
                     grad if isinstance(grad, Traced) else Traced(recorder, recorder.operand(np.asarray(grad)))
                 )
                 self.grads.append(now(array))
-        return True
 
     def close(
         self, inputs: list[Value], changing: set[int], constants: list[tuple[Value, Array]]

@@ -32,18 +32,18 @@ class RandomPicture:
 
     def holds(self) -> bool:
         """Whether nothing has been drawn since."""
-        return repr(self.holder.state) == repr(self.state) and self._key(self.holder.state) == self._key(
-            self.state
-        )
-
-    @staticmethod
-    def _key(state: Any) -> Any:
-        inner = state.get("state", {})
-        return {k: v.tobytes() if hasattr(v, "tobytes") else v for k, v in inner.items()}
+        return bool(_key(self.holder.state) == _key(self.state))
 
     def restore(self) -> None:
         """Go back there."""
         self.holder.state = self.state
+
+
+def _key(state: Any) -> Any:
+    """Return nested dictionaries with bytes in place of arrays."""
+    if isinstance(state, dict):
+        return {k: _key(v) for k, v in state.items()}
+    return state.tobytes() if hasattr(state, "tobytes") else state
 
 
 class Picture:

@@ -127,45 +127,27 @@ class Planner:
 
     def histories(self) -> None:
         """Trace the backward of the results that have a history."""
-        results = self.plan.results
-        roots = [(i, t) for i, t in self._made.items() if history(t) is not None and not results[i].is_leaf]
-        leaves_ = {history(t) for i, t in self._made.items() if results[i].is_leaf}
-        if not roots:
+        live: list[Tensor] = []
+        made_leaves: set[Any] = set()
+        for i, tensor in self._made.items():
+            node, result = history(tensor), self.plan.results[i]
+            if result.is_leaf:
+                made_leaves.add(node)
+            elif node is not None and _is_freed(node):
+                result.spent = Spent()
+            elif node is not None:
+                result.root = len(live)
+                live.append(tensor)
+        if not live:
             return
         pullback = Pullback(self.tracer)
-        if pullback.trace([(t._array, history(t)) for _, t in roots]):
-            if any(c.node in leaves_ for c in pullback.inputs):
-                raise UntraceableError(
-                    "a leaf made inside the function is returned together with what depends on it"
-                )
-            self._adopt(pullback)
-            for k, (i, _) in enumerate(roots):
-                self.plan.results[i].root = k
-        elif len(roots) == 1:
-            self.plan.results[roots[0][0]].spent = Spent()
-        else:
-            self._part(roots)
-
-    def _adopt(self, pullback: Pullback) -> None:
-        """Take a backward, as far as it leads to tensors from outside."""
+        pullback.trace([(t._array, history(t)) for t in live])
+        if any(c.node in made_leaves for c in pullback.inputs):
+            raise UntraceableError("a leaf made inside the function is returned with what depends on it")
         pairs = list(zip(pullback.inputs, pullback.grads, strict=True))
         kept = [(c, g) for c, g in pairs if self._known(c.tensor) is not None]
         pullback.inputs, pullback.grads = [c for c, _ in kept], [g for _, g in kept]
         self.pullback = pullback
-
-    def _part(self, roots: list[tuple[int, Tensor]]) -> None:
-        """Tell the results whose graph has been freed from the others."""
-        live = []
-        for i, tensor in roots:
-            if Pullback(self.tracer).trace([(tensor._array, history(tensor))]):
-                live.append((i, tensor))
-            else:
-                self.plan.results[i].spent = Spent()
-        pullback = Pullback(self.tracer)
-        if live and pullback.trace([(t._array, history(t)) for _, t in live]):
-            self._adopt(pullback)
-            for k, (i, _) in enumerate(live):
-                self.plan.results[i].root = k
 
     def _referred(self, tree: Any) -> Any:
         """Return what is returned with references in place of the tensors."""
@@ -411,6 +393,20 @@ def _of(
 ) -> tuple[tuple[Value, Array], ...]:
     used = _used(outputs, instructions)
     return tuple((v, a) for v, a in constants if v.id in used)
+
+
+def _is_freed(node: Any) -> bool:
+    """Whether backward has gone through a part of a graph, and freed it."""
+    todo, seen = [node], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        if node.freed:
+            return True
+        seen.add(node)
+        todo += node.edges
+    return False
 
 
 def _root(handle: Traced) -> Traced:

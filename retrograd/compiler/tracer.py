@@ -123,12 +123,12 @@ class Tracer:
         for captured in self.captured.values():
             captured.restore()
 
-    def keeps(self, known: set[int]) -> bool:
-        """Whether a tensor that the function made is held even now, when all that was known of are gone."""
-        if not self._alive(known):
-            return False
-        gc.collect()
-        return self._alive(known)
+    def check_kept(self, known: set[int]) -> None:
+        """Raise if a tensor that the function made is held even now, when all that was known of are gone."""
+        if self._alive(known):
+            gc.collect()
+            if self._alive(known):
+                raise UntraceableError("a tensor made inside the function is kept outside, not as a result")
 
     def _alive(self, known: set[int]) -> bool:
         return any(r() is not None and id(r()) not in known for r in self.made)
