@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
     "optim": USERS,
+    "compiler": USERS | {"native", "nn", "optim"},
     "profiler": USERS,
     "serialization": FACTS | {"nn.parameter", "tensor"},
     "show": USERS,

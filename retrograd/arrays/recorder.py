@@ -22,6 +22,7 @@ class Recorder:
     def __init__(self) -> None:
         self.thread = get_ident()
         self.count = 0
+        self.seen: set[int] = set()  # values whose shape or dtype somebody asked for
         self.laid: set[int] = set()  # values of which it was asked how they lie in memory
         self.inputs: list[Value] = []
         self.arrays: dict[int, ndarray[Any, Any]] = {}  # of the inputs, by value
@@ -82,8 +83,8 @@ class Recorder:
         """Record a call and return the handle (a tuple of handles) of what it returns."""
         if get_ident() != self.thread:
             raise RuntimeError(
-                "a tensor is used in one thread while a function that uses it is being compiled in another, at "
-                f"{place()}; let the first call of the compiled function return before"
+                "a tensor is used in one thread while a function that uses it is being compiled in "
+                f"another, at {place()}; let the first call of the compiled function return before"
             )
         operands = tuple(self.operand(x) for x in inputs)
         static = {k: self.operand(v) if has_arrays(v) else v for k, v in params.items()}

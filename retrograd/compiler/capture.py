@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,11 @@ class UsersError(Exception):
 
 
 def capture(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str, key: tuple[Any, ...]
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    name: str,
+    key: tuple[Any, ...],
 ) -> Entry:
     """Return the compiled form of a function for arguments like these.
 
@@ -40,27 +45,38 @@ def capture(
         UsersError: the function raised.
     """
     arguments = Arguments(args, kwargs)
+    is_collecting = gc.isenabled()
+    gc.disable()  # thousands of small objects are made that live to the end
     try:
         return _traced(function, args, kwargs, name, key, arguments, assumed=True)
     except TrueGradsError:
         return _traced(function, args, kwargs, name, key, arguments, assumed=False)
+    finally:
+        if is_collecting:
+            gc.enable()
 
 
 def _traced(
-    function: Any, args: Any, kwargs: Any, name: str, key: tuple[Any, ...], arguments: Arguments, *, assumed: bool
+    function: Any,
+    args: Any,
+    kwargs: Any,
+    name: str,
+    key: tuple[Any, ...],
+    arguments: Arguments,
+    *,
+    assumed: bool,
 ) -> Entry:
     reach = Reach(function, arguments.objects)
     given = [t for _, t in arguments.tensors]
     tracer = Tracer(assumed_grads=assumed)
-    planner = Planner(tracer, known := {id(t) for t in (*given, *reach.tensors)})
+    planner = Planner(tracer, known := {id(t) for t in (*given, *reach.tensors)}, reach.has)
     watch = Watch()
     is_done = False
     try:
         tracer.start([*given, *reach.tensors])
         with watch:
             result = function(*args, **kwargs)
-        if refusals.last is not None:
-            raise UntraceableError(str(refusals.last))
+        watch.check()
         known |= tracer.steps.known
         planner.results_of(result)
         planner.changes()
@@ -81,9 +97,12 @@ def _traced(
             reach.restore()
         result = None
     if changed is not None:
-        raise UntraceableError(f"{changed} is changed inside the function, which a compiled program would not repeat")
+        raise UntraceableError(
+            f"{changed} is changed inside the function, which a compiled program would not repeat"
+        )
     try:
         plan = planner.close()
+        tracer.check_kept(known)
         for site in plan.sites:
             site.close()
         taken = {id(s.what) for s in plan.sources if s.kind == "array"}
@@ -95,7 +114,7 @@ def _traced(
 
 
 def _is_users(error: BaseException) -> bool:
-    """Whether an error was raised by the user's own code, not by code of the library that may not know traces."""
+    """Whether an error was raised by the user's own code, not by ours, which may not know traces."""
     if not isinstance(error, Exception):
         return True
     frames = traceback.extract_tb(error.__traceback__)

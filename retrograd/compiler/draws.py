@@ -1,4 +1,4 @@
-"""Random draws of a traced function: done anew before each run, by the code and generator that always do them."""
+"""Random draws of a traced function: done anew before each run, by the code that always does them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Draws:
 
     def _moved(self, what: str) -> Exception:
         return refused(
-            UntraceableError(f"Generator.{what} is called, which a compiled program would not repeat, at {place()}")
+            UntraceableError(
+                f"Generator.{what} is called, which a compiled program would not repeat, at {place()}"
+            )
         )
 
     def _drawn(

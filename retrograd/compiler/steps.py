@@ -1,7 +1,7 @@
-"""Optimizer steps of a traced function: the update formula is traced, its numbers are computed before each run.
+"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run.
 
-What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is an
-input of the program. `update` may compute with it before it meets an array (`1 - n.beta1`), so it is a
+What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is
+an input of the program. `update` may compute with it before it meets an array (`1 - n.beta1`), so it is a
 `Number`, which writes down what is done to it, to be done again, in Python's own floats, before each run.
 """
 
@@ -44,7 +44,10 @@ class Number(Scalar):
         return self.site.input(recorder, self)
 
     def __bool__(self) -> bool:
-        return bool(self != 0)
+        return bool(self.__ne__(0))
+
+    def __neg__(self) -> Number:
+        return Number(self.site, f"(-{self.text})", -self.value)
 
     def __float__(self) -> float:
         raise refused(UntraceableError(f"an optimizer's update makes a float of a number, at {place()}"))
@@ -53,7 +56,13 @@ class Number(Scalar):
 
 
 def _text(value: Any) -> str:
-    return value.text if isinstance(value, Number) else f"float({str(value)!r})" if value != value or abs(value) == float("inf") else repr(value)  # noqa: E501, PLR0124
+    return (
+        value.text
+        if isinstance(value, Number)
+        else f"float({str(value)!r})"
+        if value != value or abs(value) == float("inf")
+        else repr(value)
+    )
 
 
 def _arithmetic(symbol: str, *, swapped: bool = False) -> Any:
@@ -87,13 +96,14 @@ for _name, _symbol in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow"
     setattr(Number, f"__r{_name}__", _arithmetic(_symbol, swapped=True))
 for _name, _symbol in {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
     setattr(Number, f"__{_name}__", _comparison(_symbol))
-Number.__neg__ = lambda self: Number(self.site, f"(-{self.text})", -self.value)  # type: ignore[attr-defined]
 
 
 class Site:
     """One step of one cohort of parameters: what is done on the host before and after each run."""
 
-    def __init__(self, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any, probes: list[Any]) -> None:
+    def __init__(
+        self, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any, probes: list[Any]
+    ) -> None:
         self.optimizer, self.index, self.cohort = optimizer, index, cohort
         self.layout = optimizer.layout(optimizer.param_groups[index])
         kind = cohort.arrays[0].dtype
@@ -168,7 +178,7 @@ class Site:
 
     def finish(self) -> None:
         """Count the write to every parameter."""
-        self.optimizer._opt_called = True
+        self.optimizer.__dict__["_opt_called"] = True
         self.cohort.count_write(here())
 
 
@@ -207,16 +217,15 @@ class Steps:
         finally:
             for captured in swapped:
                 captured.array = captured.tensor._array
-                captured.tensor._array = captured.handle  # type: ignore[assignment]
+                captured.tensor._array = captured.handle
 
     def _site(self, optimizer: FlatOptimizer, i: int, cohort: Cohort) -> Site:
         group = plain_numbers(optimizer.param_groups[i])
         scalars, fresh = self._reached.get(id(cohort), (dict(cohort.scalars), cohort.fresh))
-        probes = []
         later = dict(scalars)
         optimizer.prepare(group, later, fresh)
-        for changed in (group, {**group, "lr": group["lr"] * 1.25 + 1e-3}):  # any other learning rate will do
-            probes.append(optimizer.prepare(changed, dict(later), False))
+        other = {**group, "lr": group["lr"] * 1.25 + 1e-3}  # any other learning rate will do
+        probes = [optimizer.prepare(g, dict(later), False) for g in (group, other)]
         given = optimizer.prepare(group, scalars, fresh)
         self._reached[id(cohort)] = {n: float(np.float32(v)) for n, v in scalars.items()}, False
         site = Site(optimizer, i, cohort, given, probes)

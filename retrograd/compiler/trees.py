@@ -22,7 +22,7 @@ def leaves(tree: Any) -> Iterator[Tensor]:
             yield from leaves(value)
 
 
-class Unguardable(TypeError):
+class UnguardableError(TypeError):
     """An argument cannot be told from another one by a guard."""
 
 
@@ -83,16 +83,18 @@ class Arguments:
             self._demand(f"{place}.__class__ is dict")
             self._mapping(place, value)
         elif isinstance(value, np.generic):
-            self._demand(f"{place}.__class__ is {self.name(kind)} and {place}.tobytes() == {value.tobytes()!r}")
+            self._demand(
+                f"{place}.__class__ is {self.name(kind)} and {place}.tobytes() == {value.tobytes()!r}"
+            )
         elif isinstance(value, np.ndarray):
             if value.nbytes > _SMALL or value.dtype.hasobject:
-                raise Unguardable(
-                    f"an argument is a NumPy array of shape {value.shape}, whose elements a guard would have to "
-                    "compare; pass a tensor"
+                raise UnguardableError(
+                    f"an argument is a NumPy array of shape {value.shape}, whose elements a guard would have "
+                    "to compare; pass a tensor"
                 )
             self._demand(
-                f"{place}.__class__ is {self.name(np.ndarray)} and {place}.dtype == {self.name(value.dtype)} and "
-                f"{place}.shape == {value.shape} and {place}.tobytes() == {self.name(value.tobytes())}"
+                f"{place}.__class__ is {self.name(np.ndarray)} and {place}.dtype == {self.name(value.dtype)} "
+                f"and {place}.shape == {value.shape} and {place}.tobytes() == {self.name(value.tobytes())}"
             )
         else:
             self._demand(f"{place} is {self.name(value)}")
@@ -101,7 +103,7 @@ class Arguments:
     def _constant(self, place: str, value: Any) -> None:
         kind = self.name(type(value)) if type(value) not in (int, float, str) else type(value).__name__
         name = self.name(value)
-        if value != value:  # noqa: PLR0124 - not a number
+        if value != value:
             self._demand(f"{place}.__class__ is {kind} and {place} != {place}")
         elif value == 0 and type(value) in (float, complex):  # 0.0 == -0.0
             self._demand(f"{place}.__class__ is {kind} and repr({place}) == {repr(value)!r}")
@@ -114,5 +116,7 @@ class Arguments:
             self._demand(f"{place} is {first}")
             return
         self._seen[id(tensor)] = place
-        self._demand(f"{place}.__class__ is {'Tensor' if type(tensor) is Tensor else self.name(type(tensor))}")
+        self._demand(
+            f"{place}.__class__ is {'Tensor' if type(tensor) is Tensor else self.name(type(tensor))}"
+        )
         self.tensors.append((place, tensor))

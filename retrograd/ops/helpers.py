@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,10 @@ class ArrayLike:
     """The base of what stands for an array without being NumPy's: traced arrays."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:  # all that an array has
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 ARRAYS = (np.ndarray, ArrayLike)
