@@ -19,7 +19,7 @@ from retrograd.autograd.record import record
 from retrograd.autograd.views import Meta
 from retrograd.errors import ShapeError
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ARRAYS, as_array
+from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, wrap
 
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
@@ -157,9 +157,9 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(as_array(r)) for r in result]
+        tensors = [wrap(r if isinstance(r, ARRAYS) else np.asarray(r)) for r in result]
     else:
-        tensors = [wrap(as_array(result))]
+        tensors = [wrap(result if isinstance(result, ARRAYS) else np.asarray(result))]
     if op.view:
         source = handles[0]
         for tensor in tensors:
