@@ -157,9 +157,9 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(r if isinstance(r, ARRAYS) else np.asarray(r)) for r in result]
+        tensors = [_wrapped(r) for r in result]
     else:
-        tensors = [wrap(result if isinstance(result, ARRAYS) else np.asarray(result))]
+        tensors = [_wrapped(result)]
     if op.view:
         source = handles[0]
         for tensor in tensors:
@@ -172,6 +172,10 @@ def _wrap(
     if not op.outputs:
         return tensors[0]
     return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def _wrapped(result: Any) -> Tensor:
+    return wrap(result if isinstance(result, ARRAYS) else np.asarray(result))  # type: ignore[arg-type] # of any kind
 
 
 def mark_inference(tensor: Tensor) -> None:

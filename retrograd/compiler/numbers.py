@@ -52,7 +52,7 @@ class Number(Scalar):
         self.value = value
 
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # type: ignore[override]
         """Python's float, for who asks `isinstance`."""
         return float
 

@@ -498,7 +498,7 @@ def test_conditions_on_a_float_that_varies():
         lambda x, k: x + torch.tensor(k),
         lambda x, k: x * round(k),
         lambda x, k: (x, k)[0] * k.as_integer_ratio()[0],
-        lambda x, k: torch.full_like(x, k),
+        lambda x, k: torch.full_like(x, k) * 1,
     ],
 )
 def test_a_float_whose_value_is_needed_stays_a_constant(use):
@@ -516,7 +516,7 @@ def test_a_float_that_varies_and_is_returned():
 
 
 def test_a_probability_that_varies():
-    f = torch.compile(lambda x, p: nn.functional.dropout(x, p), fullgraph=True)
+    f = torch.compile(lambda x, p: nn.functional.dropout(x, p) * 1, fullgraph=True)
     for p in (0.1, 0.5, 0.9):
         torch.manual_seed(0)
         made = f(torch.ones(50), p)
