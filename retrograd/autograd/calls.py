@@ -196,10 +196,23 @@ def grad(
             if ct is None:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-                    "allow_unused=True if this is the desired behavior."
+                    f"allow_unused=True if this is the desired behavior.{_unused(found, wanted)}"
                 )
     tensors = [_as_tensor(ct, t, materialize_grads) for ct, t in zip(found, wanted, strict=True)]
     return dict(zip(keys, tensors, strict=True)) if keys is not None else tuple(tensors)
+
+
+def _unused(found: list[Any], wanted: list[Any]) -> str:
+    """Return a line with the names and shapes of the inputs that were not used."""
+    from retrograd.autograd.owners import name_of_leaf  # noqa: PLC0415 - failing path only
+
+    facts = []
+    for i, (ct, tensor) in enumerate(zip(found, wanted, strict=True)):
+        if ct is None and isinstance(tensor, Tensor):
+            facts.append(f"{i}: {name_of_leaf(tensor) or 'a tensor'} of shape {tuple(tensor.shape)}")
+        elif ct is None:
+            facts.append(f"{i}: the result {tensor.output_nr} of {tensor.node.name()}")
+    return f"\n[not used: {'; '.join(facts)}]"
 
 
 def _captures(roots: list[tuple[Node, Any]], wanted: list[Any], keep: bool, recorded: bool) -> list[Any]:

@@ -15,6 +15,7 @@ from retrograd.autograd.graph import (
     raise_freed,
     raise_modified,
 )
+from retrograd.autograd.modes import local
 from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import Metas, saved_names
 from retrograd.autograd.saved_hooks import Packed
@@ -46,6 +47,8 @@ def pull(node: Any, ct: Any, keep: bool, recorded: bool) -> tuple[Any, ...]:
             if name not in values:
                 values[name] = _cast_saved(op, name, unpack(node, name, recorded), special)
         found = rule(**{name: values[name] for name in op.needs[parameter.name]})
+        if recorded and local.masking is not None:
+            found = local.masking.after_rule(op, values["ct"], found)
         cts += list(found) if several else [found]
     if special is not None and special.conjugate:
         cts = [None if c is None else conjugate(c) for c in cts]
