@@ -95,6 +95,7 @@ class Entry:
         self.count = itertools.count()
         self.lock = threading.Lock()
         self.arguments = arguments
+        self.floats = dict(arguments.floats)
         self._input_names: list[str] = []
         self._draw_lines: list[str] = []
         self._names: dict[str, Any] = {}
@@ -165,6 +166,7 @@ class Entry:
             owner=owner, ndarray=np.ndarray, **self.arguments.names,
         )  # fmt: skip
         body = [*self.arguments.lines]
+        body += [f"if not ({c}): return MISS" for c in self.plan.given.conditions]
         body += self.guards.lines(self._name)
         inputs, more = self._inputs(places)
         body += more
@@ -298,6 +300,9 @@ class Entry:
             undo = "; ".join(f"{s}.undo()" for s in reversed(sites[:k]))
             inner.append(f"if not {site}.advance(): {undo + '; ' if undo else ''}return MISS")
         inner += self._draw_lines
+        inner += [
+            f"{self._name('n', a)}[()] = {text}" for (text, _), (a, _) in self.plan.given.inputs.items()
+        ]
         call = f"E({', '.join(inputs)})"
         count = len(plan.program.outputs)
         unpack = f"{', '.join(f'o{i}' for i in range(count))}, = {call}" if count else call
