@@ -1,4 +1,4 @@
-"""Functions of the vector mathematics as functions of arrays, each compiled for a width and a set of features."""
+"""Functions of the vector mathematics as functions of arrays, compiled for a width and a processor."""
 
 from __future__ import annotations
 

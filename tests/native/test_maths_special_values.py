@@ -1,4 +1,4 @@
-"""Zeros, infinities, nan, subnormal numbers, overflow and underflow: the values are NumPy's at every width."""
+"""Zeros, infinities, nan, subnormal numbers, overflow and underflow: NumPy's values at every width."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Instructions of AVX-512 that do in one step what takes several of LLVM's operations.
 
-They exist for registers of 128, 256 and 512 bits; other numbers of lanes are padded or cut up, so that a result
-does not depend on how many lanes there are.
+They exist for registers of 128, 256 and 512 bits; other numbers of lanes are padded or cut up, so that a
+result does not depend on how many lanes there are.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from retrograd.native.maths.pairs import Pair, add_in_order, divide, multiply
 def _log(x: Lanes) -> Pair:
     """Return log(x) with some ten bits more than the format has.
 
-    x = 2^n m, and log(m) = 2 s + 2/3 s^3 + s^5 P(s^2) of s = (m - 1)/(m + 1); from s^5 on the bits of the format
-    are enough.
+    x = 2^n m, and log(m) = 2 s + 2/3 s^3 + s^5 P(s^2) of s = (m - 1)/(m + 1); from s^5 on the bits of the
+    format are enough.
     """
     m, n = split(x)
     s, s_lost = divide(m - 1, add_in_order(1.0, m))

@@ -48,7 +48,7 @@ def _lane_by_lane(
     given: Sequence[Lanes],
     kinds: Sequence[Any],
 ) -> Any:
-    """Return the function that applies a formula of scalars to each lane and returns a struct of the results."""
+    """Return the function that applies a formula of scalars to each lane; it returns a struct."""
     ir = llvm()
     symbol = f"retrograd.{name}.{given[0].suffix}"
     if found := module.globals.get(symbol):
