@@ -21,9 +21,12 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices
-from retrograd.autograd.anomaly import check, show
+from retrograd.autograd.anomaly import show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
+from retrograd.autograd.modes import local, modes
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.autograd.watch import is_watching, pull_watched
+from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import wrap
 
 
@@ -57,6 +60,17 @@ def run(
         recorded: compute with Tensors, so that the cotangents have a history.
         captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
     """
+    if modes.special and local.nan_safe:
+        from retrograd.autograd.nan_safe import run_masked  # noqa: PLC0415 - rare, and it needs this file
+
+        run_masked(_start, roots, keep, recorded, captured)
+    else:
+        _start(roots, keep, recorded, captured)
+
+
+def _start(
+    roots: Sequence[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
+) -> None:
     waiting = _count_edges([node for node, _ in roots])
     running.stack.append(Run(waiting, captured is not None))
     try:
@@ -74,7 +88,7 @@ def _run(
     ready: list[int] = []  # ages of complete nodes, youngest first
     by_age: dict[int, Node] = {}
     leaves: list[AccumulateGrad] = []  # whose cotangents have just been completed
-    checking = anomaly.on
+    watching = is_watching()
 
     for node, ct in roots:
         held[node] = ct if node not in held else held[node] + ct
@@ -100,14 +114,15 @@ def _run(
                 cts: tuple[Any, ...] = (None,) * len(edges)
             else:
                 try:
-                    cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
+                    if watching:
+                        cts = pull_watched(node, ct, keep, recorded)
+                    else:
+                        cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
                 except Exception as error:
                     error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
                     if anomaly.on:
                         show(node)
                     raise
-                if checking:
-                    check(node, cts)
                 if node.extras is not None and node.extras.post:
                     cts = after(node, cts, ct, recorded)
             ct = None
@@ -191,6 +206,8 @@ def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[N
         if node in captured:
             captured[node] = ct
         return
+    if recorded and not local.grad:  # Tensors, but no history is wanted of them
+        ct, recorded = ct._array, False
     accumulate(node, ct, recorded)
     if node.post:
         run_post_accumulate(node)
@@ -207,7 +224,11 @@ def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
     array = node._array
     if have is None:
         mine = (
-            type(ct) is np.ndarray and ct.base is None and ct.flags.writeable and sys.getrefcount(ct) <= _MINE
+            type(array) is np.ndarray
+            and type(ct) is np.ndarray
+            and ct.base is None
+            and ct.flags.writeable
+            and sys.getrefcount(ct) <= _MINE
         )
         if not mine or (ct.strides != array.strides and array.size):
             ct = _copy_like(ct, array)
@@ -241,6 +262,8 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a copy of a cotangent that lies in memory as its leaf does."""
     if array.__class__ is devices.Absent:
         return array
+    if isinstance(array, ArrayLike):
+        return array.of(ct)  # type: ignore[no-any-return]
     dense = array.flags.forc or 0 not in array.strides
     made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
     made[...] = ct
