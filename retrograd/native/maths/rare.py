@@ -9,7 +9,7 @@ from retrograd.native.maths.lanes import Lanes, llvm
 
 
 def where_any(rare: Lanes, corrected: Callable[[], Lanes], usual: Lanes) -> Lanes:
-    """Return the usual value, or, where there is a rare lane among the lanes, what corrects it on all of them."""
+    """Return the usual value, or, where there is a rare lane, what corrects the value on all lanes."""
     builder = rare.builder
     before = builder.block
     odd, after = _branch(rare)
@@ -20,7 +20,7 @@ def where_any(rare: Lanes, corrected: Callable[[], Lanes], usual: Lanes) -> Lane
 
 
 def _branch(rare: Lanes) -> tuple[Any, Any]:
-    """Go on in a block for the case that there is a rare lane; return it and the block where all come together."""
+    """Go on in a block for the case of a rare lane; return it and the block where all come together."""
     builder = rare.builder
     odd, after = builder.append_basic_block("rare"), builder.append_basic_block("joined")
     builder.cbranch(rare.any(), odd, after).set_weights([1, 1_000_000])
