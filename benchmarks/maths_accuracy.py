@@ -1,10 +1,11 @@
-"""The largest errors of the vector mathematics that were found, in units in the last place of the exact result.
+"""The largest errors found of the vector mathematics, in units in the last place of the exact result.
 
 Run: python benchmarks/maths_accuracy.py [--count 20000000] [--every] [function ...]
 
-float32 is compared with NumPy's float64, float64 with longdouble (erf, erfc, lgamma and digamma with mpmath, on fewer
-numbers). The numbers are of all magnitudes, and more of them lie where functions bend, overflow and vanish. --every
-takes every one of the 2^32 numbers of float32 for the functions of one of them, which is an hour's work.
+float32 is compared with NumPy's float64, float64 with longdouble (erf, erfc, lgamma and digamma with mpmath,
+on fewer numbers). The numbers are of all magnitudes, and more of them lie where functions bend, overflow and
+vanish. --every takes every one of the 2^32 numbers of float32 for the functions of one of them, which is an
+hour's work.
 """
 
 from __future__ import annotations

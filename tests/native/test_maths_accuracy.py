@@ -1,7 +1,7 @@
 """Functions of the vector mathematics are as accurate as they say, over the whole range of numbers.
 
-The measure itself is checked with functions that are a little wrong. benchmarks/maths_accuracy.py does the same with
-tens of millions of numbers.
+The measure itself is checked with functions that are a little wrong. benchmarks/maths_accuracy.py does the
+same with tens of millions of numbers.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ pytest.importorskip("llvmlite")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import binding, ir
-from native.lanes_harness import KINDS, ArrayFunction, array_function
+from native.lanes_harness import KINDS, ArrayFunction, array_function, assembly_for_avx2
 from native.maths_reference import BINARY, LIMITS, ROUNDED_RIGHT_BINARY, UNARY, samples, special_values, ulps
 
 from retrograd.native.maths import FUNCTIONS
@@ -43,7 +43,7 @@ def test_any_processor_gives_nearly_the_same(name, bits):
     """Without AVX-512 other instructions divide and look up; each way is as accurate as promised."""
     given = arguments(name, bits)
     want = array_function(name, bits, 512 // bits, ALL[name])(*given)
-    got = array_function(name, bits, 256 // bits, ALL[name], "plain")(*given)
+    got = array_function(name, bits, 256 // bits, ALL[name], plain=True)(*given)
     with np.errstate(all="ignore"):
         apart = ulps(got, want.astype(np.longdouble))
     assert apart.max() <= LIMITS[bits], given[0][np.argmax(apart)]
@@ -52,8 +52,7 @@ def test_any_processor_gives_nearly_the_same(name, bits):
 @pytest.mark.skipif(not binding.get_default_triple().startswith("x86_64"), reason="needs x86")
 @pytest.mark.parametrize("name", ["exp", "log", "tanh", "sin", "power", "fmod"])
 def test_code_for_avx2_keeps_to_it(name):
-    function = array_function(name, 32, 8, ALL[name], "avx2")
-    machine_code = function.assembly
+    machine_code = assembly_for_avx2(name, 32, 8, ALL[name])
     assert "%ymm" in machine_code
     assert "%zmm" not in machine_code
     assert "%k1" not in machine_code

@@ -1,25 +1,21 @@
 """Instructions of AVX-512 that do in one step what takes several of LLVM's operations.
 
-They exist for registers of 128, 256 and 512 bits; other numbers of lanes are padded or cut up, so that a result
-does not depend on how many lanes there are.
+They exist for registers of 128, 256 and 512 bits; other numbers of lanes are padded or cut up, so that a
+result does not depend on how many lanes there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
+from retrograd.native import target
 from retrograd.native.maths.lanes import Lanes, intrinsic, llvm
 
 
-@cache
 def is_available() -> bool:
     """Whether the code is for a processor with AVX-512 of all vector lengths."""
-    from llvmlite import binding  # noqa: PLC0415 - optional, and slow to load
-
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"))
+    return target.host().vector_bytes == 64
 
 
 def scale(x: Lanes, n: Lanes) -> Lanes:

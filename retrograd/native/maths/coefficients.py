@@ -1,8 +1,9 @@
-"""Coefficients of the polynomials, by width of the number; written by tools/maths_coefficients.py."""
+"""Coefficients by width of the number; written by tools/maths_coefficients.py."""
 
 from __future__ import annotations
 
 # fmt: off
+# ruff: noqa: ERA001 - what stands above a table is the formula that it is for
 
 # exp(r) = 1 + r + r^2 (c0 + c1 r + ...), |r| <= ln(2)/2
 EXP: dict[int, tuple[float, ...]] = {
@@ -131,7 +132,7 @@ CBRT: dict[int, tuple[float, ...]] = {
     ),
 }
 
-# log((1 + s) / (1 - s)) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...), |s| <= 1/5
+# log of (1 + s) / (1 - s) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...), |s| <= 1/5
 ATANH: dict[int, tuple[float, ...]] = {
     32: (
         0.40000399947166443, 0.2852509617805481, 0.2388032078742981,
