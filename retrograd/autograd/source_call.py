@@ -127,13 +127,18 @@ def _operand_lines(op: Op, parameter: Parameter, take: list[str], stale: list[st
     number = f"{x}.__class__ is float or {x}.__class__ is int"
     return [
         f"    if {f'{x} is None or ' if parameter.kind == 'operand?' else ''}{number}:",
-        f"        {x}_ = {x}",
+        f"        {x}_ = {number_expression(op, x)}",
         f"        {x}_cell = {x}_node = None",
         "    else:",
         *_in(_in(["try:", *_in(take), "except AttributeError:", f"    return {fall}"])),
         *_in(check),
         *_in(stale),
     ]
+
+
+def number_expression(op: Op, x: str) -> str:
+    """Return the expression for what the definition gets for a Python number: for a kernel, an array."""
+    return f"(single if _dtype is float32 else double)[{x}]" if op.kernel else x
 
 
 def _sequence_lines(op: Op, x: str, fall: str) -> list[str]:
@@ -190,7 +195,9 @@ def usual_condition(op: Op, dunder: bool = False) -> str:
     """Return the condition that all static parameters have their defaults; empty if there are none."""
     statics = [p for p in op.parameters if p.is_static and not (dunder and p.keyword_only)]
     return " and ".join(
-        f"{p.name} {'is' if p.default is None or isinstance(p.default, bool) else '=='} {default(p)}"
+        f"{p.name} is {default(p)}"
+        if p.default is None or isinstance(p.default, bool)
+        else f"{p.name}.__class__ is {type(p.default).__name__} and {p.name} == {default(p)}"
         for p in statics
     )
 
@@ -271,7 +278,6 @@ def stamp_lines(owner: str) -> list[str]:
     """Note the user's place on a node, and number it."""
     return [
         f"    {owner}.extras = None",
-        f"    {owner}.freed = False",
         f"    {owner}.seq = next(clock)",
         *place_lines(owner),
     ]
@@ -303,13 +309,11 @@ def _metas_expression(op: Op, recorded: list[Parameter]) -> str:
         for p in recorded
     ]
     operands = [p for p in op.parameters if not p.is_static]
+    same = " and ".join(f"({p.name}_node is None or {p.name}_.shape == result.shape)" for p in recorded)
     if len(operands) == 2 and len(recorded) == 2:
         first, second = (p.name for p in operands)
-        same = f"{second}_.__class__ is not ndarray or {first}_.shape == {second}_.shape"
-    else:
-        same = " and ".join(
-            f"({p.name}_.__class__ is not ndarray or {p.name}_.shape == result.shape)" for p in recorded
-        )
+        numbers = f"{second}_.__class__ is not ndarray or " if operands[1].kind.startswith("operand") else ""
+        same = f"{numbers}{first}_.shape == {second}_.shape or ({same})"
     return f"None if {same} else ({', '.join(shapes)},)"
 
 
@@ -372,11 +376,10 @@ def _save_one(op: Op, name: str, dunder: bool) -> list[str]:
             f"node.saved_{name}_of = list({name})",
             f"node.saved_{name}_version = [0 if x._cell is None else x._cell.count for x in {name}]",
         ]
-    owner = (
-        name
-        if parameter.kind in ("tensor", "plain")
-        else f"{name} if {name}_.__class__ is ndarray else UNSHARED"
-    )
+    owner = name
+    if parameter.kind not in ("tensor", "plain"):
+        is_number = f"{name}.__class__ is float or {name}.__class__ is int"
+        owner = f"UNSHARED if {name} is None or {is_number} else {name}"
     return [
         f"node.saved_{name} = {name}_",
         f"node.saved_{name}_of = {owner}",

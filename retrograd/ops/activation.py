@@ -13,6 +13,7 @@ from retrograd.ops.depend import tied
 from retrograd.ops.families import composite, pointwise
 from retrograd.ops.helpers import cast
 from retrograd.ops.neural import at_least, at_most, between, erf, sigmoid
+from retrograd.ops.numbers import number
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, equation 14
 _ROOT_HALF = math.sqrt(0.5)
@@ -39,9 +40,18 @@ def _with(*args: Any, **kwargs: Any) -> Any:
 # ---- piecewise linear ----
 
 
+def _where_not_zero(ct: Any, result: Any) -> Any:
+    kept = result != number(0, result)
+    if kept.__class__ is np.ndarray and ct.__class__ is np.ndarray and kept.shape == ct.shape:
+        # A product with booleans converts them on the way, and takes three times as long.
+        kept = kept.astype(ct.dtype)
+        return np.multiply(ct, kept, kept)
+    return ct * kept
+
+
 @pointwise(
     node="ReluBackward0",
-    input=lambda ct, result: tied(ct * (result != 0), result),  # of NaN it is ct
+    input=lambda ct, result: tied(_where_not_zero(ct, result), result),  # of NaN it is ct
     kinds="buif",
     samples=_real,
     errors=lambda: [error(RuntimeError, "Boolean inputs not supported for relu", np.ones(2, bool))],
@@ -50,7 +60,7 @@ def relu(input: Array) -> Array:
     """Replace negative numbers by 0; the derivative at 0 is 0."""
     if input.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return np.maximum(input, 0)
+    return np.maximum(input, number(0, input))
 
 
 def _inside(ct: Any, input: Any, min_val: Any, max_val: Any) -> Any:

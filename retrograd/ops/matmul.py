@@ -15,7 +15,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.neural import flip, rows
+from retrograd.ops.neural import flip, product, rows
 
 _NUMBERS = "uifc"
 
@@ -35,8 +35,8 @@ def _x(shape: tuple[int, ...]) -> str:
 
 @linear(
     node="MmBackward0",
-    input=lambda ct, mat2: ct @ flip(mat2),
-    mat2=lambda ct, input: flip(input) @ ct,
+    input=lambda ct, mat2: product(ct, flip(mat2)),
+    mat2=lambda ct, input: product(flip(input), ct),
     kinds=_NUMBERS,
     batch=lambda op, size, args, dims: _batched_matrices(op, size, args, dims),
     samples=lambda: [
@@ -55,7 +55,7 @@ def mm(input: Array, mat2: Array) -> Array:
     """Multiply two matrices: (n, k), (k, m) -> (n, m)."""
     if input.ndim != 2 or mat2.ndim != 2 or input.shape[1] != mat2.shape[0]:
         raise _bad_mm(input, mat2, "self")
-    return input @ mat2
+    return product(input, mat2)
 
 
 def _bad_mm(mat1: Any, mat2: Any, first: str) -> RuntimeError:
@@ -74,7 +74,7 @@ def _batched_matrices(op: Any, size: int, args: Any, dims: Any) -> Any:
 @linear(
     node="MvBackward0",
     input=lambda ct, vec: ct[:, None] * vec,
-    vec=lambda ct, input: flip(input) @ ct,
+    vec=lambda ct, input: product(flip(input), ct),
     kinds=_NUMBERS,
     batch=lambda op, size, args, dims: (
         batching.front(args[0], dims[0]) @ batching.front(args[1], dims[1])[..., None]
@@ -87,7 +87,7 @@ def _batched_matrices(op: Any, size: int, args: Any, dims: Any) -> Any:
 def mv(input: Array, vec: Array) -> Array:
     """Multiply a matrix and a vector: (n, k), (k) -> (n)."""
     check_mv(input, vec, 1)
-    return input @ vec
+    return product(input, vec)
 
 
 def check_mv(mat: Any, vec: Any, rank: int) -> None:
@@ -166,8 +166,8 @@ def vdot(input: Array, other: Array) -> Array:
 
 @linear(
     node="BmmBackward0",
-    input=lambda ct, mat2: ct @ flip(mat2),
-    mat2=lambda ct, input: flip(input) @ ct,
+    input=lambda ct, mat2: product(ct, flip(mat2)),
+    mat2=lambda ct, input: product(flip(input), ct),
     kinds=_NUMBERS,
     batch=lambda op, size, args, dims: batching.front(args[0], dims[0]) @ batching.front(args[1], dims[1]),
     samples=lambda: [
@@ -217,10 +217,10 @@ def _matmul_input(ct: Any, input_shape: Any, other: Any) -> Any:
     if len(input_shape) == 1:
         if other.ndim == 1:
             return ct * other
-        return (other @ ct[..., None])[..., 0]
+        return product(other, ct) if other.ndim == 2 else (other @ ct[..., None])[..., 0]
     if other.ndim == 1:
         return ct[..., None] * other
-    return ct @ flip(other)
+    return product(ct, flip(other))
 
 
 def _matmul_other(ct: Any, input: Any, other_shape: Any) -> Any:
@@ -229,9 +229,9 @@ def _matmul_other(ct: Any, input: Any, other_shape: Any) -> Any:
             return ct * input
         return flip(rows(input)) @ np.reshape(ct, (-1,) if math.prod(ct.shape) else (math.prod(ct.shape),))
     if input.ndim == 1:
-        return input[:, None] * ct[..., None, :]
+        return input[:, None] * (ct if ct.ndim == 1 else ct[..., None, :])
     if len(other_shape) == 2:
-        return flip(rows(input)) @ rows(ct)
+        return product(flip(rows(input)), rows(ct))
     return flip(input) @ ct
 
 
@@ -297,7 +297,7 @@ def matmul(input: Array, other: Array) -> Array:
         left and a column on the right, and that dimension is dropped from the result.
     """
     try:
-        return input @ other
+        return product(input, other)
     except ValueError:
         raise _bad_matmul(input, other) from None
 

@@ -61,7 +61,7 @@ def _sum_tangent(t: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
 
 def same_type(ct: Any, dtype: Any) -> Any:
     """Return a cotangent in the dtype of the operand that it is for."""
-    return ct if numpy_dtype(ct.dtype) == dtype else cast(ct, dtype)
+    return ct if ct.dtype is dtype or numpy_dtype(ct.dtype) == dtype else cast(ct, dtype)
 
 
 @reduction(
