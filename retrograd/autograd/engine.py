@@ -270,6 +270,8 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a copy of a cotangent that lies in memory as its leaf does."""
     if array.__class__ is devices.Absent:
         return array
+    if array.flags.c_contiguous and ct.__class__ is np.ndarray:
+        return ct.copy()
     dense = array.flags.forc or 0 not in array.strides
     made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
     made[...] = ct

@@ -227,12 +227,17 @@ def _logit_target_slope(input: Any, pos_weight: Any) -> Any:
     return logsigmoid(input) * (1 - pos_weight) - input
 
 
+_FEW = 64  # elements for which one slow loop of NumPy's costs less than six calls
+
+
 def _softplus_negative(x: Any) -> Any:
     """Compute log(1 + e**-x), for large |x| too."""
     if x.dtype.kind == "c":
         return np.log1p(np.exp(-x))
     turned = -x
     if x.__class__ is np.ndarray and x.ndim:
+        if x.size <= _FEW:
+            return np.logaddexp(turned, number(0, x))
         small = np.minimum(x, turned)
         np.log1p(np.exp(small, small), small)
         np.maximum(turned, number(0, x), out=turned)

@@ -15,6 +15,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general, linear
+from retrograd.ops.helpers import unbroadcast
 from retrograd.ops.neural import flip, product, rows
 
 _NUMBERS = "uifc"
@@ -214,25 +215,25 @@ def _matmul_node(input: Any, other: Any) -> str:
 
 
 def _matmul_input(ct: Any, input_shape: Any, other: Any) -> Any:
-    if len(input_shape) == 1:
-        if other.ndim == 1:
-            return ct * other
-        return product(other, ct) if other.ndim == 2 else (other @ ct[..., None])[..., 0]
+    rank = len(input_shape)
     if other.ndim == 1:
-        return ct[..., None] * other
-    return product(ct, flip(other))
+        return ct * other if rank == 1 else ct[..., None] * other
+    if other.ndim == 2:
+        return product(other, ct) if rank == 1 and ct.ndim == 1 else product(ct, flip(other))
+    made = (other @ ct[..., None])[..., 0] if rank == 1 else ct @ flip(other)
+    return unbroadcast(made, tuple(input_shape))
 
 
 def _matmul_other(ct: Any, input: Any, other_shape: Any) -> Any:
-    if len(other_shape) == 1:
+    rank = len(other_shape)
+    if rank == 1:
         if input.ndim == 1:
             return ct * input
-        return flip(rows(input)) @ np.reshape(ct, (-1,) if math.prod(ct.shape) else (math.prod(ct.shape),))
-    if input.ndim == 1:
-        return input[:, None] * (ct if ct.ndim == 1 else ct[..., None, :])
-    if len(other_shape) == 2:
-        return product(flip(rows(input)), rows(ct))
-    return flip(input) @ ct
+        return product(flip(rows(input)), np.reshape(ct, (math.prod(ct.shape),)))
+    if rank == 2:
+        return input[:, None] * ct if input.ndim == 1 else product(flip(rows(input)), rows(ct))
+    made = input[:, None] * ct[..., None, :] if input.ndim == 1 else flip(input) @ ct
+    return unbroadcast(made, tuple(other_shape))
 
 
 def _matmul_samples() -> Iterator[Sample]:
@@ -266,7 +267,6 @@ def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     node=_matmul_node,
     input=_matmul_input,
     other=_matmul_other,
-    exact=False,
     kinds=_NUMBERS,
     batch=_matmul_batch,
     samples=_matmul_samples,

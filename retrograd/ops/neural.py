@@ -116,7 +116,10 @@ def share(ct: Any, reduction: str, shape: Sequence[int]) -> Any:
 def broadcast(*arrays: Any) -> tuple[int, ...]:
     """Return the shape that arrays have together."""
     first = arrays[0].shape
-    if all(a.shape == first for a in arrays[1:]):
+    for array in arrays:
+        if array.shape != first:
+            break
+    else:
         return tuple(first)
     return np.broadcast_shapes(*(tuple(a.shape) for a in arrays))
 
