@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching
+from retrograd.ops import batching, conv_planes
 from retrograd.ops.declare import Array, Sample, sample
 from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear
@@ -80,6 +80,8 @@ def _forward(x: Any, weight: Any, stride: Sizes, padding: Sizes, dilation: Sizes
     if window == 1 and not any(padding) and all(s == 1 for s in stride):
         made = matrix @ np.ascontiguousarray(x).reshape(n, groups, channels // groups, -1)
         return made.reshape(n, -1, *places)
+    if conv_planes.serves(x, weight.shape, stride, groups, places):
+        return conv_planes.forward(x, weight, padding, dilation, places)
     if groups == 1 and _is_narrow(channels * window, weight.shape[0], places, n):
         return _forward_by_example(x, matrix[0], kernel, stride, padding, dilation, places)
     padded = _padded(x, padding)
@@ -133,6 +135,8 @@ def _backward(
     kernel, n = weight.shape[2:], ct.shape[0]
     channels, window = weight.shape[1] * groups, math.prod(kernel)
     places = ct.shape[2:]
+    if conv_planes.serves(ct, weight.shape, stride, groups, places):
+        return conv_planes.backward(ct, weight, sizes, padding, dilation)
     matrix = np.swapaxes(weight.reshape(groups, weight.shape[0] // groups, -1), 1, 2)
     made = np.zeros((channels, *(m + 2 * p for m, p in zip(sizes, padding, strict=True)), n), ct.dtype)
     turned = np.moveaxis(ct, 0, -1)
@@ -154,6 +158,8 @@ def _weight_ct(
 ) -> Any:
     """Apply the adjoint in the weight: (n, o, *places), (n, c, *sizes) -> (o, c / groups, *kernel)."""
     n, channels, places, window = x.shape[0], x.shape[1], ct.shape[2:], math.prod(kernel)
+    if conv_planes.serves(x, (ct.shape[1], channels, *kernel), stride, groups, places):
+        return conv_planes.weight_ct(ct, x, kernel, padding, dilation)
     padded, turned = _padded(x, padding), np.moveaxis(ct, 0, -1)
     made = np.zeros((groups, ct.shape[1] // groups, channels // groups * window), ct.dtype)
     for first, last in _blocks(places, channels * window * math.prod(places[1:]) * n):
