@@ -26,6 +26,7 @@ from retrograd.ops.matmul import grid
 from retrograd.ops.neural import total
 
 Sizes = tuple[int, ...]
+_SHORT = 512  # elements of a channel for which a loop over each costs more than repeating the bias
 _BLOCK = 2**20  # elements of columns worked on at a time: they stay in the second-level cache
 
 
@@ -221,6 +222,24 @@ def _kernel_ct(
     return convolution_weight(places, image, tuple(weight_shape[2:]), stride, padding, dilation, groups)
 
 
+def _add_bias(made: Any, bias: Any) -> None:
+    """Add a number per channel in place; for small images in rows as long as an example."""
+    count = math.prod(made.shape[2:])
+    if made.flags.c_contiguous and 0 < count <= _SHORT:
+        lines = made.reshape(-1, bias.size * count)
+        np.add(lines, np.repeat(bias, count), out=lines)
+    else:
+        made += bias.reshape(-1, *(1,) * (made.ndim - 2))
+
+
+def _bias_ct(ct: Any) -> Any:
+    """Sum over all but the channels; over the examples first, in rows as long as an example."""
+    if ct.__class__ is np.ndarray and ct.size:
+        count = math.prod(ct.shape[2:])
+        return total(total(ct.reshape(ct.shape[0], ct.shape[1] * count), 0).reshape(ct.shape[1], count), 1)
+    return total(ct, (0, *range(2, ct.ndim)))
+
+
 def _samples() -> Iterator[Sample]:
     x, w = grid(2, 2, 5, 4), grid(3, 2, 3, 2, shift=1)
     none = (0, 0)
@@ -248,7 +267,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     node="ConvolutionBackward0",
     input=_input_ct,
     weight=_kernel_ct,
-    bias=lambda ct, input: tied(total(ct, (0, *range(2, ct.ndim))), input),
+    bias=lambda ct, input: tied(_bias_ct(ct), input),
     jvp={
         "input": lambda t, weight, stride, padding, dilation, transposed, output_padding, groups: convolution(
             t, weight, None, stride, padding, dilation, transposed, output_padding, groups
@@ -290,7 +309,7 @@ def convolution(
     else:
         made = _forward(input, weight, stride, padding, dilation, groups)
     if bias is not None:
-        made += bias.reshape(-1, *(1,) * (made.ndim - 2))
+        _add_bias(made, bias)
     return made
 
 
