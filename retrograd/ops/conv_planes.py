@@ -1,9 +1,9 @@
 """Convolutions of images at stride 1, from shifted planes.
 
-The *planes* of an image are copies of it, one per column of the kernel, each shifted by that column's offset: a
-place of the kernel then is a stretch of whole rows in one plane. So the columns that a convolution multiplies
-with are copied in stretches as long as an image, or a block of its rows, and made block by block in memory that
-stays in the second-level cache.
+The *planes* of an image are copies of it, one per column of the kernel, each shifted by that column's offset:
+a place of the kernel then is a stretch of whole rows in one plane. So the columns that a convolution
+multiplies with are copied in stretches as long as an image, or a block of its rows, and made block by block
+in memory that stays in the second-level cache.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 Sizes = tuple[int, ...]
-_BLOCK = 2**17  # elements of columns at a time, which stay in the second-level cache with what is read for them
+_BLOCK = 2**17  # elements of columns at a time: with what is read for them they stay in the cache
 _FEWEST_PLACES = 32  # per image; for smaller ones the products become too small
 
 
@@ -42,8 +42,8 @@ def forward(x: Any, weight: Any, padding: Sizes, dilation: Sizes, places: Sizes)
 def backward(ct: Any, weight: Any, sizes: Sizes, padding: Sizes, dilation: Sizes) -> Any:
     """Apply the adjoint in the input: (n, o, *places), (o, c, i, j) -> (n, c, h, w).
 
-    The cotangents of the planes are a convolution along the rows alone, of the result's cotangent with the kernel
-    turned upside down.
+    The cotangents of the planes are a convolution along the rows alone, of the result's cotangent with the
+    kernel turned upside down.
     """
     n, o, down, across = ct.shape
     channels, high, wide = weight.shape[1:]

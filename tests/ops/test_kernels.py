@@ -116,3 +116,28 @@ def test_constants_of_rules_have_the_dtype_of_their_array():
         assert number(0, np.ones(3, dtype)) is number(0, np.ones(2, dtype))
     assert number(1, np.ones(3, np.complex64)).__class__ is int
     assert number(1, torch.ones(3)).__class__ is int
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_sizes_that_choose_another_path_give_the_same(torch_or_skip, count):
+    """Both sides of the sizes at which losses compute rows as columns, or in one slow loop."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(4, count)) * 30).astype(np.float32)
+    x[0, :2] = [np.inf, -np.inf]
+    classes, probabilities = rng.integers(count, size=4), rng.random((4, count)).astype(np.float32)
+    for name, target, score in (
+        ("cross_entropy", classes, x[1:]),
+        ("cross_entropy", classes, np.abs(x[1:]) * 1e4),
+        ("binary_cross_entropy_with_logits", probabilities, x),
+        ("binary_cross_entropy_with_logits", probabilities, x[1:]),
+    ):
+        for reduction in ("mean", "sum", "none"):
+            found = []
+            for library in (torch, torch_or_skip):
+                scores = library.from_numpy(score.copy()).requires_grad_()
+                right = library.from_numpy(target[-len(score) :].copy())
+                loss = getattr(library.nn.functional, name)(scores, right, reduction=reduction)
+                loss.sum().backward()
+                found += [loss.detach().numpy(), scores.grad.numpy()]
+            np.testing.assert_allclose(found[0], found[2], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(found[1], found[3], rtol=1e-5, atol=1e-6)
