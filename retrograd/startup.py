@@ -52,7 +52,7 @@ def keep_pages() -> bool:
 def rest_collector() -> tuple[int, int, int]:
     """Have Python look for cyclic garbage rarely while modules are loaded; return how often it did.
 
-    Loading makes many objects and hardly any garbage: looking takes a tenth of the time of an import.
+    Loading makes many objects and hardly any garbage: looking again and again would lengthen it.
     """
     before = gc.get_threshold()
     if before[0]:  # zero: the user has switched it off

@@ -1,4 +1,4 @@
-"""NumPy's floating-point warnings, switched off and on: `np.errstate` in a fifth of its time.
+"""NumPy's floating-point warnings, switched off and on: `np.errstate` without its preparations.
 
     before = quiet()
     try:

@@ -125,12 +125,15 @@ def _operand_lines(op: Op, parameter: Parameter, take: list[str], stale: list[st
     x = parameter.name
     check = [f"    if {x}_.dtype is not _dtype:", f"        return {fall}"] if op.promote != "none" else []
     number = f"{x}.__class__ is float or {x}.__class__ is int"
+    saved = x in saved_names(op)
     return [
         f"    if {f'{x} is None or ' if parameter.kind == 'operand?' else ''}{number}:",
         f"        {x}_ = {number_expression(op, x)}",
         f"        {x}_cell = {x}_node = None",
+        *_in(_in([f"{x}_of = UNSHARED"] if saved else [])),
         "    else:",
         *_in(_in(["try:", *_in(take), "except AttributeError:", f"    return {fall}"])),
+        *_in(_in([f"{x}_of = {x}"] if saved else [])),
         *_in(check),
         *_in(stale),
     ]
@@ -337,6 +340,7 @@ def _save_lines(op: Op, recorded: list[Parameter], dunder: bool) -> list[str]:
 def _save_one(op: Op, name: str, dunder: bool) -> list[str]:
     """Return the lines that save one value (a single line where it costs nothing to save it always)."""
     parameters = {p.name: p for p in op.parameters}
+    first = next(p for p in op.parameters if not p.is_static)
     if name == "result":
         cells = [f"cell_{m}" for m in _made(op)]
         lines = [
@@ -377,9 +381,10 @@ def _save_one(op: Op, name: str, dunder: bool) -> list[str]:
             f"node.saved_{name}_version = [0 if x._cell is None else x._cell.count for x in {name}]",
         ]
     owner = name
-    if parameter.kind not in ("tensor", "plain"):
-        is_number = f"{name}.__class__ is float or {name}.__class__ is int"
-        owner = f"UNSHARED if {name} is None or {is_number} else {name}"
+    if parameter.kind in ("operand", "operand?") and parameter is not first:
+        owner = f"{name}_of"
+    elif parameter.kind.endswith("?") or parameter.kind == "optional":
+        owner = f"UNSHARED if {name} is None else {name}"
     return [
         f"node.saved_{name} = {name}_",
         f"node.saved_{name}_of = {owner}",

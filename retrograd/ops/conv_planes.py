@@ -70,7 +70,7 @@ def weight_ct(ct: Any, x: Any, kernel: Sizes, padding: Sizes, dilation: Sizes) -
         columns = _columns(planes, kernel[0], dilation[0], examples, rows, examples_last=True)
         columns = columns.reshape(count, -1)
         results = np.moveaxis(ct[examples, :, rows], 0, 1).reshape(o, -1)
-        # The larger factor first: OpenBLAS takes half as long again for the transposed product.
+        # The larger factor first: OpenBLAS takes longer for the transposed product.
         made += columns @ results.T if count > o else (results @ columns.T).T
     return np.ascontiguousarray(made.reshape(kernel[1], x.shape[1], kernel[0], o).transpose(3, 1, 2, 0))
 

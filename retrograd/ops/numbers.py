@@ -1,4 +1,4 @@
-"""Python numbers as 0-dim arrays: NumPy takes those in half the time that it takes to convert a number."""
+"""Python numbers as kept 0-dim arrays: converting a number at every call costs NumPy as much as computing."""
 
 from __future__ import annotations
 
