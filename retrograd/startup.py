@@ -65,6 +65,9 @@ _collector = rest_collector()
 
 def finish() -> None:
     """Let the collector run as before: all modules are loaded."""
+    if not gc.get_freeze_count():  # else somebody's objects would thaw
+        gc.freeze()
+        gc.unfreeze()  # what was loaded is now among the old objects, without having been looked at
     gc.set_threshold(*_collector)
 
 
