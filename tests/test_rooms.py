@@ -50,6 +50,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "functions": ENGINE | {"native", "random"},
     # Rooms of users, loaded when they are asked for.
     "fft": USERS,
+    "amp": {"tensor"},
+    "backends": set(),
+    "cuda": {"amp"},
+    "version": {"retrograd"},
     "func": USERS,
     "linalg": USERS,
     "nn.parameter": FACTS | {"tensor"},
