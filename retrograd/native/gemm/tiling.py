@@ -15,7 +15,7 @@ from retrograd.native.gemm.product import Product, Target
 
 CHUNK_OPERATIONS = 1_500_000  # about 10 us of one core: a thread's claim of a chunk must not be felt
 MOST_CHUNKS = 16  # of a product that fits the caches: enough to even out threads that come late
-MOST_SLOTS = 64  # pieces of scratch for what tasks pack on their own
+MOST_SLOTS = 32  # pieces of scratch for what tasks pack on their own
 MOST_ROWS = 28  # of a tile
 LOAD_COST = 0.1  # cycles that a load of a tile costs besides
 SMALL = 1024  # elements of A that are never packed
