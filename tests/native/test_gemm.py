@@ -259,3 +259,37 @@ def test_a_product_that_leaves_its_arrays_is_caught():
     taller = np.lib.stride_tricks.as_strided(c, (20, 40), c.strides)
     with pytest.raises(OutOfBoundsError):
         contained(compiled(a, b, taller))
+
+
+@pytest.mark.parametrize(
+    ("triple", "features", "name", "instruction"),
+    [
+        (
+            "x86_64-unknown-linux-gnu",
+            "+avx512f,+avx512vl,+avx512bw,+avx512dq,-prefer-256-bit",
+            "avx512",
+            "zmm",
+        ),
+        ("x86_64-unknown-linux-gnu", "+avx2,+fma", "avx2", "vfmadd231ps"),
+        ("x86_64-apple-darwin", "", "neon", "mulps"),
+        ("aarch64-unknown-linux-gnu", "+neon", "neon", "fmla"),
+        ("arm64-apple-darwin", "", "neon", "fmla"),
+        ("riscv64-unknown-linux-gnu", "+f,+d", "scalar", "fmadd.s"),
+    ],
+)
+def test_products_compile_for_other_machines(triple, features, name, instruction):
+    from llvmlite import binding, ir
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    try:
+        made = binding.Target.from_triple(triple).create_target_machine(features=features, reloc="pic")
+    except RuntimeError:
+        pytest.skip("LLVM was built without that target")
+    module = ir.Module()
+    for m, n, k in ((61, 90, 130), (1, 90, 130), (90, 1, 130)):
+        spec = gemm.Product(m, n, k, np.dtype("f4"), (k, 1), (1, k), n, accumulate=True)
+        gemm.emit(module, spec, f"product_{m}_{n}", target=MACHINES[name], parallel=threads.declare(module))
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    assert instruction in made.emit_assembly(parsed)
