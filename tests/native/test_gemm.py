@@ -112,6 +112,20 @@ def test_strides(m, n, k, a, b, small_chunks):
     check(m, n, k, a=a, b=b, gap=3, host=MACHINES["avx512"], parallel=backwards)
 
 
+@pytest.mark.parametrize(("m", "n", "k"), [(29, 70, 37), (3, 150, 37), (1, 50, 21), (50, 1, 21)])
+@pytest.mark.parametrize("turned", ["a", "b"])
+def test_operands_that_run_backwards(m, n, k, turned, small_chunks):
+    generator = np.random.default_rng(0)
+    a, b = in_layout(values(generator, (m, k), "f4")), in_layout(values(generator, (k, n), "f4"))
+    if turned == "a":
+        a = a[::-1, ::-1]
+    else:
+        b = b[::-1, ::-1]
+    c = in_layout(np.full((m, n), np.nan, "f4"))
+    contained(compiled(a, b, c))
+    expect(a, b, c)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "i2", "u1"])
 @pytest.mark.parametrize(("m", "n", "k"), [(31, 45, 100), (3, 3, 3), (1, 45, 100), (45, 1, 101)])
 @pytest.mark.parametrize(("b", "accumulate"), [("rows", False), ("columns", True)])

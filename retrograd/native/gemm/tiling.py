@@ -48,7 +48,7 @@ class Plan:
     Attributes:
         rows, vectors, lanes: of the tile that stays in registers.
         a, b: where the operands are read.
-        depth: k's of one block, whose panel of B stays in the first cache.
+        depth: k's of one block.
         packed_depth: k's that are packed ahead at a time.
         chunk_rows, chunk_columns: panels of A and of B in one chunk.
         is_by_item: whether a chunk is a whole matrix of the batch.
