@@ -20,7 +20,7 @@ from retrograd.autograd.record import record
 from retrograd.autograd.views import Meta, cut_here
 from retrograd.errors import ShapeError
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ARRAYS, as_array
+from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, hold_cut, wrap
 
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
@@ -161,9 +161,9 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(as_array(r)) for r in result]
+        tensors = [_wrapped(r) for r in result]
     else:
-        tensors = [wrap(as_array(result))]
+        tensors = [_wrapped(result)]
     if op.view:
         source = handles[0]
         for tensor in tensors:
@@ -178,6 +178,10 @@ def _wrap(
     if not op.outputs:
         return tensors[0]
     return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def _wrapped(result: Any) -> Tensor:
+    return wrap(result if isinstance(result, ARRAYS) else np.asarray(result))  # type: ignore[arg-type] # of any kind
 
 
 def _hand_on_cut(op: Op, tensors: list[Tensor], handles: list[Any]) -> None:

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.autograd.modes import local, modes
-from retrograd.compiler.capture import UsersError, capture
+from retrograd.compiler.capture import Call, UsersError, capture
 from retrograd.compiler.entry import MISS, Entry, current_key, log
+from retrograd.compiler.numbers import SpecialiseError
+from retrograd.compiler.pictures import same
 from retrograd.compiler.progress import progress
 from retrograd.compiler.report import explain
-from retrograd.compiler.trees import UnguardableError
+from retrograd.compiler.trees import Arguments, UnguardableError
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
 
@@ -68,6 +70,8 @@ class Compiled:
         self.run: Callable[..., Any] | None = None  # the form that fitted last
         self.reason: str | None = None  # why it runs as it is
         self.is_full = False
+        self.varying: set[str] = set()  # places of floats among the arguments that have varied
+        self.fixed: set[str] = set()  # those of them whose value is needed
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...] | None) -> Any:
         """Run a call that the form used last does not fit: by another one, a new one, or as it is."""
@@ -115,13 +119,26 @@ class Compiled:
             log.debug("%s: does not hold: %s", self.name, self.entries[-1].missed(args, kwargs))
         start = time.perf_counter()
         with progress(self.name):
-            entry = capture(self.function, args, kwargs, self.name, key)
+            entry = self._capture(args, kwargs, key)
         entry.number = len(self.entries) + 1
         log.info(
             "compiled %s in %.3f s: %d instructions, form %d",
             self.name, time.perf_counter() - start, len(entry.plan.program.instructions), entry.number,
         )  # fmt: skip
         return entry
+
+    def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...]) -> Entry:
+        """Trace; floats among the arguments that have been others before become inputs, if they can."""
+        floats = Arguments(args, kwargs).floats
+        for entry in self.entries:
+            if entry.floats.keys() == floats.keys():
+                self.varying |= {p for p, v in floats.items() if not same(entry.floats[p], v)}
+        while True:
+            call = Call(self.function, args, kwargs, self.name, key, frozenset(self.varying - self.fixed))
+            try:
+                return capture(call)
+            except SpecialiseError as needed:
+                self.fixed |= {p for p in self.varying if p in needed.text}
 
     def _note(self, reason: str) -> None:
         """Run as it is from now on, and say so."""

@@ -14,6 +14,7 @@ from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
 from retrograd.arrays.ir import Instruction, Value, tidy
 from retrograd.autograd.graph import AccumulateGrad
+from retrograd.compiler.numbers import Number
 from retrograd.compiler.pair import Pullback, Spent
 from retrograd.compiler.state import CONSTANTS
 from retrograd.compiler.tracer import Boundary, Captured, Tracer
@@ -87,6 +88,7 @@ class Plan:
     seen: list[Captured] = field(default_factory=list)  # no inputs, but the trace depends on their shapes
     draws: list[Any] = field(default_factory=list)
     sites: list[Any] = field(default_factory=list)
+    given: Any = None  # numbers among the arguments
     pair: Any = None
     saved: tuple[int, int] = (0, 0)  # the first of the outputs that are saved for backward, and how many
     needs_grads: list[tuple[Captured, bool]] = field(
@@ -103,7 +105,7 @@ class Planner:
         self.tracer = tracer
         self.known = known
         self.is_reached = is_reached
-        self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites)
+        self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites, given=tracer.given)
         self.outputs: list[Value] = []
         self._root_outputs: dict[int, int] = {}
         self._made: dict[int, Tensor] = {}  # the results by number
@@ -160,6 +162,8 @@ class Planner:
         if isinstance(tree, (tuple, list)):
             parts = [self._referred(v) for v in tree]
             return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+        if isinstance(tree, Number):
+            return tree.owner.force(tree, "a result")
         if isinstance(tree, CONSTANTS) or self.is_reached(tree):
             return tree
         raise UntraceableError(
@@ -338,8 +342,8 @@ class Planner:
                 found[captured.input.id] = Source("tensor", captured, captured.input)
         for draw in self.plan.draws:
             found[draw.value.id] = Source("draw", draw, draw.value)
-        for site in self.plan.sites:
-            for array, value in site.inputs.values():
+        for owner in (*self.plan.sites, self.tracer.given):
+            for array, value in owner.inputs.values():
                 found[value.id] = Source("number", array, value)
         return found
 

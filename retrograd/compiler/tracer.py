@@ -24,6 +24,7 @@ from retrograd.autograd.graph import AccumulateGrad, Node
 from retrograd.autograd.inplace import inplace_here
 from retrograd.autograd.modes import local
 from retrograd.compiler.draws import Draws
+from retrograd.compiler.numbers import Given
 from retrograd.compiler.steps import Steps
 from retrograd.errors import UntraceableError
 from retrograd.ops.declare import Op
@@ -105,6 +106,7 @@ class Tracer:
         self.made: list[weakref.ref[Tensor]] = []  # results of ops
         self.draws = Draws(self.recorder)
         self.steps = Steps(self)
+        self.given = Given(self.recorder)
 
     def start(self, tensors: Iterable[Tensor]) -> None:
         """Begin; these tensors are known to be reached."""

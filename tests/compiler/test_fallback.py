@@ -396,7 +396,7 @@ def test_a_program_that_fails_leaves_the_optimizer_where_it_was():
     made = torch.compile(step)
     made()
     entry = made.state.entries[0]
-    run = entry.executable
+    run = entry._names["E"]
 
     def fails(*arrays):
         raise MemoryError
@@ -549,7 +549,9 @@ def test_a_fork_after_compilation():
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     made.state.entries[0].lock.acquire()  # as a thread might hold it that is not in the child
-    child = context.Process(target=lambda: answers.put((made(x3).tolist(), torch.compile(lambda x: x + 1)(x3).tolist())))
+    child = context.Process(
+        target=lambda: answers.put((made(x3).tolist(), torch.compile(lambda x: x + 1)(x3).tolist()))
+    )
     child.start()
     made.state.entries[0].lock.release()
     assert answers.get(timeout=60) == ([5.0, 6.0, 7.0], [2.0, 3.0, 4.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import types
 import warnings
 
@@ -70,7 +71,7 @@ def test_zeros_of_both_signs_and_nan():
     assert f(x, -0.0).item() == -float("inf")
     assert f(x, float("nan")).isnan().item()
     assert f(x, float("nan")).isnan().item()
-    assert forms(f) == 3
+    assert f(x, 0.0).item() == float("inf")
 
 
 def test_structure_of_arguments():
@@ -441,3 +442,83 @@ def test_reset_forgets():
     torch.compiler.reset()
     assert forms(f) == 0
     assert f(torch.ones(2)).tolist() == [2.0, 2.0]
+
+
+# ---- floats that vary ----
+
+
+def test_a_float_that_varies_becomes_an_input():
+    w = torch.ones(2, requires_grad=True)
+
+    @torch.compile(fullgraph=True)
+    def step(x, scale, options):
+        w.grad = None
+        loss = (w * x * scale).sum() * options["weight"] + (1 - scale) ** 2
+        loss.backward()
+        return loss / scale
+
+    def plain(x, scale, weight):
+        return ((x * scale).sum() * weight + (1 - scale) ** 2) / scale
+
+    x = torch.tensor([1.0, 2.0])
+    for k in range(api.LIMIT + 4):
+        scale, weight = 2.0**k, 0.5 + k
+        assert step(x, scale, {"weight": weight}).item() == pytest.approx(plain(x, scale, weight).item())
+        assert w.grad.tolist() == (x * scale * weight).tolist()
+    assert forms(step) == 2
+
+
+def test_a_float_that_varies_keeps_the_dtypes():
+    f = torch.compile(lambda x, k: (x * k, x.sum() + k, torch.where(x > k, k, 0.0)), fullgraph=True)
+    for dtype in (torch.float32, torch.float64, torch.int64, torch.bfloat16, torch.bool):
+        x = torch.tensor([0, 1, 3]).to(dtype)
+        for k in (1.5, 2.5, 0.5):
+            for made, wanted in zip(f(x, k), (x * k, x.sum() + k, torch.where(x > k, k, 0.0)), strict=True):
+                assert made.dtype is wanted.dtype
+                assert made.tolist() == wanted.tolist()
+
+
+def test_conditions_on_a_float_that_varies():
+    f = torch.compile(
+        lambda x, k: x * k if k > 1 else x - k if isinstance(k, float) else None, fullgraph=True
+    )
+    x = torch.ones(1)
+    for k in (0.5, 0.25, 2.0, 3.0, 0.75, 4.0):
+        assert f(x, k).item() == (k if k > 1 else 1 - k)
+    assert forms(f) == 3
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, k: x * math.sqrt(k),
+        lambda x, k: x * int(k),
+        lambda x, k: x * float(str(k)),
+        lambda x, k: x * {1.0: 2.0, 4.0: 3.0, 9.0: 5.0}[k],
+        lambda x, k: x + torch.tensor(k),
+        lambda x, k: x * round(k),
+        lambda x, k: (x, k)[0] * k.as_integer_ratio()[0],
+        lambda x, k: torch.full_like(x, k) * 1,
+    ],
+)
+def test_a_float_whose_value_is_needed_stays_a_constant(use):
+    f = torch.compile(use, fullgraph=True)
+    for k in (1.0, 4.0, 9.0, 4.0):
+        assert f(torch.ones(1), k).item() == use(torch.ones(1), k).item()
+
+
+def test_a_float_that_varies_and_is_returned():
+    f = torch.compile(lambda x, k: (x * k, k * 2), fullgraph=True)
+    for k in (1.0, 4.0, 9.0):
+        y, twice = f(torch.ones(1), k)
+        assert type(twice) is float
+        assert (y.item(), twice) == (k, 2 * k)
+
+
+def test_a_probability_that_varies():
+    f = torch.compile(lambda x, p: nn.functional.dropout(x, p) * 1, fullgraph=True)
+    for p in (0.1, 0.5, 0.9):
+        torch.manual_seed(0)
+        made = f(torch.ones(50), p)
+        torch.manual_seed(0)
+        assert made.tolist() == nn.functional.dropout(torch.ones(50), p).tolist()
