@@ -114,6 +114,25 @@ def test_programs_are_their_functions_one_after_the_other(steps, bits, width):
     np.testing.assert_array_equal(got, known[-1])
 
 
+@pytest.mark.parametrize("lanes", [3, 24, 40])
+def test_widths_that_no_register_has(lanes):
+    """Memory has vectors of powers of two: the lanes are taken from one, and put into one."""
+
+    def emit(builder, x):
+        def ordered(count, width):
+            places = [min(place, count - 1) for place in range(width)]
+            return ir.Constant(ir.VectorType(ir.IntType(32), width), places)
+
+        some = builder.shuffle_vector(x, x, ordered(64, lanes))
+        made = FUNCTIONS["log"](builder, FUNCTIONS["tanh"](builder, some))
+        return builder.shuffle_vector(made, made, ordered(lanes, 64))
+
+    x = np.linspace(0.1, 5, 64, dtype=np.float32)
+    got = ArrayFunction(emit, 32, 64, 1)(x)[:lanes]
+    want = array_function("log", 32, 16)(array_function("tanh", 32, 16)(x))[:lanes]
+    np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize("bits", [32, 64])
 def test_a_function_is_emitted_once_per_type_and_module(bits):
     module = ir.Module("twice")
