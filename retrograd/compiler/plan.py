@@ -13,6 +13,7 @@ from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
 from retrograd.arrays.ir import Instruction, Value, replace, tidy
 from retrograd.autograd.graph import AccumulateGrad
+from retrograd.autograd.views import is_plain
 from retrograd.compiler.pair import Pullback, Spent
 from retrograd.compiler.tracer import Boundary, Captured, Tracer
 from retrograd.compiler.trees import leaves
@@ -232,7 +233,7 @@ class Planner:
             tensor = captured.tensor
             if self._known(tensor) is None:
                 continue
-            if tensor._meta is not captured.meta:
+            if tensor._meta is not captured.meta and not (is_plain(tensor._meta) and is_plain(captured.meta)):
                 raise UntraceableError("a facility of a captured tensor was changed (its gradient or its view)")
             node = tensor._node
             if node is not captured.node and type(node) is not Boundary:
