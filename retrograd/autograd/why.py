@@ -17,7 +17,8 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd import modes, where
 from retrograd.autograd.graph import AccumulateGrad
-from retrograd.autograd.levels import contents, run_below
+from retrograd.autograd.known_values import parts_of
+from retrograd.autograd.levels import run_below
 from retrograd.autograd.views import Cut, cut_here, numbers
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor, history, hold_cut
@@ -77,15 +78,15 @@ def why_no_grad(t: Tensor) -> WhyNoGrad:
     """
     if not isinstance(t, Tensor):
         raise TypeError(_no_tensor(t))
-    parts = list(contents(t))
+    parts = list(parts_of(t))
     last = Step(f"a tensor of shape {tuple(t.shape)}, {t.dtype}", None)
     if t.requires_grad or any(p.requires_grad for p in parts):
         return WhyNoGrad("requires_grad", None, (*_recorded(parts), last), "backward() can reach its graph")
     cut = next((p._meta.cut for p in parts if p._meta is not None and p._meta.cut is not None), None)
     if cut is None:
-        cut = _number_in(t)
+        cut = _number_in(parts[0])
     if cut is None:
-        return _uncut(t, last)
+        return _uncut(parts[0], last)
     derived: list[Step] = []
     while cut.before is not None:
         derived.insert(0, _step(cut))

@@ -145,6 +145,8 @@ def test_no_tensor():
     for value in (None, "x", np.ones(2), True):
         with pytest.raises(TypeError, match="expected a Tensor; got"):
             why_no_grad(value)
+    check(torch.ones(2, device="meta", requires_grad=True).detach(), "detach", line())
+    check(torch.eye(2).to_sparse(), "leaf")
     check(torch.ones(0), "leaf")
     check(torch.ones(()), "leaf")
 
