@@ -233,7 +233,7 @@ def _hold_lines(op: Op, cut: str) -> list[str]:
 
 
 def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
-    """Hand on where an operand lost its history. What an op without rules loses is noted without a line."""
+    """Hand on where an operand lost its history; it does so here, if the op has no rules."""
     lines: list[str] = []
     for position, p in enumerate(tensors):
         x = p.name
@@ -249,7 +249,8 @@ def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
             has = f"{x}_ is not {x} and {has}"  # a number or None is its own value
         lines += [f"    if {has}:", *_in(_hold_lines(op, f"{x}._meta.cut"))]
         if not op.rules:
-            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, "no_rules"))]
+            cut = f"cut_in(getframe(1), 'op', {op.torch_name!r}, {x}_node)"
+            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, cut))]
     return lines
 
 
