@@ -282,7 +282,7 @@ def _infer_by_running(
                 function(*replace(inputs, fill), **{k: replace(v, fill) for k, v in params.items()})
             )
         except (ArithmeticError, LookupError, ValueError, RuntimeError, TypeError) as error:
-            failure = failure or error
+            failure = failure or error.with_traceback(None)  # which would hold the callers' variables
             continue
         if found is None:
             found = types

@@ -319,7 +319,7 @@ def _one(output: Any) -> Any:
             f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
         )
     if isinstance(array, ArrayLike):
-        return array.of(np.ones(array.shape, array.dtype))  # type: ignore[attr-defined]
+        return array.of(np.ones(array.shape, array.dtype))
     return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
 
 

@@ -20,7 +20,7 @@ from retrograd.autograd.record import record
 from retrograd.autograd.views import Meta, cut_here
 from retrograd.errors import ShapeError
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ARRAYS, as_array
+from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, hold_cut, wrap
 
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
@@ -161,9 +161,9 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(as_array(r)) for r in result]
+        tensors = [_wrapped(r) for r in result]
     else:
-        tensors = [wrap(as_array(result))]
+        tensors = [_wrapped(result)]
     if op.view:
         source = handles[0]
         for tensor in tensors:
@@ -178,6 +178,10 @@ def _wrap(
     if not op.outputs:
         return tensors[0]
     return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def _wrapped(result: Any) -> Tensor:
+    return wrap(result if isinstance(result, ARRAYS) else np.asarray(result))  # type: ignore[arg-type] # of any kind
 
 
 def _hand_on_cut(op: Op, tensors: list[Tensor], handles: list[Any]) -> None:
@@ -226,35 +230,78 @@ def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
         meta.cut = local.cut if source._node is not None else meta.cut
 
 
-def write_out(op: Op, args: tuple[Any, ...], result: Tensor, out: Tensor) -> Tensor:
-    """Put a result into the tensor given as `out=`, resizing it if it is empty."""
-    tensors = [a for a in args if isinstance(a, Tensor)]
-    if local.grad and any(t.requires_grad for t in [*tensors, out]):
+def write_out(op: Op, args: Sequence[Any], result: Any, out: Any) -> Any:
+    """Put a result, or several, into what is given as `out=`, resizing tensors that have another shape.
+
+    All is checked before anything is written.
+    """
+    several = isinstance(result, tuple)
+    targets = _targets(op, result, out) if several else [out]
+    if local.grad and any(t.requires_grad for t in [*_tensors(args), *targets]):
         raise RuntimeError(
             f"{op.torch_name}(): functions with out=... arguments don't support automatic differentiation, "
             f"but one of "
             "the arguments requires grad."
         )
-    if not dtypes.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(
-            f"result type {result.dtype.scalar_name} can't be cast to the desired output type "
-            f"{out.dtype.scalar_name}"
+    results = list(result) if several else [result]
+    for value, target in zip(results, targets, strict=True):
+        if several and value.dtype is not target.dtype and "linalg" not in op.places:
+            raise RuntimeError(
+                f"Expected out tensor to have dtype {_cpp_name(value)}, but got {_cpp_name(target)} instead"
+            )
+        if not dtypes.can_cast(value.dtype, target.dtype):
+            raise RuntimeError(
+                f"result type {value.dtype.scalar_name} can't be cast to the desired output type "
+                f"{target.dtype.scalar_name}"
+            )
+    for value, target in zip(results, targets, strict=True):
+        _write(value, target)
+    if not several:
+        return out
+    return return_type(op, "_out")(*targets) if op.outputs else tuple(targets)
+
+
+def _cpp_name(x: Tensor) -> str:
+    name: str = x.dtype.c_name
+    return f"{name} int" if name in ("long", "short") else name
+
+
+def _tensors(args: Sequence[Any]) -> list[Tensor]:
+    """Return the tensors among arguments, and in sequences among them."""
+    found = []
+    for a in args:
+        if isinstance(a, Tensor):
+            found.append(a)
+        elif isinstance(a, (tuple, list)):
+            found += _tensors(a)
+    return found
+
+
+def _targets(op: Op, result: Any, out: Any) -> list[Any]:
+    if not isinstance(out, (tuple, list)):
+        raise TypeError(
+            f"{op.torch_name}(): argument 'out' must be tuple of Tensors, not {type(out).__name__}"
         )
-    if out._array.shape != result._array.shape:
-        out._array = np.empty(result._array.shape, out._array.dtype)
-    np.copyto(out._array, result._array, casting="unsafe")
-    out._version_cell().bump()
-    return out
+    if len(out) != len(result):
+        raise TypeError(f"expected tuple of {len(result)} elements but got {len(out)}")
+    return list(out)
 
 
-_RETURN_TYPES: dict[str, type] = {}
+def _write(value: Tensor, target: Tensor) -> None:
+    if target._array.shape != value._array.shape:
+        target._array = np.empty(value._array.shape, target._array.dtype)
+    np.copyto(target._array, value._array, casting="unsafe")
+    target._version_cell().bump()
 
 
-def return_type(op: Op) -> type:
-    """Return the named tuple that an op with several results returns."""
-    found = _RETURN_TYPES.get(op.name)
+_RETURN_TYPES: dict[tuple[str, str], type] = {}
+
+
+def return_type(op: Op, ending: str = "") -> type:
+    """Return the named tuple that an op with several results returns; "_out" where they are given."""
+    found = _RETURN_TYPES.get((op.name, ending))
     if found is None:
         from retrograd.return_types import make  # noqa: PLC0415 - keeps collections out of the import
 
-        found = _RETURN_TYPES[op.name] = make(op.torch_name, op.outputs)
+        found = _RETURN_TYPES[op.name, ending] = make(op.torch_name + ending, op.outputs)
     return found

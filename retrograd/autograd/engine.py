@@ -263,7 +263,7 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.__class__ is devices.Absent:
         return array
     if isinstance(array, ArrayLike):
-        return array.of(ct)  # type: ignore[attr-defined]
+        return array.of(ct)  # type: ignore[no-any-return]
     dense = array.flags.forc or 0 not in array.strides
     made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
     made[...] = ct

@@ -183,7 +183,7 @@ def edge_of(node: Any, name: str) -> Any:
 def _recorded(value: Any, edge: Any) -> Any:
     if not isinstance(value, ARRAYS):
         return value
-    tensor = wrap(value)
+    tensor = wrap(value)  # type: ignore[arg-type] # tensors may hold every kind of array
     tensor._node = edge
     return tensor
 

@@ -15,7 +15,6 @@ from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, history
 
 
-
 class Metas(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
     """(shape, dtype) per edge, for a node whose rules run in another dtype than the op's operands have."""
 
@@ -64,7 +63,9 @@ def _metas(op: Op, metas: list[Any], tensors: list[Tensor], compute: Any) -> Any
     is_complex = dtype.kind == "c" or any(d is not None and d.kind == "c" for _, d in metas)
     if op.promote == "none" and not is_complex:
         is_single = len([p for p in op.parameters if not p.is_static]) == 1
-        return None if op.exact or is_single or all(s == shape or d is None for s, d in metas) else tuple(metas)
+        return (
+            None if op.exact or is_single or all(s == shape or d is None for s, d in metas) else tuple(metas)
+        )
     if not mixed and not is_complex:
         if op.exact or all(s == shape or d is None for s, d in metas):
             return None

@@ -60,6 +60,20 @@ def dispatch_source(op: Op, dunder: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def composite_source(op: Op) -> str:
+    """Return the source of a composite's function."""
+    call = definition_call(op, unwrapped=False)
+    names = ", ".join(p.name for p in op.parameters)
+    return "\n".join(
+        [
+            f"def dispatch({signature(op, out=True)}):",
+            "    if out is None:",
+            f"        return {call}",
+            f"    return write_out(op, ({names},), {call}, out)",
+        ]
+    )
+
+
 def _made(op: Op) -> list[str]:
     return [f"made_{name}" for name in op.outputs] if op.outputs else ["made"]
 
@@ -171,10 +185,10 @@ def _in(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def definition_call(op: Op, dunder: bool = False) -> str:
-    """Return the expression that calls the definition."""
+def definition_call(op: Op, dunder: bool = False, *, unwrapped: bool = True) -> str:
+    """Return the expression that calls the definition, on arrays or (not `unwrapped`) on what was given."""
     passed = ", ".join(
-        (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_")
+        (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static or not unwrapped else f"{p.name}_")
         for p in op.parameters
         if not (dunder and p.keyword_only)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrograd.compiler.api import OptimizedModule, compile, is_compiling, reset
+from retrograd.compiler.api import OptimizedModule, compile, is_compiling, reset  # noqa: A004 - torch's name
 from retrograd.compiler.controls import (
     allow_in_graph,
     cudagraph_mark_step_begin,

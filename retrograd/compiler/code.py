@@ -30,6 +30,12 @@ def is_users(filename: str) -> bool:
     return not filename.startswith(_STANDARD) or filename.startswith(_SITE)
 
 
+@functools.cache
+def is_own(filename: str) -> bool:
+    """Whether a file is this package's."""
+    return filename.startswith((_PACKAGE, "<retrograd"))
+
+
 @dataclass(frozen=True, slots=True)
 class Reads:
     """The names that code reads: `attributes` for their value, `methods` to be called."""

@@ -1,13 +1,14 @@
 """One compiled form of a function: guards, inputs, the program and what is done with its outputs, as code.
 
-The code of a call is straight-line, written for the plan: it answers MISS where a guard fails, before anything
-has been done.
+The code of a call is straight-line, written for the plan: it answers MISS where a guard fails, before
+anything has been done.
 """
 
 from __future__ import annotations
 
 import itertools
 import linecache
+import logging
 import sys
 import threading
 from collections.abc import Iterable
@@ -21,11 +22,12 @@ from retrograd.autograd.dispatch import as_view, mark_inference
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.autograd.modes import local, modes, process
 from retrograd.compiler.guards import Guards
-from retrograd.compiler.plan import Plan, Reference, Result
+from retrograd.compiler.plan import Plan, Reference, Result, Source
 from retrograd.compiler.tracer import Captured
 from retrograd.compiler.trees import Arguments
 from retrograd.tensor import Tensor, history
 
+log = logging.getLogger("retrograd.compiler")
 MISS = object()
 """What a call gives where a guard fails."""
 
@@ -87,11 +89,13 @@ class Entry:
         self.plan = plan
         self.key = key
         self.name = name
+        self.number = 1  # among the function's
         self.guards = guards
         self.executable = native.build(plan.program, plan.updates, name=name)
         self.count = itertools.count()
         self.lock = threading.Lock()
         self.arguments = arguments
+        self.floats = dict(arguments.floats)
         self._input_names: list[str] = []
         self._draw_lines: list[str] = []
         self._names: dict[str, Any] = {}
@@ -100,11 +104,35 @@ class Entry:
         linecache.cache[filename] = (len(self.source), None, self.source.splitlines(keepends=True), filename)
         exec(compile(self.source, filename, "exec"), self._names)  # noqa: S102 - our own text, written above
         self.run = self._names["run"]
+        self._forget()
 
     @property
     def hits(self) -> int:
         """How often the entry has been used."""
         return int(repr(self.count)[6:-1])
+
+    def _forget(self) -> None:
+        """Hold the arguments of the traced call no longer."""
+        given = {id(t) for _, t in self.arguments.tensors}
+        plan = self.plan
+        sources = [s.what for s in plan.sources if isinstance(s.what, Captured)]
+        changed = [c for c, _ in (*plan.writes, *plan.rebound, *plan.grads)]
+        inputs = plan.pair.inputs if plan.pair else []
+        references = [r.found for r in plan.references if isinstance(r.found, Captured)]
+        for captured in (*sources, *plan.seen, *changed, *inputs, *references):
+            if id(captured.tensor) in given:
+                captured.tensor = captured.node = captured.meta = captured.cell = None
+        for result in plan.results:
+            if isinstance(result.view_of, Captured) and id(result.view_of.tensor) in given:
+                result.view_of.tensor = None
+        self.arguments.tensors.clear()
+
+    def unlock(self) -> None:
+        """Take a new lock."""
+        self.lock = self._names["lock"] = threading.Lock()
+
+    def _log_use(self) -> None:
+        log.debug("form %d of %s is used", self.number, self.name)
 
     def missed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the guard that a call does not pass: the line at which its code answers MISS."""
@@ -132,13 +160,13 @@ class Entry:
         return name
 
     def _write(self) -> str:
-        plan = self.plan
         places = {id(t): place for place, t in self.arguments.tensors}
         self._names.update(
             MISS=MISS, Tensor=Tensor, new=object.__new__, E=self.executable, lock=self.lock, entry=self,
             owner=owner, ndarray=np.ndarray, **self.arguments.names,
         )  # fmt: skip
         body = [*self.arguments.lines]
+        body += [f"if not ({c}): return MISS" for c in self.plan.given.conditions]
         body += self.guards.lines(self._name)
         inputs, more = self._inputs(places)
         body += more
@@ -178,6 +206,15 @@ class Entry:
                 self._draw_lines.append(f"{name} = {drawn}()")
             else:
                 inputs[-1] = self._name("n", source.what)
+        for k, captured in enumerate(plan.seen):
+            name = f"s{k}"
+            if id(captured.tensor) in places:
+                lines += self._loose(name, Source("tensor", captured, captured.input), places)
+            else:
+                tensor = self._name("t", captured.tensor)
+                lines += [f"{name} = {tensor}._array", *self._node_guard(tensor, captured)]
+                fixed.append(captured)
+                fixed_names.append(name)
         lines += self._grad_presence()
         self.rebinding = Rebinding(fixed, fixed_updated)
         if fixed:
@@ -227,13 +264,15 @@ class Entry:
             elif captured.node is None:
                 lines.append(f"if {place}._node is not None: return MISS")
             else:
-                lines.append(f"if {place}._node is None or {place}._node.__class__ is AccumulateGrad: return MISS")
+                lines.append(
+                    f"if {place}._node is None or {place}._node.__class__ is AccumulateGrad: return MISS"
+                )
                 self._names["AccumulateGrad"] = AccumulateGrad
         shape, kind = self._name("s", captured.shape), self._name("s", captured.dtype)
         laid = f" or {name}.strides != {self._name('s', captured.strides)}" if captured.is_laid else ""
         lines.append(
-            f"if {name}.__class__ is not ndarray or {name}.shape != {shape} or {name}.dtype is not {kind}{laid}: "
-            "return MISS"
+            f"if {name}.__class__ is not ndarray or {name}.shape != {shape} or "
+            f"{name}.dtype is not {kind}{laid}: return MISS"
         )
         return lines
 
@@ -252,12 +291,18 @@ class Entry:
         lines += [f"if not {s}.is_current(): return MISS" for s in sites]
         self._names["count"] = self.count.__next__
         lines.append("count()")
+        if log.isEnabledFor(logging.DEBUG):
+            self._names["used"] = self._log_use
+            lines.append("used()")
         lines.append("with lock:")
         inner: list[str] = []
         for k, site in enumerate(sites):
             undo = "; ".join(f"{s}.undo()" for s in reversed(sites[:k]))
             inner.append(f"if not {site}.advance(): {undo + '; ' if undo else ''}return MISS")
         inner += self._draw_lines
+        inner += [
+            f"{self._name('n', a)}[()] = {text}" for (text, _), (a, _) in self.plan.given.inputs.items()
+        ]
         call = f"E({', '.join(inputs)})"
         count = len(plan.program.outputs)
         unpack = f"{', '.join(f'o{i}' for i in range(count))}, = {call}" if count else call

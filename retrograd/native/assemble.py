@@ -21,6 +21,7 @@ from retrograd.native.graph import Load
 from retrograd.native.join import emit_join
 from retrograd.native.kernels import Host, Loop, Product, canonical_index
 from retrograd.native.layout import Layout, plan, sinks, walk
+from retrograd.native.lookups import is_lookup
 from retrograd.native.loops import Writer
 from retrograd.native.products import describe
 from retrograd.native.types import llvm
@@ -29,7 +30,7 @@ _ITEMS, _DATA = (
     24,
     16,
 )  # bytes: where CPython's tuple has its items, and NumPy's array the address of its data
-_HEAD = 64  # bytes at the arena's beginning, for the status word
+HEAD = 64  # bytes at the arena's beginning, for the status word
 _MOST_LANES = 32
 
 
@@ -54,6 +55,7 @@ class Assembly:
         ] = []  # places in the table, and the offsets in the arena that go there
         self.copies: list[tuple[Value, int]] = []  # temporaries that are copied to an input in the end
         self.status = 0
+        self.has_lookups = any(is_lookup(i) for i in program.instructions)
         self.arena = Arena()
         self._give_places()
         self.runs: list[list[int]] = [[]]
@@ -247,7 +249,10 @@ class Assembly:
         builder.call(function, (to, of, i64(size), ir.IntType(1)(0)))
 
     def _emit_entry(self) -> None:
-        """Emit `table(tuple, table)`, and `call(tuple)`, which has a table of its own and does the first run."""
+        """Emit `table(tuple, table)`, and `call(tuple)`, which has a table of its own and does the first run.
+
+        `call` returns the status word, and clears it.
+        """
         ir = llvm()
         pointer = ir.PointerType()
         fill = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer, pointer)), "table")
@@ -270,14 +275,21 @@ class Assembly:
         for item, value in enumerate(given_arrays):
             put(self.places[value], data(item))
         for place, at in self.offsets:
-            put(place, builder.gep(arena, [i64(at + _HEAD)], source_etype=ir.IntType(8)))
+            put(place, builder.gep(arena, [i64(at + HEAD)], source_etype=ir.IntType(8)))
         builder.ret_void()
-        call = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer,)), "call")
+        word = ir.IntType(64)
+        call = ir.Function(self.module, ir.FunctionType(word, (pointer,)), "call")
         builder = ir.IRBuilder(call.append_basic_block("entry"))
         own = builder.alloca(pointer, ir.IntType(32)(self.table))
         builder.call(fill, (call.args[0], own))
         builder.call(self.module.globals["run0"], (own,))
-        builder.ret_void()
+        if self.has_lookups:
+            status = self.pointer(builder, own, self.status)
+            failed = builder.load(status, typ=word, align=8)
+            builder.store(word(0), status, align=8)
+            builder.ret(failed)
+        else:
+            builder.ret(word(0))
 
 
 def _bytes(value: Value) -> int:

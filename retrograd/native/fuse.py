@@ -35,7 +35,7 @@ class Fused:
             Value, int
         ] = {}  # values that are computed wherever they are used, and their cost
         self.forced: set[Value] = set()  # values that have to lie in memory
-        self.why: list[str] = []
+        self.apart: dict[Value, list[str]] = {}  # why a call joined none of the loops that it shares arrays with
         self.settled = self._settled()
         for instruction in late(program, self.graph):
             self._place(instruction)
@@ -105,14 +105,24 @@ class Fused:
         domain = _domain(instruction)
         if kind == "map" and not squeezed(domain):
             return False
-        found = range(self._earliest(instruction), len(self.steps))
+        first = self._earliest(instruction)
+        reasons = []
+        found = range(len(self.steps))
         for number in found if kind == "reduce" else reversed(found):
             loop = self.steps[number]
-            if isinstance(loop, Loop) and self._shares(loop, instruction):
-                how = _fits(loop, instruction, kind)
-                if how is not None and self._is_legal(loop, number, instruction, domain):
-                    self._join(loop, number, instruction, how)
-                    return True
+            if not isinstance(loop, Loop) or not self._shares(loop, instruction):
+                continue
+            how = _fits(loop, instruction, kind)
+            if number < first:
+                reasons.append(f"loop {number} has ended before step {first}, which makes what it needs")
+            elif how is None:
+                reasons.append(f"loop {number} goes over {loop.frame}, this over {squeezed(domain)}")
+            elif not self._is_legal(loop, number, instruction, domain):
+                reasons.append(f"it needs reductions of loop {number} at other places than the loop's own")
+            else:
+                self._join(loop, number, instruction, how)
+                return True
+        self.apart[instruction.outputs[0]] = reasons
         return False
 
     def _float(self, instruction: Instruction, kind: str) -> bool:
@@ -244,7 +254,8 @@ class Fused:
             return False
         bases = [self.graph.base(v)[0] for v in wide]
         return all(
-            b in self.graph.stored or self.graph.kind(b) in ("reduce", "product", "host") for b in bases
+            b in self.graph.stored or b in self.settled or self.graph.kind(b) in ("reduce", "product", "host")
+            for b in bases
         )
 
 

@@ -35,14 +35,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-
 def _watched(draw: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     """Let whoever watches this thread answer in place of a distribution."""
 
     @functools.wraps(draw)
     def drawn(generator: Generator | None, *args: Any, **kwargs: Any) -> np.ndarray:
         if watcher.call is not None:
-            return watcher.call(draw, generator, args, kwargs)
+            found: np.ndarray = watcher.call(draw, generator, args, kwargs)
+            return found
         return draw(generator, *args, **kwargs)
 
     return drawn
