@@ -36,7 +36,8 @@ from retrograd.tensor import Tensor
 _SHARED: dict[str, Any] = {
     "__builtins__": builtins, "__name__": "retrograd.generated", "Meta": Meta, "Metas": Metas,
     "Output": Output, "Tensor": Tensor, "UNSHARED": UNSHARED, "Version": Version, "asarray": np.asarray,
-    "copyto": np.copyto, "cut_in": cut_in, "inplace": inplace, "clock": clock, "fit": fit, "float32": np.dtype(np.float32),
+    "copyto": np.copyto,
+    "cut_in": cut_in, "inplace": inplace, "clock": clock, "fit": fit, "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64), "general": general, "getframe": sys._getframe, "library": library,
     "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__, "operator": operator,
     "outside": outside, "process": process, "pull": pull, "seen": seen, "write_out": write_out,
