@@ -9,15 +9,21 @@ from typing import Any
 MODULES = {
     "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random",
     "testing", "distributed", "distributions", "show", "sparse", "compiler", "backends", "cuda",
-    "serialization", "functional", "_tensor_str", "profiler", "signal", "masked",
+    "serialization", "functional", "_tensor_str", "profiler", "signal", "masked", "amp",
+    "version",
 }  # fmt: skip
 """Modules of the package, as attributes of it."""
 
 _FUNCTIONS = {
+    "amp": "GradScaler autocast",
     "compiler": "compile",
     "func": "vmap",
     "functions.covariance": "corrcoef cov",
     "functions.histograms": "histogram histogramdd",
+    "functions.legacy": """
+        BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor
+        ShortTensor set_default_tensor_type
+    """,
     "functions.low_rank": "pca_lowrank svd_lowrank",
     "functions.slopes": "gradient",
     "functions.spectra": "istft stft",

@@ -141,6 +141,20 @@ FITS: dict[str, Fit] = {
         "log(1 + r) = r - r^2/2 + r^3 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
         {1: 1, 2: -0.5},
     ),
+    "LOG2_1P": Fit(
+        lambda r: mp.log1p(r) / mp.log(2),
+        (-0.25, 0.5),
+        {32: range(2, 11), 64: range(2, 21)},
+        "log2(1 + r) = log2(e) r + r^2 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
+        {1: 1 / mp.log(2)},
+    ),
+    "LOG10_1P": Fit(
+        lambda r: mp.log1p(r) / mp.log(10),
+        (-0.25, 0.5),
+        {32: range(2, 11), 64: range(2, 21)},
+        "log10(1 + r) = log10(e) r + r^2 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
+        {1: 1 / mp.log(10)},
+    ),
     "SIN": Fit(
         mp.sin,
         (0, 0.79),

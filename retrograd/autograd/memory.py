@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrograd.autograd.graph import AccumulateGrad, Node, clock
+from retrograd.autograd.graph import UNSHARED, AccumulateGrad, Node, clock
 from retrograd.autograd.known_values import nodes_below, op_name, parts_of
 from retrograd.autograd.owners import owners_of
 from retrograd.autograd.record import saved_names
@@ -158,6 +158,8 @@ def _saved(node: Any) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) of what a node keeps: an array, or something else where it cannot be counted."""
     if node.op is not None:
         for name in saved_names(node.op):
+            if getattr(node, f"saved_{name}_of", None) is UNSHARED:
+                continue  # a number of the program's: the array that stands for it is everybody's
             yield from ((name, v) for v in _flat(getattr(node, f"saved_{name}", None)) if _is_memory(v))
         return
     for saved in getattr(node, "saved", ()):

@@ -80,6 +80,16 @@ def owner(array: Any) -> Any:
     return array if array.base is None else array.base
 
 
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any) -> bool:
+    """Whether an array lies in memory in C order."""
+    step = dtype.itemsize
+    for n, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if n != 1 and stride != step:
+            return False
+        step *= n
+    return True
+
+
 class Entry:
     """One trace of a function, ready to be called."""
 
@@ -97,6 +107,8 @@ class Entry:
         self.arguments = arguments
         self.floats = dict(arguments.floats)
         self._input_names: list[str] = []
+        self._varying: list[str] = []  # those whose arrays may lie in memory in any order
+        self._are_dense = True
         self._draw_lines: list[str] = []
         self._names: dict[str, Any] = {}
         self.source = self._write()
@@ -198,9 +210,11 @@ class Entry:
                 fixed_names.append(name)
             elif source.kind in ("tensor", "grad"):
                 lines += self._loose(name, source, places)
+                self._varying.append(name)
                 (loose_updated if i in updated else loose).append(name)
             elif source.kind == "array":
                 inputs[-1] = self._name("c", source.what)
+                self._are_dense &= bool(source.what.flags.c_contiguous)
             elif source.kind == "draw":
                 drawn = self._name("d", source.what)
                 self._draw_lines.append(f"{name} = {drawn}()")
@@ -303,7 +317,7 @@ class Entry:
         inner += [
             f"{self._name('n', a)}[()] = {text}" for (text, _), (a, _) in self.plan.given.inputs.items()
         ]
-        call = f"E({', '.join(inputs)})"
+        call = self._call(inputs)
         count = len(plan.program.outputs)
         unpack = f"{', '.join(f'o{i}' for i in range(count))}, = {call}" if count else call
         if sites:
@@ -316,6 +330,18 @@ class Entry:
         lines += [f"    {line}" for line in inner]
         lines.append(f"return {self._tree(plan.tree)}")
         return lines
+
+    def _call(self, inputs: list[str]) -> str:
+        """Return the call of the executable: unchecked where the guards have seen to all that it would check."""
+        given = ", ".join(inputs)
+        run = getattr(self.executable, "run", None)
+        fixed = all(_is_dense(c.shape, c.strides, c.dtype) for c in self.rebinding.captured)
+        if run is None or not fixed or not self._are_dense:
+            return f"E({given})"
+        self._names.update(E=run, checked=self.executable)
+        dense = " and ".join(f"{name}.flags.c_contiguous" for name in self._varying)
+        call = f"E(({given}{',' if inputs else ''}))"
+        return f"{call} if {dense} else checked({given})" if dense else call
 
     def _effects(self) -> list[str]:
         """Return the lines that make the results and change what the function changed."""

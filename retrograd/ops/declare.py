@@ -31,7 +31,7 @@ called on any arrays. They never write in place and never call methods of arrays
 cannot keep to that is `primitive`.
 
 `kernel=` names the NumPy ufunc that the definition is when static parameters have their defaults: a fast path
-beside the definition, tested against it.
+beside the definition, tested against it. It is given Python numbers as 0-dim arrays (see numbers.py).
 
 Rules are transposes, not adjoints: no rule conjugates. For complex numbers the engine conjugates the
 cotangent on the way in and the result on the way out, which is right for every holomorphic op; the others

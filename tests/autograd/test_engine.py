@@ -294,3 +294,50 @@ def test_errors_in_a_rule_name_the_node_and_the_line():
     with pytest.raises(ValueError, match="broadcast") as caught:
         y.backward(torch.ones(2))
     assert any("ExpBackward0" in note and "test_engine.py" in note for note in caught.value.__notes__)
+
+
+def test_backward_silences_numpy_and_leaves_its_state_as_it_was():
+    seen = []
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.register_hook(lambda ct: seen.append(np.geterr()))
+    with np.errstate(all="raise", over="warn"):
+        before = np.geterr()
+        y.sum().backward()
+        assert np.geterr() == before
+        z = x.exp()
+        z._node.saved_result = np.ones(7)
+        with pytest.raises(ValueError, match="broadcast"):
+            z.backward(torch.ones(2))
+        assert np.geterr() == before
+    assert set(seen[0].values()) == {"ignore"}
+
+
+def test_a_second_cotangent_that_is_none_changes_nothing():
+    class Half(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a + b
+
+        @staticmethod
+        def backward(ctx, ct):
+            return ct, None
+
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    kept = []
+    y.register_hook(kept.append)
+    Half.apply(y, y).sum().backward()
+    assert kept[0].tolist() == [1.0, 1.0]
+    x.grad.mul_(10)
+    assert kept[0].tolist() == [1.0, 1.0]
+
+
+def test_of_complete_nodes_the_youngest_runs_first():
+    order = []
+    x, y = leaf(1.0), leaf(1.0)
+    a, b, c = x * 2, y * 3, x * 5
+    for name, tensor in (("a", a), ("b", b), ("c", c)):
+        tensor.grad_fn.register_prehook(lambda cts, name=name: order.append(name))
+    torch.stack([b, c, a]).sum().backward()
+    assert order == ["c", "b", "a"]

@@ -16,6 +16,21 @@ from retrograd.native.gemm.product import Product, Target
 CHUNK_OPERATIONS = 1_500_000  # about 10 us of one core: a thread's claim of a chunk must not be felt
 MOST_CHUNKS = 16  # of a product that fits the caches: enough to even out threads that come late
 MOST_SLOTS = 64  # pieces of scratch for what tasks pack on their own
+MOST_ROWS = 28  # of a tile
+LOAD_COST = 0.1  # cycles that a load of a tile costs besides
+SMALL = 1024  # elements of A that are never packed
+FEW_ROWS = 256  # of A: packing B takes a good part of the time
+STREAMED_ROWS = 32  # of A: B is not packed, but read
+STREAMED_DEPTH = 32  # rows at a time, by tasks of at least
+STREAMED_BYTES = 2048  # of each row
+PACKED_BYTES = 32 << 20  # what is packed ahead at a time, unless one block of k is more
+# Nanoseconds, about as benchmarks/packing.py and benchmarks/products.py print them; only their ratios matter:
+PACK = 0.3  # for an element packed into a cache that is warm when it is read,
+PACK_AHEAD = 0.5  # or ahead of that,
+READ_PACKED = 0.1  # and then read by a task
+READ = 0.05  # for an element of A read from the third cache
+REGION = 5000.0  # for a parallel region
+OPERATION = 1 / 150
 
 
 class Place(Enum):
@@ -136,18 +151,6 @@ class Plan:
             Place.AHEAD: self.column_panels * self.b_packing.size(self.packed_depth),
         }
         return sizes[self.b]
-
-
-MOST_ROWS = 28
-LOAD_COST = 0.1  # cycles; what benchmarks/products.py showed to choose right between 14x32, 8x48 and 6x64
-SMALL = 1024  # elements of A that are never packed
-FEW_ROWS = 256
-STREAMED_ROWS, STREAMED_DEPTH, STREAMED_BYTES = 32, 32, 2048  # the last of a row, for one task
-# Nanoseconds, as benchmarks/products.py showed them: for an element packed into a cache that is still warm
-# when it is read, or ahead of that, and then read by a task; for one of A read from the third cache; for a
-# parallel region; for an operation.
-PACK, PACK_AHEAD, READ_PACKED, READ, REGION, OPERATION = 0.3, 0.5, 0.1, 0.05, 5000.0, 1 / 150
-PACKED_BYTES = 32 << 20  # what is packed ahead at a time, unless one block of k is more
 
 
 def plan(spec: Product, target: Target) -> Plan:
