@@ -3,7 +3,9 @@
 Each has an environment variable:
 
 RETROGRAD_KEEP_PAGES=0       leave the C allocator as it is
-OPENBLAS_CORETYPE=NAME       OpenBLAS's own variable: set by us only if it is not set and NumPy is not loaded
+RETROGRAD_NUM_THREADS=N      how many threads work, NumPy's OpenBLAS included
+OPENBLAS_CORETYPE=NAME       OpenBLAS's own variables: set by us only if they are not set yet,
+OPENBLAS_NUM_THREADS=N       and NumPy is not loaded
 """
 
 from __future__ import annotations
@@ -32,6 +34,15 @@ def choose_blas_kernel() -> str | None:
         os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
         return "SkylakeX"
     return None
+
+
+def choose_blas_threads() -> str | None:
+    """Have NumPy's OpenBLAS use as many threads as RETROGRAD_NUM_THREADS says; return the choice."""
+    number = os.environ.get("RETROGRAD_NUM_THREADS", "")
+    if "numpy" in sys.modules or "OPENBLAS_NUM_THREADS" in os.environ or not number.isdecimal():
+        return None
+    os.environ["OPENBLAS_NUM_THREADS"] = number
+    return number
 
 
 def keep_pages() -> bool:
@@ -72,4 +83,5 @@ def finish() -> None:
 
 
 choose_blas_kernel()
+choose_blas_threads()
 keep_pages()

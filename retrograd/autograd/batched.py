@@ -23,6 +23,7 @@ from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.stand_in import BRANCH, ITEM, NO_STORAGE, refusing, stand_in
 from retrograd.devices import contiguous_format
 from retrograd.ops.declare import TABLE, Op
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, blank
 
 _DYNAMIC = (
@@ -238,7 +239,7 @@ def _refused_write(out: Tensor, args: Sequence[Any], level: VmapLevel) -> str:
 
 def as_tensor(value: Any) -> Tensor:
     """Return what a batching rule made as a Tensor."""
-    return value if isinstance(value, Tensor) else blank(Tensor, np.asarray(value))
+    return value if isinstance(value, Tensor) else blank(Tensor, as_array(value))
 
 
 def _promoted(op: Op, args: Sequence[Any]) -> Sequence[Any]:

@@ -16,6 +16,7 @@ from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.quiet import quiet, restore
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import ARRAYS, ArrayLike, as_array
 from retrograd.tensor import Tensor, history, wrap
 
 
@@ -184,7 +185,7 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     cts = [None] * len(results) if grad_outputs is None else list(_as_sequence(grad_outputs))
     keep = create_graph if retain_graph is None else retain_graph
-    if (is_grads_batched or (modes.special and local.careful)) and not _has_edges(results, wanted):
+    if (is_grads_batched or _inside_levels()) and not _has_edges(results, wanted):
         from retrograd.autograd.through import asked  # noqa: PLC0415 - it needs this file
 
         pairs = [(r, _checked(r, c, i) if c is not None and not is_grads_batched else c) for i, (r, c) in
@@ -200,10 +201,23 @@ def grad(
             if ct is None:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-                    "allow_unused=True if this is the desired behavior."
+                    f"allow_unused=True if this is the desired behavior.{_unused(found, wanted)}"
                 )
     tensors = [_as_tensor(ct, t, materialize_grads) for ct, t in zip(found, wanted, strict=True)]
     return dict(zip(keys, tensors, strict=True)) if keys is not None else tuple(tensors)
+
+
+def _unused(found: list[Any], wanted: list[Any]) -> str:
+    """Return a line with the names and shapes of the inputs that were not used."""
+    from retrograd.autograd.owners import name_of_leaf  # noqa: PLC0415 - failing path only
+
+    facts = []
+    for i, (ct, tensor) in enumerate(zip(found, wanted, strict=True)):
+        if ct is None and isinstance(tensor, Tensor):
+            facts.append(f"{i}: {name_of_leaf(tensor) or 'a tensor'} of shape {tuple(tensor.shape)}")
+        elif ct is None:
+            facts.append(f"{i}: the result {tensor.output_nr} of {tensor.node.name()}")
+    return f"\n[not used: {'; '.join(facts)}]"
 
 
 def _captures(roots: list[tuple[Node, Any]], wanted: list[Any], keep: bool, recorded: bool) -> list[Any]:
@@ -236,6 +250,10 @@ def _batched(results: Any, wanted: list[Any], cts: list[Any], keep: bool, record
     return [None if column[0] is None else stack(column) for column in zip(*rows, strict=True)]
 
 
+def _inside_levels() -> bool:
+    return bool(modes.special and local.careful and (local.tracer is None or local.levels))
+
+
 def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
     if ct is None:
         if not materialize:
@@ -243,9 +261,9 @@ def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
         return wrap(np.zeros(like._array.shape, like._array.dtype))
     if isinstance(ct, Tensor):
         return ct
-    if type(ct) is not np.ndarray:
+    if not isinstance(ct, ARRAYS):
         return wrap(np.asarray(ct))
-    return wrap(ct if ct.base is None and ct.flags.writeable else ct.copy())
+    return wrap(ct if type(ct) is np.ndarray and ct.base is None and ct.flags.writeable else ct.copy())
 
 
 def _guarded(
@@ -282,7 +300,7 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if ct is None:
             ct = _one(output)
-            roots.append((node, wrap(np.asarray(ct)) if recorded else ct))
+            roots.append((node, wrap(as_array(ct)) if recorded else ct))
         else:
             ct = _checked(output, ct, i)
             roots.append((node, ct if recorded else ct._array))
@@ -307,6 +325,8 @@ def _one(output: Any) -> Any:
         raise RuntimeError(
             f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
         )
+    if isinstance(array, ArrayLike):
+        return array.of(np.ones(array.shape, array.dtype))
     return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
 
 

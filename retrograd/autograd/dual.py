@@ -18,6 +18,7 @@ from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.levels import OpLevel, Wrapped, run_below, unwritten
 from retrograd.ops import apply
 from retrograd.ops.declare import TABLE, Op
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, blank, wrap
 
 
@@ -132,7 +133,7 @@ class DualLevel(OpLevel):
         if tangent is None or result.dtype.category < dtypes.FLOATING:
             return result
         if not isinstance(tangent, Tensor):
-            tangent = wrap(np.asarray(tangent))
+            tangent = wrap(as_array(tangent))
         if not op.view and _shares(tangent, tangents):
             tangent = _copy(tangent)  # a write into this result must leave the operand's tangent alone
         return self.wrap(result, tangent)

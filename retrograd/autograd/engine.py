@@ -21,9 +21,12 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices
-from retrograd.autograd.anomaly import check, show
+from retrograd.autograd.anomaly import show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
+from retrograd.autograd.modes import local, modes
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.autograd.watch import is_watching, pull_watched
+from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import wrap
 
 
@@ -57,6 +60,17 @@ def run(
         recorded: compute with Tensors, so that the cotangents have a history.
         captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
     """
+    if modes.special and local.nan_safe:
+        from retrograd.autograd.nan_safe import run_masked  # noqa: PLC0415 - rare, and it needs this file
+
+        run_masked(_start, roots, keep, recorded, captured)
+    else:
+        _start(roots, keep, recorded, captured)
+
+
+def _start(
+    roots: Sequence[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
+) -> None:
     waiting = _count_edges(roots)
     stack = running.stack
     stack.append(Run(waiting, captured is not None))
@@ -70,7 +84,8 @@ def _run(
     roots: Sequence[tuple[Node, Any]], waiting: dict[Node, int], keep: bool, recorded: bool, captured: Any
 ) -> None:
     needed = None if captured is None else _needed(waiting, captured)
-    usual = captured is None and not recorded and not anomaly.on
+    watching = is_watching()
+    usual = captured is None and not recorded and not watching
     held: dict[Any, Any] = {}  # cotangents that are still growing
     owned: set[Any] = set()  # those of them that are our own sums, which may be added to in place
     ready: list[tuple[int, Node, Any]] = []  # complete nodes and their cotangents, by age, youngest first
@@ -121,11 +136,11 @@ def _run(
                 _note(error, node)
                 raise
         else:
-            edges, cts = _look_closer(node, ct, keep, recorded, captured, needed)
+            edges, cts = _look_closer(node, ct, keep, recorded, captured, needed, watching)
 
 
 def _look_closer(
-    node: Node, ct: Any, keep: bool, recorded: bool, captured: dict[Node, Any] | None, needed: Any
+    node: Node, ct: Any, keep: bool, recorded: bool, captured: Any, needed: Any, watching: bool
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Pull a cotangent back through a node where hooks, captures, recording or anomaly mode may matter.
 
@@ -142,12 +157,13 @@ def _look_closer(
     if ct is None or (captured is not None and not any(edges)):
         return edges, (None,) * len(edges)
     try:
-        cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
+        if watching:
+            cts = pull_watched(node, ct, keep, recorded)
+        else:
+            cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
     except Exception as error:
         _note(error, node)
         raise
-    if anomaly.on:
-        check(node, cts)
     if node.extras is not None and node.extras.post:
         cts = after(node, cts, ct, recorded)
     return edges, cts
@@ -224,6 +240,8 @@ def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[N
         if node in captured:
             captured[node] = ct
         return
+    if recorded and not local.grad:  # Tensors, but no history is wanted of them
+        ct, recorded = ct._array, False
     accumulate(node, ct, recorded)
     if node.post:
         run_post_accumulate(node)
@@ -240,7 +258,11 @@ def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
     array = node._array
     if have is None:
         mine = (
-            type(ct) is np.ndarray and ct.base is None and ct.flags.writeable and sys.getrefcount(ct) <= _MINE
+            type(array) is np.ndarray
+            and type(ct) is np.ndarray
+            and ct.base is None
+            and ct.flags.writeable
+            and sys.getrefcount(ct) <= _MINE
         )
         if not mine or (ct.strides != array.strides and array.size):
             ct = _copy_like(ct, array)
@@ -281,6 +303,8 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a copy of a cotangent that lies in memory as its leaf does."""
     if array.__class__ is devices.Absent:
         return array
+    if isinstance(array, ArrayLike):
+        return array.of(ct)  # type: ignore[no-any-return]
     if array.flags.c_contiguous and ct.__class__ is np.ndarray:
         return ct.copy()
     dense = array.flags.forc or 0 not in array.strides

@@ -32,7 +32,7 @@ from retrograd.autograd.inplace import rebase
 from retrograd.autograd.modes import enable_grad, local, no_grad
 from retrograd.autograd.saved import SavedTensor
 from retrograd.autograd.views import VIEW_MADE_INSIDE
-from retrograd.ops.helpers import unbroadcast
+from retrograd.ops.helpers import as_array, unbroadcast
 from retrograd.tensor import Tensor, history, wrap
 
 
@@ -107,7 +107,7 @@ class BackwardCFunction(Node, FunctionCtx):
 
     def pullback(self, ct: Any, keep: bool) -> tuple[Any, ...]:
         with no_grad():
-            cts = self._call([None if c is None else wrap(np.asarray(c)) for c in self._parts(ct)])
+            cts = self._call([None if c is None else wrap(as_array(c)) for c in self._parts(ct)])
         if not keep:
             self._free()
         return tuple(None if c is None else c._array for c in cts)

@@ -38,6 +38,7 @@ _SECOND_TIME = (
 class _Anomaly:
     on = False
     check_nan = True
+    check_forward = False
 
 
 anomaly = _Anomaly()
@@ -299,10 +300,12 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
 
 
 _TOOLS = {
-    "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "graph_api",
-    "disable_saved_tensors_hooks": "saved_hooks", "get_gradient_edge": "graph_api",
-    "increment_version": "graph_api", "register_multi_grad_hook": "graph_api", "save_on_cpu": "saved_hooks",
-    "saved_tensors_hooks": "saved_hooks",
+    "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "graph_api", "break_on": "watch",
+    "disable_saved_tensors_hooks": "saved_hooks", "explain_nan": "explain",
+    "get_gradient_edge": "graph_api", "increment_version": "graph_api", "memory_report": "memory",
+    "module_paths": "memory", "nan_safe": "nan_safe", "register_multi_grad_hook": "graph_api",
+    "save_on_cpu": "saved_hooks", "saved_tensors_hooks": "saved_hooks", "trace_cuts": "why",
+    "why_no_grad": "why",
 }  # fmt: skip
 
 

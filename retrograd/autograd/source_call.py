@@ -39,17 +39,39 @@ def dispatch_source(op: Op, dunder: bool) -> str:
     recorded = [p for p in tensors if p.name in op.rules]
     blank = [f"    {' = '.join(f'{m}._cell = {m}._node' for m in made)} = None"]
     if not recorded:
-        return "\n".join([*lines, *blank, *_view_lines(op), f"    return {results}"]) + "\n"
+        tail = [*blank, *_cut_lines(op, tensors), *_view_lines(op), f"    return {results}"]
+        return "\n".join([*lines, *tail]) + "\n"
     lines += [
-        f"    if {_idle(recorded)} or (modes.special and not local.grad):",
+        f"    if {_idle(recorded)}:",
         *_in(blank),
+        *_in(_cut_lines(op, tensors)),
         *_in(_view_lines(op)),
         f"        return {results}",
+        "    if modes.special and (cut := local.cut) is not None:",
+        *_in(blank),
+        *_in(_hold_lines(op, "cut")),
+        *_in(_view_lines(op)),
+        f"        return {results}",
+        *_whole_lines(op, fall),
         *_record_lines(op, recorded, dunder),
         *_view_lines(op),
         f"    return {results}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def composite_source(op: Op) -> str:
+    """Return the source of a composite's function."""
+    call = definition_call(op, unwrapped=False)
+    names = ", ".join(p.name for p in op.parameters)
+    return "\n".join(
+        [
+            f"def dispatch({signature(op, out=True)}):",
+            "    if out is None:",
+            f"        return {call}",
+            f"    return write_out(op, ({names},), {call}, out)",
+        ]
+    )
 
 
 def _made(op: Op) -> list[str]:
@@ -171,10 +193,10 @@ def _in(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def definition_call(op: Op, dunder: bool = False) -> str:
-    """Return the expression that calls the definition."""
+def definition_call(op: Op, dunder: bool = False, *, unwrapped: bool = True) -> str:
+    """Return the expression that calls the definition, on arrays or (not `unwrapped`) on what was given."""
     passed = ", ".join(
-        (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static else f"{p.name}_")
+        (f"{p.name}=" if p.keyword_only else "") + (p.name if p.is_static or not unwrapped else f"{p.name}_")
         for p in op.parameters
         if not (dunder and p.keyword_only)
     )
@@ -222,6 +244,48 @@ def _wrap_lines(op: Op) -> list[str]:
     return lines
 
 
+def _whole_lines(op: Op, fall: str) -> list[str]:
+    """Leave it to `general` where the user asks for integers or bools, which are not recorded."""
+    if all(p.name != "dtype" for p in op.parameters):
+        return []
+    return ["    if dtype is not None and result.dtype.kind in 'biu':", f"        return {fall}"]
+
+
+def _hold_lines(op: Op, cut: str) -> list[str]:
+    """Note on the results where they lost their history."""
+    return [f"    {' = '.join(f'{m}._meta' for m in _made(op))} = {cut}"]
+
+
+def is_tensor(parameter: Parameter) -> str:
+    """Return the condition that an argument, which may be a number or None, is neither."""
+    x = parameter.name
+    number = f"{x}.__class__ is not float and {x}.__class__ is not int"
+    return {"operand": number, "operand?": f"{x} is not None and {number}"}.get(
+        parameter.kind, f"{x} is not None"
+    )
+
+
+def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
+    """Hand on where an operand lost its history. What an op without rules loses is noted without a line."""
+    lines: list[str] = []
+    for position, p in enumerate(tensors):
+        x = p.name
+        if p.kind == "tensors":
+            lines += [
+                f"    for item in {x}:",
+                "        if item._meta is not None and item._meta.cut is not None:",
+                *_in(_in(_hold_lines(op, "item._meta.cut"))),
+            ]
+            continue
+        has = f"{x}._meta is not None and {x}._meta.cut is not None"
+        if p.kind != "tensor" and (position or p.kind != "operand"):
+            has = f"{is_tensor(p)} and {has}"
+        lines += [f"    if {has}:", *_in(_hold_lines(op, f"{x}._meta.cut"))]
+        if not op.rules:
+            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, "no_rules"))]
+    return lines
+
+
 def _view_lines(op: Op) -> list[str]:
     """Make the result a view of the first operand, if it shares its memory."""
     if not op.view:
@@ -236,7 +300,9 @@ def _view_lines(op: Op) -> list[str]:
         f"            {x}_cell = {x}._version_cell()",
         f"        {x}_cell.viewed = True",
         f"        made._cell = {x}_cell",
-        "        made._meta = meta = Meta()",
+        "        meta = Meta()",
+        "        meta.cut = made._meta",
+        "        made._meta = meta",
         f"        meta.base = {x} if {x}._meta is None or {x}._meta.base is None else {x}._meta.base",
         f"        meta.epoch = {x}_cell.rebased",
         "        if modes.special and not local.grad:",

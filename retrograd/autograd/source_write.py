@@ -9,6 +9,7 @@ import numpy as np
 
 from retrograd.autograd.source_call import (
     definition_call,
+    is_tensor,
     number_expression,
     place_lines,
     signature,
@@ -17,6 +18,11 @@ from retrograd.autograd.source_call import (
 from retrograd.ops.declare import Op, Parameter
 
 _RECORDS = "(not modes.special or local.grad)"
+
+
+def _has_facts(x: str) -> str:
+    """Return the condition that a tensor is a view, or has other facts than where it lost its history."""
+    return f"({x}._meta is not None and {x}._meta.cut is not {x}._meta)"
 
 
 def write_source(op: Op) -> str:
@@ -33,11 +39,11 @@ def write_source(op: Op) -> str:
         return "\n".join([*lines, f"    {fall}"]) + "\n"
     x = operands[0].name
     lines += [
-        "    if modes.special and local.careful:",
+        "    if modes.special and (local.careful or process.anomaly):",
         f"        {fall}",
         "    try:",
         f"        {x}_ = {x}._array",
-        f"        if {x}._meta is not None or ({x}._node is not None and {_RECORDS}):",
+        f"        if {_has_facts(x)} or ({x}._node is not None and {_RECORDS}):",
         f"            {fall}",
         "    except AttributeError:",
         f"        {fall}",
@@ -49,11 +55,21 @@ def write_source(op: Op) -> str:
         lines += _operand_lines(op, operand, fall)
     lines += [
         *_store_lines(op, x, fall),
+        *_cut_lines(x, operands[1:]),
         f"    cell = {x}._version_cell()",
         "    cell.count += 1",
         *place_lines("cell"),
     ]
     return "\n".join([*lines, f"    return {x}"]) + "\n"
+
+
+def _cut_lines(x: str, others: list[Parameter]) -> list[str]:
+    """Note on the target where another operand lost its history."""
+    lines = []
+    for other in others:
+        y = other.name
+        lines += [f"    if {is_tensor(other)} and {y}._meta is not None:", f"        {x}._meta = {y}._meta"]
+    return lines
 
 
 def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
@@ -62,7 +78,7 @@ def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
         "    try:",
         f"        {y}_ = {y}._array",
         (
-            f"        if {y}_.__class__ is not ndarray or {y}._meta is not None or "
+            f"        if {y}_.__class__ is not ndarray or {_has_facts(y)} or "
             f"({y}._node is not None and {_RECORDS}):"
         ),
         f"            {fall}",

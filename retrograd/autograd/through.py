@@ -19,6 +19,7 @@ from retrograd.autograd.engine import run
 from retrograd.autograd.levels import Wrapped, contents, cut, entered, levels_in, with_contents
 from retrograd.autograd.modes import enable_grad, no_grad
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import ARRAYS, as_array
 from retrograd.tensor import Tensor, history, wrap
 
 Maybe = Tensor | None
@@ -46,14 +47,14 @@ def asked(
         if all(history(part) is None for part in contents(result)):
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
     if not batched:
-        ready = [(r, wrap(np.asarray(_one(r))) if c is None else c) for r, c in pairs]
+        ready = [(r, wrap(as_array(_one(r))) if c is None else c) for r, c in pairs]
         return gradients(
             [r for r, _ in ready], [c for _, c in ready], nodes, like=wanted, keep=keep, recorded=recorded
         )
     level = VmapLevel(next(len(c) for _, c in pairs if c is not None), "different")
     with entered(level):
         hidden = [
-            (r, wrap(np.asarray(_one(r))) if c is None else _checked(r, level.wrap(c), i))
+            (r, wrap(as_array(_one(r))) if c is None else _checked(r, level.wrap(c), i))
             for i, (r, c) in enumerate(pairs)
         ]
         found = gradients(
@@ -204,6 +205,6 @@ def _in_dtype(ct: Tensor, result: Tensor) -> Tensor:
 
 
 def _owned(ct: Any) -> Tensor:
-    if type(ct) is not np.ndarray:
+    if not isinstance(ct, ARRAYS):
         return wrap(np.asarray(ct))
-    return wrap(ct if ct.base is None and ct.flags.writeable else ct.copy())
+    return wrap(ct if type(ct) is np.ndarray and ct.base is None and ct.flags.writeable else ct.copy())

@@ -243,7 +243,7 @@ def declare(
         exact=exact,
         kinds=kinds,
         inplace=inplace,
-        out=out and not outputs and not view,
+        out=out and outputs != ("*",) and not view,
         kernel=kernel,
         primitive=primitive,
         places=tuple(places.split()),

@@ -15,12 +15,13 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.helpers import cast
+from retrograd.ops.helpers import cast, memory_of
 from retrograd.ops.pointwise import zeros_as
 
 
-def geometry_of(view: np.ndarray[Any, Any], base: np.ndarray[Any, Any]) -> Any:
+def geometry_of(view: Any, base: Any) -> Any:
     """Return where a view lies in its base."""
+    view, base = memory_of(view), memory_of(base)
     offset = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     size = base.itemsize
     if base.flags.c_contiguous and view.itemsize == size:
