@@ -200,6 +200,15 @@ def test_import_loads_numpy_and_the_standard_library_only() -> None:
     assert not found, "\n" + "\n".join(found)
 
 
+def test_import_loads_no_room_that_waits_until_it_is_asked_for() -> None:
+    late = ["arrays", "compiler", "distributions", "func", "native", "nn", "optim", "show", "sparse", "utils"]
+    program = f"import retrograd, sys; print([r for r in {late} if 'retrograd.' + r in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=PACKAGE.parent, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("threshold", [(700, 10, 10), (0, 10, 10), (123, 4, 5)])
 def test_import_leaves_the_garbage_collector_as_it_was(threshold: tuple[int, int, int]) -> None:
     program = (
