@@ -266,7 +266,7 @@ def is_tensor(parameter: Parameter) -> str:
 
 
 def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
-    """Hand on where an operand lost its history. What an op without rules loses is noted without a line."""
+    """Hand on where an operand lost its history; it does so here, if the op has no rules."""
     lines: list[str] = []
     for position, p in enumerate(tensors):
         x = p.name
@@ -282,7 +282,8 @@ def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
             has = f"{is_tensor(p)} and {has}"
         lines += [f"    if {has}:", *_in(_hold_lines(op, f"{x}._meta.cut"))]
         if not op.rules:
-            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, "no_rules"))]
+            cut = f"cut_in(getframe(1), 'op', {op.torch_name!r}, {x}_node)"
+            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, cut))]
     return lines
 
 

@@ -14,6 +14,7 @@ from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
 from retrograd.arrays.ir import Instruction, Value, tidy
 from retrograd.autograd.graph import AccumulateGrad
+from retrograd.autograd.views import is_plain
 from retrograd.compiler.numbers import Number
 from retrograd.compiler.pair import Pullback, Spent
 from retrograd.compiler.state import CONSTANTS
@@ -237,7 +238,7 @@ class Planner:
             tensor = captured.tensor
             if self._known(tensor) is None:
                 continue
-            if tensor._meta is not captured.meta:
+            if tensor._meta is not captured.meta and not (is_plain(tensor._meta) and is_plain(captured.meta)):
                 raise UntraceableError(
                     "a facility of a captured tensor was changed (its gradient or its view)"
                 )
