@@ -2,7 +2,7 @@
 
 Run: python benchmarks/packing.py
 
-Nanoseconds of one thread's own time for each element, the fastest of many runs. Warm: every panel is packed to
+Nanoseconds of one thread for each element, the fastest of many runs. Warm: every panel is packed to
 the same place, as a task does that reads it at once. Ahead: each to a place of its own.
 """
 

@@ -2,10 +2,9 @@
 
 Run: python tools/maths_coefficients.py    (needs mpmath; says what error each polynomial has)
 
-A least-squares fit of the relative error at Chebyshev's nodes comes within a small factor of the minimax
-polynomial; what it loses costs less than one bit here. The coefficients are rounded to the format one after
-the other, the most significant one first, and those that are left are fitted again each time, so that they
-make good for the rounding.
+A least-squares fit of the relative error at Chebyshev's nodes is near the minimax polynomial. The
+coefficients are rounded to the format one after the other, the most significant one first, and those that
+are left are fitted again each time, so that they make good for the rounding.
 """
 
 from __future__ import annotations

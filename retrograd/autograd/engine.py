@@ -177,10 +177,20 @@ def _note(error: Exception, node: Node) -> None:
 
 
 def _sum(have: Any, part: Any, edge: Any, owned: set[Any]) -> Any:
-    """Add a contribution to those that an edge has: in place, if they are a sum of ours already."""
+    """Add a contribution to those that an edge has: in place, if their memory is nobody else's."""
     if part is None:
         return have
     if edge in owned:
+        return np.add(have, part, out=have)
+    if (
+        have.__class__ is np.ndarray
+        and sys.getrefcount(have) <= _ALONE
+        and have.base is None
+        and have.flags.writeable
+        and have.dtype == part.dtype
+        and have.shape == part.shape
+    ):
+        owned.add(edge)
         return np.add(have, part, out=have)
     found = have + part
     if found.__class__ is np.ndarray:
@@ -282,8 +292,9 @@ def _probe_accumulate(node: Any, ct: Any) -> int:  # noqa: ARG001 - called as `a
 
 
 _MINE = _count_own_references()
-"""The references that `accumulate` counts to an array which nobody else holds, measured through the same
-loop and calls: how many the interpreter itself makes differs between Python versions.
+_ALONE = _probe_accumulate(None, {0: np.empty(1)}.pop(0))
+"""The references that `accumulate` and `_sum` count to an array which nobody else holds, measured through the
+same loop and calls: how many the interpreter itself makes differs between Python versions.
 (tests/autograd/test_engine.py checks what depends on it.)
 """
 

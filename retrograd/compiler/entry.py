@@ -40,6 +40,7 @@ class Rebinding:
         self.updated = set(updated)
         self.held: list[Any] = [None] * len(captured)
         self.owners: set[int] = set()
+        self.in_order = [False]  # whether all lie in memory in C order
 
     def check(self, *arrays: Any) -> bool:
         """Whether these arrays may take the captured tensors' places; remember them if so."""
@@ -55,6 +56,7 @@ class Rebinding:
             return False
         self.held[:] = arrays
         self.owners = {id(owner(arrays[i])) for i in self.updated}
+        self.in_order[0] = all(a.flags.c_contiguous for a in arrays)
         return True
 
     def _clash(self, arrays: tuple[Any, ...]) -> bool:
@@ -65,7 +67,9 @@ class Rebinding:
         reach, last = -1, -1
         for low, high, i in bounds:
             if low < reach and (i in self.updated or last in self.updated):
-                return True
+                return any(
+                    _share(arrays[i], other) for i in self.updated for j, other in enumerate(arrays) if i != j
+                )
             if high > reach:
                 reach, last = high, i
         return False
@@ -75,19 +79,17 @@ class Rebinding:
         return not any(np.may_share_memory(array, self.held[i]) for i in self.updated)
 
 
+def _share(a: Any, b: Any) -> bool:
+    """Whether two arrays have elements in common; also where that takes long to tell."""
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type] # any number will do
+    except np.exceptions.TooHardError:
+        return True
+
+
 def owner(array: Any) -> Any:
     """Return the object whose memory an array shows."""
     return array if array.base is None else array.base
-
-
-def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any) -> bool:
-    """Whether an array lies in memory in C order."""
-    step = dtype.itemsize
-    for n, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if n != 1 and stride != step:
-            return False
-        step *= n
-    return True
 
 
 class Entry:
@@ -107,9 +109,9 @@ class Entry:
         self.arguments = arguments
         self.floats = dict(arguments.floats)
         self._input_names: list[str] = []
-        self._varying: list[str] = []  # those whose arrays may lie in memory in any order
-        self._are_dense = True
         self._draw_lines: list[str] = []
+        self._order: list[tuple[str, tuple[int, ...]]] = []  # inputs that must lie in C order, to be quick
+        self._can_be_quick = True
         self._names: dict[str, Any] = {}
         self.source = self._write()
         filename = f"<retrograd compiled {name}>"
@@ -210,11 +212,16 @@ class Entry:
                 fixed_names.append(name)
             elif source.kind in ("tensor", "grad"):
                 lines += self._loose(name, source, places)
-                self._varying.append(name)
                 (loose_updated if i in updated else loose).append(name)
+                in_order = np.empty(source.value.shape, source.value.dtype).strides
+                seen = source.what if source.kind == "tensor" else plan.grad_types[id(source.what.node)]
+                if not seen.is_laid:
+                    self._order.append((name, in_order))
+                elif seen.strides != in_order:
+                    self._can_be_quick = False
             elif source.kind == "array":
                 inputs[-1] = self._name("c", source.what)
-                self._are_dense &= bool(source.what.flags.c_contiguous)
+                self._can_be_quick &= source.what.flags.c_contiguous
             elif source.kind == "draw":
                 drawn = self._name("d", source.what)
                 self._draw_lines.append(f"{name} = {drawn}()")
@@ -298,6 +305,18 @@ class Entry:
                 lines.append(f"if {leaf}.grad is not None: return MISS")
         return lines
 
+    def _call(self, inputs: list[str]) -> str:
+        """Return the expression that runs the program: without its own checks where ours say the same."""
+        checked = f"E({', '.join(inputs)})"
+        quick = getattr(self.executable, "run", None)
+        if quick is None or not self._can_be_quick:
+            return checked
+        self._names["R"], self._names["in_order"] = quick, self.rebinding.in_order
+        conditions = ["in_order[0]"] if self.rebinding.captured else []
+        conditions += [f"{name}.strides == {self._name('s', strides)}" for name, strides in self._order]
+        quickly = f"R(({''.join(f'{i}, ' for i in inputs)}))"
+        return f"{quickly} if {' and '.join(conditions)} else {checked}" if conditions else quickly
+
     def _run_lines(self, inputs: list[str]) -> list[str]:
         plan = self.plan
         lines: list[str] = []
@@ -308,7 +327,8 @@ class Entry:
         if log.isEnabledFor(logging.DEBUG):
             self._names["used"] = self._log_use
             lines.append("used()")
-        lines.append("with lock:")
+        is_shared = plan.updates or sites or plan.given.inputs
+        lines.append("with lock:" if is_shared else "if True:")
         inner: list[str] = []
         for k, site in enumerate(sites):
             undo = "; ".join(f"{s}.undo()" for s in reversed(sites[:k]))
@@ -330,18 +350,6 @@ class Entry:
         lines += [f"    {line}" for line in inner]
         lines.append(f"return {self._tree(plan.tree)}")
         return lines
-
-    def _call(self, inputs: list[str]) -> str:
-        """Return the call of the executable: unchecked where the guards have seen to all that it would check."""
-        given = ", ".join(inputs)
-        run = getattr(self.executable, "run", None)
-        fixed = all(_is_dense(c.shape, c.strides, c.dtype) for c in self.rebinding.captured)
-        if run is None or not fixed or not self._are_dense:
-            return f"E({given})"
-        self._names.update(E=run, checked=self.executable)
-        dense = " and ".join(f"{name}.flags.c_contiguous" for name in self._varying)
-        call = f"E(({given}{',' if inputs else ''}))"
-        return f"{call} if {dense} else checked({given})" if dense else call
 
     def _effects(self) -> list[str]:
         """Return the lines that make the results and change what the function changed."""

@@ -14,11 +14,10 @@ from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
 from retrograd.arrays.ir import Instruction, Value, tidy
 from retrograd.autograd.graph import AccumulateGrad
-from retrograd.autograd.views import is_plain
 from retrograd.compiler.numbers import Number
 from retrograd.compiler.pair import Pullback, Spent
 from retrograd.compiler.state import CONSTANTS
-from retrograd.compiler.tracer import Boundary, Captured, Tracer
+from retrograd.compiler.tracer import Boundary, Captured, Tracer, facts
 from retrograd.compiler.trees import leaves
 from retrograd.errors import UntraceableError
 from retrograd.tensor import Tensor, history
@@ -238,9 +237,9 @@ class Planner:
             tensor = captured.tensor
             if self._known(tensor) is None:
                 continue
-            if tensor._meta is not captured.meta and not (is_plain(tensor._meta) and is_plain(captured.meta)):
+            if facts(tensor) != captured.facts:
                 raise UntraceableError(
-                    "a facility of a captured tensor was changed (its gradient or its view)"
+                    "what is kept with a captured tensor is changed: its gradient, or whose view it is"
                 )
             node = tensor._node
             if node is not captured.node and type(node) is not Boundary:

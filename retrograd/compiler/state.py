@@ -91,7 +91,8 @@ class Reach:
         """Return the steps from a value, and take its picture if it can change."""
         if isinstance(value, Tensor):
             self.tensors.append(value)
-            return ()
+            held = value.__dict__
+            return [Edge(held, n, v, f"attribute '{n}' of a tensor") for n, v in held.items()]
         if isinstance(value, (np.ndarray, Generator, types.ModuleType)):
             return ()
         if type(value).__module__.startswith("numpy.random"):
@@ -248,7 +249,7 @@ class Reach:
 def _shadows(value: Any, names: Reads) -> list[Edge]:
     """Return steps to attributes that an object has of its class, where it may get ones of its own."""
     attributes = getattr(value, "__dict__", None)
-    if not isinstance(attributes, dict) or isinstance(value, (types.FunctionType, Optimizer)):
+    if not isinstance(attributes, dict) or isinstance(value, (types.FunctionType, Optimizer, Tensor)):
         return []
     read = {n for n in names.attributes | names.methods if n not in attributes and hasattr(type(value), n)}
     if isinstance(value, Module) and "_hooked" not in attributes:

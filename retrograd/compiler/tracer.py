@@ -55,6 +55,14 @@ class Boundary(Node):
     pullback_recorded = pullback
 
 
+def facts(tensor: Tensor) -> tuple[int, ...]:
+    """Return what matters of the rare facts of a tensor: whose view it is, its gradient, its mode."""
+    meta = tensor._meta
+    base, grad = (None, None) if meta is None else (meta.base, meta.grad)
+    retains, inference = (False, False) if meta is None else (meta.retains, meta.inference)
+    return id(base), id(grad), retains, inference
+
+
 class Captured:
     """A tensor whose array is traced, what it had before, and what it must have when the program runs."""
 
@@ -66,6 +74,7 @@ class Captured:
         self.input: Value = handle._value
         self.node: Any = history(tensor)
         self.meta = tensor._meta
+        self.facts = facts(tensor)
         self.cell = tensor._version_cell()
         self.count, self.rebased = self.cell.count, self.cell.rebased
         self.is_leaf = type(self.node) is AccumulateGrad  # one that requires grad

@@ -46,7 +46,8 @@ class Watch:
 
     def _see(self, frame: FrameType, event: str, arg: Any) -> None:
         if event == "call":
-            self.codes[id(frame.f_code)] = frame.f_code
+            if frame.f_code.co_filename != "<string>" or not _is_ours(frame):
+                self.codes[id(frame.f_code)] = frame.f_code
         elif event == "c_call" and self.effect is None:
             what = _effect(arg)
             caller = frame if what is None else _caller(frame)
@@ -74,6 +75,11 @@ class Watch:
     def users(self) -> list[CodeType]:
         """The user's code objects that ran."""
         return [code for code in self.codes.values() if is_users(code.co_filename)]
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether code without a file, as dataclasses write it, is for a class of this package's or NumPy's."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("retrograd", "numpy")
 
 
 def _caller(frame: FrameType) -> FrameType:

@@ -48,8 +48,7 @@ def backward(ct: Any, weight: Any, sizes: Sizes, padding: Sizes, dilation: Sizes
     n, o, down, across = ct.shape
     channels, high, wide = weight.shape[1:]
     reach = (high - 1) * dilation[0]
-    source = np.zeros((n, 1, o, down + 2 * reach, across), ct.dtype)
-    source[:, 0, :, reach : reach + down] = ct
+    source = _row_padded(ct, reach)[:, None]
     matrix = weight[:, :, ::-1].transpose(3, 1, 0, 2).reshape(wide * channels, o * high)
     planes = np.empty((n, wide, channels, down + reach, across), ct.dtype)
     flat = planes.reshape(n, len(matrix), -1)
@@ -92,24 +91,32 @@ def _blocks(n: int, count: int, places: Sizes) -> Iterator[tuple[slice, slice]]:
 
 def _planes(x: Any, kernel: Sizes, padding: Sizes, dilation: Sizes, across: int) -> Any:
     """Return (n, c, h, w) as planes (n, j, c, rows with padding, across)."""
-    n, channels, down, width = x.shape
-    around = padding[0]
-    made = np.zeros((n, kernel[1], channels, down + 2 * around, across), x.dtype)
-    inside = slice(around, around + down)
-    length = channels * made.shape[3] * width
-    padded = np.zeros((n, channels, made.shape[3], width), x.dtype)
-    padded[:, :, inside] = x
+    n, channels, _, width = x.shape
+    padded = _row_padded(x, padding[0])
+    length = channels * padded.shape[2] * width
+    made = np.empty((n, kernel[1], channels, padded.shape[2], across), x.dtype)
     for j in range(kernel[1]):
         plane, shift = made[:, j], j * dilation[1] - padding[1]
-        if across != width:
-            into, of = _overlap(shift, across, width)
+        into, of = _overlap(shift, across, width)
+        if across == width:  # to move an example's memory at once moves all of its rows
+            whole_into, whole_of = _overlap(shift, length, length)
+            plane.reshape(n, length)[:, whole_into] = padded.reshape(n, length)[:, whole_of]
+        else:
             plane[..., into] = padded[..., of]
-            continue
-        # As wide as the image: moving all rows of an example at once moves each, and what enters at its side
-        # from the next is overwritten.
-        into, of = _overlap(shift, length, length)
-        plane.reshape(n, length)[:, into] = padded.reshape(n, length)[:, of]
-        plane[..., _outside(shift, width)] = 0
+        plane[..., : into.start] = 0
+        plane[..., into.stop :] = 0
+    return made
+
+
+def _row_padded(x: Any, around: int) -> Any:
+    """Return images with rows of zeros above and below, in memory of their own order."""
+    if not around:
+        return np.ascontiguousarray(x)
+    n, channels, down, width = x.shape
+    made = np.empty((n, channels, down + 2 * around, width), x.dtype)
+    made[:, :, :around] = 0
+    made[:, :, around : around + down] = x
+    made[:, :, around + down :] = 0
     return made
 
 
@@ -120,25 +127,22 @@ def _fold(planes: Any, sizes: Sizes, padding: Sizes, step: int) -> Any:
     made = np.zeros((n, channels, down, width), planes.dtype)
     for j in range(wide):
         plane, shift = planes[:, j], j * step - padding[1]
-        if across != width:
-            into, of = _overlap(shift, across, width)
+        into, of = _overlap(shift, across, width)
+        if across == width:
+            plane[..., : into.start] = 0
+            plane[..., into.stop :] = 0
+            whole_into, whole_of = _overlap(shift, length, length)
+            made.reshape(n, length)[:, whole_of] += plane.reshape(n, length)[:, whole_into]
+        else:
             made[..., of] += plane[..., into]
-            continue
-        plane[..., _outside(shift, width)] = 0
-        into, of = _overlap(shift, length, length)
-        made.reshape(n, length)[:, of] += plane.reshape(n, length)[:, into]
     return np.ascontiguousarray(made[:, :, around : around + sizes[0]])
 
 
 def _overlap(shift: int, results: int, sources: int) -> tuple[slice, slice]:
     """Return which results k, of so many, have a source k + shift, and these sources."""
     first, last = max(0, -shift), max(0, -shift, min(results, sources - shift))
+    first, last = min(first, results), min(last, results)
     return slice(first, last), slice(first + shift, last + shift)
-
-
-def _outside(shift: int, width: int) -> slice:
-    """Return which results of a row have their source outside of it."""
-    return slice(0, min(-shift, width)) if shift <= 0 else slice(max(0, width - shift), width)
 
 
 def _columns(

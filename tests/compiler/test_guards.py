@@ -522,3 +522,12 @@ def test_a_probability_that_varies():
         made = f(torch.ones(50), p)
         torch.manual_seed(0)
         assert made.tolist() == nn.functional.dropout(torch.ones(50), p).tolist()
+
+
+def test_attributes_of_tensors():
+    w = torch.ones(1)
+    w.scale = 2.0
+    f = torch.compile(lambda x: x * w * w.scale)
+    assert f(torch.ones(1)).item() == 2.0
+    w.scale = 3.0
+    assert f(torch.ones(1)).item() == 3.0

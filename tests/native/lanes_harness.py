@@ -77,13 +77,12 @@ def array_function(name: str, bits: int, lanes: int, arity: int = 1, *, plain: b
         return ArrayFunction(FUNCTIONS[name], bits, lanes, arity)
 
 
-def assembly_for_avx2(name: str, bits: int, lanes: int, arity: int) -> str:
-    """Return what LLVM makes of a function for an x86 processor without AVX-512."""
+def assembly_for(triple: str, cpu: str, name: str, bits: int, lanes: int, arity: int) -> str:
+    """Return what LLVM makes of a function for some processor without AVX-512."""
     module = ir.Module("harness")
     with mock.patch.object(avx512, "is_available", lambda: False):
         emit_loop(module, "apply", FUNCTIONS[name], bits, lanes, arity)
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    machine = binding.Target.from_default_triple().create_target_machine(cpu="haswell", opt=2)
-    made = binding.parse_assembly(str(module))
-    return machine.emit_assembly(made)
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=2)
+    return machine.emit_assembly(binding.parse_assembly(str(module)))

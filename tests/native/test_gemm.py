@@ -112,6 +112,20 @@ def test_strides(m, n, k, a, b, small_chunks):
     check(m, n, k, a=a, b=b, gap=3, host=MACHINES["avx512"], parallel=backwards)
 
 
+@pytest.mark.parametrize(("m", "n", "k"), [(29, 70, 37), (3, 150, 37), (1, 50, 21), (50, 1, 21)])
+@pytest.mark.parametrize("turned", ["a", "b"])
+def test_operands_that_run_backwards(m, n, k, turned, small_chunks):
+    generator = np.random.default_rng(0)
+    a, b = in_layout(values(generator, (m, k), "f4")), in_layout(values(generator, (k, n), "f4"))
+    if turned == "a":
+        a = a[::-1, ::-1]
+    else:
+        b = b[::-1, ::-1]
+    c = in_layout(np.full((m, n), np.nan, "f4"))
+    contained(compiled(a, b, c))
+    expect(a, b, c)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "i2", "u1"])
 @pytest.mark.parametrize(("m", "n", "k"), [(31, 45, 100), (3, 3, 3), (1, 45, 100), (45, 1, 101)])
 @pytest.mark.parametrize(("b", "accumulate"), [("rows", False), ("columns", True)])
@@ -259,3 +273,37 @@ def test_a_product_that_leaves_its_arrays_is_caught():
     taller = np.lib.stride_tricks.as_strided(c, (20, 40), c.strides)
     with pytest.raises(OutOfBoundsError):
         contained(compiled(a, b, taller))
+
+
+@pytest.mark.parametrize(
+    ("triple", "features", "name", "instruction"),
+    [
+        (
+            "x86_64-unknown-linux-gnu",
+            "+avx512f,+avx512vl,+avx512bw,+avx512dq,-prefer-256-bit",
+            "avx512",
+            "zmm",
+        ),
+        ("x86_64-unknown-linux-gnu", "+avx2,+fma", "avx2", "vfmadd231ps"),
+        ("x86_64-apple-darwin", "", "neon", "mulps"),
+        ("aarch64-unknown-linux-gnu", "+neon", "neon", "fmla"),
+        ("arm64-apple-darwin", "", "neon", "fmla"),
+        ("riscv64-unknown-linux-gnu", "+f,+d", "scalar", "fmadd.s"),
+    ],
+)
+def test_products_compile_for_other_machines(triple, features, name, instruction):
+    from llvmlite import binding, ir
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    try:
+        made = binding.Target.from_triple(triple).create_target_machine(features=features, reloc="pic")
+    except RuntimeError:
+        pytest.skip("LLVM was built without that target")
+    module = ir.Module()
+    for m, n, k in ((61, 90, 130), (1, 90, 130), (90, 1, 130)):
+        spec = gemm.Product(m, n, k, np.dtype("f4"), (k, 1), (1, k), n, accumulate=True)
+        gemm.emit(module, spec, f"product_{m}_{n}", target=MACHINES[name], parallel=threads.declare(module))
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    assert instruction in made.emit_assembly(parsed)

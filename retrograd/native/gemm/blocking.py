@@ -1,7 +1,6 @@
 """The loops around the micro-kernel: blocks of k, panels of both operands, chunks that threads take.
 
-A product is at most two parallel regions: what several tasks need is packed; then each task takes a chunk of
-C.
+A product is at most two parallel regions: what several tasks need is packed; then tasks take chunks of C.
 """
 
 from __future__ import annotations

@@ -118,11 +118,11 @@ def write_tile(
     c_row: ir.Value,
     is_added: ir.Value,
 ) -> None:
-    addresses = [
-        at(builder, element, c, (i, c_row), v * kernel.lanes)
-        for i in range(kernel.rows)
-        for v in range(kernel.vectors)
-    ]
+    addresses = []
+    row = c
+    for i in range(kernel.rows):
+        row = at(builder, element, row, c_row) if i else c
+        addresses += [at(builder, element, row, v * kernel.lanes) for v in range(kernel.vectors)]
     if kernel.may_add:
         added, behind = builder.append_basic_block("added"), builder.append_basic_block("behind")
         before = builder.block

@@ -15,7 +15,7 @@ from retrograd.native.gemm.product import Product, Target
 
 CHUNK_OPERATIONS = 1_500_000  # about 10 us of one core: a thread's claim of a chunk must not be felt
 MOST_CHUNKS = 16  # of a product that fits the caches: enough to even out threads that come late
-MOST_SLOTS = 64  # pieces of scratch for what tasks pack on their own
+MOST_SLOTS = 32  # pieces of scratch for what tasks pack on their own
 MOST_ROWS = 28  # of a tile
 LOAD_COST = 0.1  # cycles that a load of a tile costs besides
 SMALL = 1024  # elements of A that are never packed
@@ -48,7 +48,7 @@ class Plan:
     Attributes:
         rows, vectors, lanes: of the tile that stays in registers.
         a, b: where the operands are read.
-        depth: k's of one block, whose panel of B stays in the first cache.
+        depth: k's of one block.
         packed_depth: k's that are packed ahead at a time.
         chunk_rows, chunk_columns: panels of A and of B in one chunk.
         is_by_item: whether a chunk is a whole matrix of the batch.

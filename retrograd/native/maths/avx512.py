@@ -88,6 +88,8 @@ def _in_registers(call: Callable[..., Lanes], name: str, *lanes: Lanes | int, le
         results.append(call(name, *parts))
     if x.count is None:
         return Lanes(builder, builder.extract_element(results[0].value, llvm().IntType(32)(0)))
+    while len(results) & len(results) - 1:  # so that they can be joined in pairs
+        results.append(results[0])
     while len(results) > 1:
         results = [_joined(*results[k : k + 2]) for k in range(0, len(results), 2)]
     return _picked(results[0], range(count), count)
