@@ -13,6 +13,7 @@ import pytest
 import retrograd as torch
 from retrograd import nn
 from retrograd.compiler import api
+from retrograd.compiler.state import Reach
 
 
 @pytest.fixture(autouse=True)
@@ -531,3 +532,32 @@ def test_attributes_of_tensors():
     assert f(torch.ones(1)).item() == 2.0
     w.scale = 3.0
     assert f(torch.ones(1)).item() == 3.0
+
+
+def test_what_is_not_named_is_not_looked_into():
+    class Inner:
+        def __init__(self):
+            self.weight = torch.ones(1)
+
+        def scaled(self, x):
+            return x * self.weight
+
+    class Trainer:
+        def __init__(self):
+            self.inner = Inner()
+            self.data = [torch.ones(1)]
+            self.log = iter([])
+
+        def step(self, x):
+            return self.inner.scaled(x)
+
+        def fit(self):
+            return self.data, self.log
+
+    trainer = Trainer()
+    reach = Reach(trainer.step, ())
+    assert [t is trainer.inner.weight for t in reach.tensors] == [True]
+    f = torch.compile(trainer.step, fullgraph=True)
+    assert f(torch.ones(1)).item() == 1.0
+    trainer.inner.weight = torch.full((1,), 2.0)
+    assert f(torch.ones(1)).item() == 2.0
