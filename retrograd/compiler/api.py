@@ -22,6 +22,7 @@ from retrograd.compiler.report import explain
 from retrograd.compiler.trees import Arguments, UnguardableError
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
+from retrograd.nn.module_hooks import everywhere
 
 LIMIT = 16  # compiled forms that are kept of one function
 BACKENDS = ("native", "inductor", "eager")
@@ -266,6 +267,24 @@ def compile(
     if isinstance(model, Module):
         return OptimizedModule(model, fullgraph=fullgraph)
     return _wrapper(model, fullgraph=fullgraph)
+
+
+def compile_forward(module: Module, *args: Any, **kwargs: Any) -> None:
+    """Compile a module's forward in place: what Module.compile does."""
+    everywhere.compiled[module] = compile(_Forward(module), *args, **kwargs)
+    everywhere.changes += 1
+    module.__dict__["_hooked"] = True
+
+
+class _Forward:
+    """A module's forward, which does not hold the module."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = weakref.ref(module)
+        self.__qualname__ = f"{type(module).__qualname__}.forward"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module().forward(*args, **kwargs)  # type: ignore[union-attr] # who calls holds it
 
 
 def is_compiling() -> bool:

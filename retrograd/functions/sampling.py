@@ -172,7 +172,8 @@ def _filler(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tens
         check_target(self, recording=local.grad and history(self) is not None)
         array = self._array
         drawn = draw(generator, array.shape, self.dtype, *args, **named)
-        if local.grad and history(self) is not None:  # what was here before has no influence any more
+        is_recorded = local.grad and history(self) is not None
+        if is_recorded or local.tracer is not None:  # what was here before has no influence any more
             inplace(TABLE["copy"], (self, wrap(drawn)))
             return self
         array[...] = drawn
