@@ -118,7 +118,7 @@ class Reach:
         self._names |= new
         if named.is_wild and not self._is_wild:
             self._is_wild = True
-            new = set(self._waiting)
+            new = frozenset(self._waiting)
         return [edge for name in new for edge in self._waiting.pop(name, ())]
 
     def _steps(self, value: Any, path: str) -> Iterable[Edge]:

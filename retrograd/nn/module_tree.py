@@ -298,7 +298,7 @@ class TreeProtocol:
         """Compile the module's forward in place; takes `retrograd.compile`'s options. Copies are not."""
         from retrograd.compiler import compile_forward  # noqa: PLC0415 - it is built on modules
 
-        compile_forward(self, *args, **kwargs)
+        compile_forward(self, *args, **kwargs)  # type: ignore[arg-type] # every module is a Module
 
 
 def _attribute(module: Any, name: str) -> Any:
