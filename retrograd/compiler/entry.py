@@ -23,7 +23,7 @@ from retrograd.autograd.graph import AccumulateGrad
 from retrograd.autograd.modes import local, modes, process
 from retrograd.compiler.guards import Guards
 from retrograd.compiler.plan import Plan, Reference, Result, Source
-from retrograd.compiler.tracer import Captured
+from retrograd.compiler.tracer import Captured, hooks_of
 from retrograd.compiler.trees import Arguments
 from retrograd.tensor import Tensor, history
 
@@ -259,7 +259,13 @@ class Entry:
     def _node_guard(self, tensor: str, captured: Captured) -> list[str]:
         if captured.is_leaf:
             node = self._name("l", captured.node)
-            return [f"if {tensor}._node is not {node}: return MISS"]
+            self._names["hooks_of"] = hooks_of
+            hooked = f"{node}.extras is not None or {node}.post"
+            changed = f"hooks_of({node}) != {captured.hooks}"
+            return [
+                f"if {tensor}._node is not {node}: return MISS",
+                f"if ({changed} if {hooked} else {bool(captured.hooks)}): return MISS",
+            ]
         if captured.node is None:
             return [f"if {tensor}._node is not None: return MISS"]
         return [f"if {tensor}._node is None: return MISS"]

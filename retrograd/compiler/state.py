@@ -186,8 +186,12 @@ class Reach:
     def _optimizer(self, value: Optimizer, path: str) -> list[Edge]:
         for part in (value.__dict__, value.state, *value.state.values()):
             self.pictures.append(Picture(part, path, is_exempt=True))
+        hooks = [*value._optimizer_step_pre_hooks.values(), *value._optimizer_step_post_hooks.values()]
         states = [t for state in value.state.values() for t in state.values()] if value.state else []
-        return [Edge(value.__dict__, "param_groups", value.param_groups, path), *_fixed(path, *states)]
+        return [
+            Edge(value.__dict__, "param_groups", value.param_groups, path),
+            *_fixed(path, *states, *hooks),
+        ]
 
     def _class(self, value: type) -> list[Edge]:
         """Return the steps from a class of the user's; it is taken not to change while it is traced."""
