@@ -9,7 +9,8 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from retrograd.autograd.modes import local, modes
@@ -38,6 +39,16 @@ def _after_fork() -> None:
     for state in list(_all):
         for entry in state.entries:
             entry.unlock()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no compiled function change a tensor meanwhile: its arrays are exchanged, and put back."""
+    with ExitStack() as stack:
+        for state in list(_all):
+            for entry in state.entries:
+                stack.enter_context(entry.lock)
+        yield
 
 
 _all: weakref.WeakSet[Compiled] = weakref.WeakSet()
@@ -119,7 +130,7 @@ class Compiled:
         if self.entries and log.isEnabledFor(logging.DEBUG):
             log.debug("%s: does not hold: %s", self.name, self.entries[-1].missed(args, kwargs))
         start = time.perf_counter()
-        with progress(self.name):
+        with progress(self.name), _alone():
             entry = self._capture(args, kwargs, key)
         entry.number = len(self.entries) + 1
         log.info(

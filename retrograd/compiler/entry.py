@@ -333,7 +333,7 @@ class Entry:
         if log.isEnabledFor(logging.DEBUG):
             self._names["used"] = self._log_use
             lines.append("used()")
-        is_shared = plan.updates or sites or plan.given.inputs
+        is_shared = plan.updates or sites or plan.given.inputs or plan.grads or plan.rebound
         lines.append("with lock:" if is_shared else "if True:")
         inner: list[str] = []
         for k, site in enumerate(sites):
