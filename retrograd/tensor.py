@@ -175,6 +175,8 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """The bytes of all elements."""
         return self._array.nbytes
 
+    is_cpu = True
+    is_ipu = is_maia = is_mtia = is_vulkan = is_xla = False
     is_cuda = is_sparse = is_quantized = is_mps = is_xpu = is_nested = is_mkldnn = is_sparse_csr = False
     names: Any = None
     name: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -49,6 +50,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "functions": ENGINE | {"native", "random"},
     # Rooms of users, loaded when they are asked for.
     "fft": USERS,
+    "amp": {"tensor"},
+    "backends": set(),
+    "cuda": {"amp"},
+    "version": {"retrograd"},
     "func": USERS,
     "linalg": USERS,
     "nn.parameter": FACTS | {"tensor"},
@@ -194,6 +199,15 @@ def test_the_table_has_a_bottom() -> None:
 def test_import_loads_numpy_and_the_standard_library_only() -> None:
     found = heavy_imports(PACKAGE)
     assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("threshold", [(700, 10, 10), (0, 10, 10), (123, 4, 5)])
+def test_import_leaves_the_garbage_collector_as_it_was(threshold: tuple[int, int, int]) -> None:
+    program = (
+        f"import gc; gc.set_threshold(*{threshold}); import retrograd; "
+        f"assert gc.get_threshold() == {threshold} and gc.isenabled(), gc.get_threshold()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=PACKAGE.parent)
 
 
 PLANTED = {

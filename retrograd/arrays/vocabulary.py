@@ -180,7 +180,7 @@ _MOVES = frozenset({
 
 
 def _untouched(value: Value) -> np.ndarray[Any, Any]:
-    """Return an array of a value's shape and dtype; one element stands for all where memory does not suffice."""
+    """Return an array of a value's type; one element stands for all where memory does not suffice."""
     try:
         return np.empty(value.shape, value.dtype)
     except MemoryError:

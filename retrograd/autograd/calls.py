@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from retrograd import dtypes
 from retrograd.autograd.engine import accumulate, run
 from retrograd.autograd.graph import AccumulateGrad, Node, Output
 from retrograd.autograd.modes import enable_grad, local, modes
+from retrograd.autograd.quiet import quiet, restore
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import ARRAYS, ArrayLike, as_array
@@ -52,8 +54,11 @@ def tensor_backward(
     node = history(self)
     if node is None:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
-    with np.errstate(all="ignore"):
+    before = quiet()
+    try:
         run([(node, _one(self))], bool(retain_graph), recorded=False)
+    finally:
+        restore(before)
 
 
 def backward(
@@ -265,12 +270,12 @@ def _guarded(
     roots: list[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
 ) -> None:
     """Run with NumPy's floating-point warnings off; recording, if the run is to be recorded."""
-    if recorded:
-        with np.errstate(all="ignore"), enable_grad():
+    before = quiet()
+    try:
+        with enable_grad() if recorded else nullcontext():
             run(roots, keep, recorded, captured)
-    else:
-        with np.errstate(all="ignore"):
-            run(roots, keep, recorded, captured)
+    finally:
+        restore(before)
 
 
 def _as_sequence(value: Any) -> Sequence[Any]:
@@ -309,6 +314,8 @@ def _one(output: Any) -> Any:
             "grad can be implicitly created only for scalar outputs; got a GradientEdge"
         )
     array = output._array
+    if array.ndim == 0 and array.dtype in _ONES:
+        return _ONES[array.dtype]
     if array.size != 1:
         raise RuntimeError(
             "grad can be implicitly created only for scalar outputs\n"
@@ -321,6 +328,9 @@ def _one(output: Any) -> Any:
     if isinstance(array, ArrayLike):
         return array.of(np.ones(array.shape, array.dtype))
     return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
+
+
+_ONES = {np.dtype(t): t(1) for t in (np.float32, np.float64)}
 
 
 def _checked(output: Any, ct: Any, i: int) -> Tensor:

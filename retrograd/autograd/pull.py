@@ -8,7 +8,9 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.graph import (
+    FREED,
     AccumulateGrad,
+    Metas,
     Output,
     Version,
     Witness,
@@ -17,7 +19,7 @@ from retrograd.autograd.graph import (
 )
 from retrograd.autograd.modes import local
 from retrograd.autograd.promote import PROMOTED
-from retrograd.autograd.record import Metas, saved_names
+from retrograd.autograd.record import saved_names
 from retrograd.autograd.saved_hooks import Packed
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import ARRAYS, unbroadcast
@@ -227,4 +229,4 @@ def free(node: Any) -> None:
         if name == "result" or any(p.name == name and not p.is_static for p in node.op.parameters):
             setattr(node, f"saved_{name}", None)
             setattr(node, "saved_result_cell" if name == "result" else f"saved_{name}_of", None)
-            node.freed = True
+            node.metas = FREED

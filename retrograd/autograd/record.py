@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from retrograd.autograd.graph import Node, Output, raise_freed
+from retrograd.autograd.graph import Metas, Node, Output, raise_freed
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import NARROW
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, history
-
-
-class Metas(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
-    """(shape, dtype) per edge, for a node whose rules run in another dtype than the op's operands have."""
-
-    compute: np.dtype[Any] | None
-    conjugate: bool
 
 
 def record(
@@ -83,9 +74,7 @@ def _pack(op: Op, node: Node) -> None:
     edges["result"] = node
     pack_saved(node, saved_names(op), edges)
     if not isinstance(node.metas, Metas):  # makes the pullback the readable one, which unpacks
-        plain = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
-        plain.compute, plain.conjugate = None, False
-        node.metas = plain
+        node.metas = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
 
 
 def save(

@@ -79,6 +79,11 @@ class Cut(Meta):
         self.before = None
 
 
+def is_plain(meta: Meta | None) -> bool:
+    """Return whether a tensor with this Meta has no rare facts, but where it lost its history."""
+    return meta is None or meta.cut is meta
+
+
 numbers: deque[tuple[Any, Cut]] = deque(maxlen=64)
 """The last numbers that item() took out of tensors with a history, and where."""
 

@@ -110,8 +110,8 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def get_default_device() -> devices.device:
-    """Return the device that new tensors are on: the CPU."""
-    return devices.CPU
+    """Return the device that new tensors are on: the CPU, unless another was chosen."""
+    return devices.chosen.device or devices.CPU
 
 
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:

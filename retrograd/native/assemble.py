@@ -1,8 +1,8 @@
 """From steps to a module of LLVM IR: where every array lies, a function per loop, and one per run of steps.
 
 A running program finds its arrays through a table of pointers: the status word, inputs, constants, outputs,
-and the temporaries, which lie in an arena. `table` fills it from a tuple of NumPy arrays; `run0`, `run1` ... do
-the steps between calls that NumPy makes.
+and the temporaries, which lie in an arena. `table` fills it from a tuple of NumPy arrays; `run0`, `run1` ...
+do the steps between calls that NumPy makes.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Assembly:
         self.offsets.append((place, self.arena.reserve(copies * _bytes(value), first, last)))
 
     def _may_overwrite(self, value: Value, old: Value) -> bool:
-        """Whether a value may be written where an input lies: nothing reads the input's old elements later."""
+        """Whether a value may be written where an input lies: nothing reads the input's elements later."""
         home = self.graph.stored[value]
         if any(old in read for number, read in self.loads.items() if number > home):
             return False
@@ -169,17 +169,9 @@ class Assembly:
         for number, layout in self.layouts.items():
             loop = self.fused.steps[number]
             assert isinstance(loop, Loop)
-            writer = Writer(
-                self.module,
-                f"loop{number}",
-                self.graph,
-                loop,
-                layout,
-                number,
-                self,
-                self._lanes(number, loop),
-            )
-            functions[number] = writer.function
+            lanes = self._lanes(number, loop)
+            writer = Writer(self.module, f"loop{number}", self.graph, loop, layout, number, self, lanes)
+            functions[number] = writer.write()
         for index, run in enumerate(self.runs):
             function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer,)), f"run{index}")
             builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -187,7 +179,7 @@ class Assembly:
                 step = self.fused.steps[number]
                 if isinstance(step, Loop):
                     self._call_loop(builder, function.args[0], number, functions[number])
-                else:
+                elif isinstance(step, Product):
                     self._call_product(builder, function.args[0], number, step)
             if index == len(self.runs) - 1:
                 for value, place in self.copies:
@@ -196,7 +188,7 @@ class Assembly:
         self._emit_entry()
 
     def _lanes(self, number: int, loop: Loop) -> int:
-        """Return how many elements a loop's vectors have: as many of its widest numbers as fill a register."""
+        """Return the elements of a loop's vectors: as many of its widest numbers as fill a register."""
         kinds = [v.dtype for v in (*loop.members, *self.loads[number])]
         floats = [d.itemsize for d in kinds if d.kind == "f"]
         widest = max(floats or [d.itemsize for d in kinds if d.kind != "b"] or [1])

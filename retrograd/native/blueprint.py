@@ -91,12 +91,12 @@ def recall(key: str) -> Blueprint | None:
     found = disk.load(key) if disk else None
     if found is None:
         return None
-    fields = json.loads(zlib.decompress(found))
-    return Blueprint(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    fields: dict[str, Any] = json.loads(zlib.decompress(found))
+    return Blueprint(**fields | {"fresh": tuple(fields["fresh"]), "constants": tuple(fields["constants"])})
 
 
 def keep(key: str, drawing: Drawing) -> None:
-    """Keep a blueprint on disk, unless NumPy makes some of the program's calls: then it is not all there is."""
+    """Keep a blueprint on disk, unless NumPy makes some of the calls: then it is not all there is."""
     disk = cache.current()
     if disk and not any(isinstance(step, Host) for step in drawing.fused.steps):
         disk.store(key, zlib.compress(json.dumps(asdict(drawing.blueprint)).encode(), 1))

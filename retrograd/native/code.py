@@ -193,8 +193,8 @@ def below(builder: Any, start: Any, stop: Any, lanes: int) -> Any:
             known(stop) - known(start)  # type: ignore[operator]
         )
     )
-    if known(left) is not None:
-        n = known(left)
+    n = known(left)
+    if n is not None:
         return ir.Constant(ir.VectorType(ir.IntType(1), lanes), [ir.IntType(1)(k < n) for k in range(lanes)])
     small = builder.trunc(left, ir.IntType(32))
     steps = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [ir.IntType(32)(k) for k in range(lanes)])

@@ -12,7 +12,7 @@ from typing import Any
 
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.ir import values
-from retrograd.native.affine import Index, NotAffineError, Var, offset, of, through
+from retrograd.native.affine import Index, NotAffineError, Var, of, offset, through
 from retrograd.native.elementwise import cost
 from retrograd.native.graph import Call, Graph, Load, kind_of, looked, operands
 from retrograd.native.kernels import Host, Loop, Product, Step, Store, canonical_index, squeezed
@@ -30,12 +30,14 @@ class Fused:
         self.graph = Graph(program)
         self.steps: list[Step] = []
         self.placed: dict[Value, int] = {}  # the step that computes a value
-        self.ready: dict[Value, int] = {v: 0 for v in self.graph.stored}  # the first step that may use it
+        self.ready: dict[Value, int] = dict.fromkeys(self.graph.stored, 0)  # the first step that may use it
         self.floating: dict[
             Value, int
         ] = {}  # values that are computed wherever they are used, and their cost
         self.forced: set[Value] = set()  # values that have to lie in memory
-        self.apart: dict[Value, list[str]] = {}  # why a call joined none of the loops that it shares arrays with
+        self.apart: dict[
+            Value, list[str]
+        ] = {}  # why a call joined none of the loops that it shares arrays with
         self.settled = self._settled()
         for instruction in late(program, self.graph):
             self._place(instruction)
@@ -44,7 +46,7 @@ class Fused:
         self._decide()
 
     def _settled(self) -> set[Value]:
-        """Return the values that will lie in memory whatever happens: outputs, and what products and NumPy read."""
+        """Return the values that will lie in memory anyway: outputs, and what products and NumPy read."""
         found = set(values(self.program.outputs))
         for instruction in self.program.instructions:
             if kind_of(instruction) in ("product", "host"):
@@ -101,7 +103,7 @@ class Fused:
             self.graph.stored[value] = len(self.steps) - 1
 
     def _into_loop(self, instruction: Instruction, kind: str) -> bool:
-        """Join a loop that there is: the latest that fits; a reduction the first, so that its result is early."""
+        """Join a loop that there is: the latest that fits; a reduction the first, to be there early."""
         domain = _domain(instruction)
         if kind == "map" and not squeezed(domain):
             return False
@@ -126,7 +128,7 @@ class Fused:
         return False
 
     def _float(self, instruction: Instruction, kind: str) -> bool:
-        """Leave a call unplaced, to be computed wherever it is used: a number, or what costs next to nothing."""
+        """Leave a call unplaced, to be computed where it is used: a number, or what costs next to nothing."""
         (made,) = instruction.outputs
         total = cost(instruction) + sum(
             self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands
@@ -260,7 +262,7 @@ class Fused:
 
 
 def _fits(loop: Loop, instruction: Instruction, kind: str) -> tuple[int | None, str] | None:
-    """Return the split that a call asks of a loop and the kind of reduction that it is; None if it fits not."""
+    """Return the split that a call asks of a loop and its kind of reduction; None if it does not fit."""
     rows = None if loop.split is None else loop.frame[: loop.split]
     if kind == "map":
         own = squeezed(instruction.outputs[0].shape)
@@ -319,4 +321,5 @@ def _is_barrier(instruction: Instruction | None) -> bool:
 
 def _domain(instruction: Instruction) -> tuple[int, ...]:
     """Return the shape of the elements that a call goes over."""
-    return (instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]).shape  # type: ignore[no-any-return]
+    value: Value = instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]
+    return value.shape

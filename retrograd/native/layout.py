@@ -1,4 +1,4 @@
-"""How a loop runs over its frame: dimensions merged, rows and inner dimensions told apart, rows cut into chunks."""
+"""How a loop runs over its frame: dimensions merged, rows and inner ones told apart, rows cut into chunks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from retrograd.native.lookups import Put, is_lookup, look
 TILE = 4096  # elements: what is summed in one go, and stays in the first-level cache
 _MOST = 64  # chunks: enough for any number of threads to be busy to the end
 
-# What a loop takes, roughly, to tell whether threads are worth waking (benchmarks/threads.py: a region in which
-# helpers have gone to sleep breaks even near 20 us).
+# What a loop takes, roughly, to tell whether threads are worth waking (benchmarks/threads.py: a region in
+# which helpers have gone to sleep breaks even near 20 us).
 _PER_ADDITION = 1 / 40  # ns per element: 16 lanes at 2.5 GHz
 _PER_BYTE = 1 / 30  # ns: from and to the second-level cache
 _WORTH = 30_000  # ns of a loop from which it is divided
@@ -31,7 +31,8 @@ class Layout:
     """A loop's dimensions after merging.
 
     `groups` are runs of the frame's dimensions that are walked as one, with their sizes; the first `outer` of
-    them number the rows. In a `flat` loop rows are tiles of the one group. `chunks` are runs of `rows_each` rows.
+    them number the rows. In a `flat` loop rows are tiles of the one group. `chunks` are runs of `rows_each`
+    rows.
     """
 
     groups: tuple[tuple[range, int], ...]

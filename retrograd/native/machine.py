@@ -47,7 +47,7 @@ class Machine:
         return blueprint.draw(self.program, self.updates, self.name)
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        """Run the program. Arrays that do not lie in memory in C order are copied, and back if they are updated.
+        """Run the program. Arrays that are not in C order are copied, and copied back if they are updated.
 
         Raises:
             TypeError: the arrays are not of the number, shapes and dtypes of the program's inputs.
@@ -175,7 +175,9 @@ def _at(address: int, value: Value) -> Array:
 
 def _strides(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Return the strides, in bytes, that NumPy gives an array in C order."""
-    return np.broadcast_to(np.empty((), dtype), shape).strides if 0 in shape else _dense(shape, dtype.itemsize)
+    return (
+        np.broadcast_to(np.empty((), dtype), shape).strides if 0 in shape else _dense(shape, dtype.itemsize)
+    )
 
 
 def _dense(shape: tuple[int, ...], step: int) -> tuple[int, ...]:

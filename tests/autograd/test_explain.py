@@ -184,6 +184,12 @@ def test_nothing_to_explain_and_bad_input():
             explain_nan(value)
 
 
+def test_tensors_without_numbers_and_sparse_ones():
+    assert not explain_nan(torch.ones(2, device="meta", requires_grad=True) * 2)
+    assert not explain_nan(torch.eye(2).to_sparse())
+    check((leaf(2.0, 0.0).log().to_sparse() * 2).to_dense(), "log", (1,), LOG)
+
+
 def test_deep_graphs_and_transforms():
     y = leaf(2.0, 0.0)
     for _ in range(5000):

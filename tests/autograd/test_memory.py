@@ -137,7 +137,12 @@ def test_tables_and_bad_input():
     assert text.splitlines()[0].startswith("4.0 MiB held by")
     assert "besides, 4.0 MiB of leaves" in text
     assert text.splitlines()[1].split() == ["bytes", "line", "module", "op"]
-    for t in (torch.ones(2), torch.ones(2, requires_grad=True), torch.ones(0, requires_grad=True).exp()):
+    for t in (
+        torch.eye(2).to_sparse(),
+        torch.ones(2),
+        torch.ones(2, requires_grad=True),
+        torch.ones(0, requires_grad=True).exp(),
+    ):
         report = memory_report(t)
         assert report.total == 0
         assert "0 B held by" in str(report)
