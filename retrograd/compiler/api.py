@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from retrograd import devices
 from retrograd.autograd.modes import local, modes
 from retrograd.compiler.capture import Call, UsersError, capture
 from retrograd.compiler.entry import MISS, Entry, current_key, log
@@ -87,7 +88,7 @@ class Compiled:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...] | None) -> Any:
         """Run a call that the form used last does not fit: by another one, a new one, or as it is."""
-        if key is None or switch.off:
+        if key is None or switch.off or devices.chosen.device is not None:
             return self.function(*args, **kwargs)
         result = self._existing(args, kwargs, key)
         if result is not MISS:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import native
+from retrograd import devices, dtypes, native
 from retrograd.arrays.vocabulary import function_of
 from retrograd.autograd.dispatch import as_view, mark_inference
 from retrograd.autograd.graph import AccumulateGrad
@@ -181,6 +181,9 @@ class Entry:
         )  # fmt: skip
         body = [*self.arguments.lines]
         body += [f"if not ({c}): return MISS" for c in self.plan.given.conditions]
+        floats = self._name("dtype", dtypes.default.float)
+        self._names.update(default=dtypes.default, chosen=devices.chosen)
+        body.append(f"if default.float is not {floats} or chosen.device is not None: return MISS")
         body += self.guards.lines(self._name)
         inputs, more = self._inputs(places)
         body += more

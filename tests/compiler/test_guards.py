@@ -640,3 +640,17 @@ def test_functional_call_inside():
         assert f(x).tolist() == [[2.0]] * 3
     weights["weight"] = torch.zeros(1, 2)
     assert f(x).tolist() == [[0.0]] * 3
+
+
+def test_the_default_dtype_and_device():
+    f = torch.compile(lambda: torch.ones(2) * 2, fullgraph=True)
+    assert f().dtype is torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert f().dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert f().dtype is torch.float32
+    with torch.device("meta"):
+        assert f().is_meta
+    assert f().tolist() == [2.0, 2.0]
