@@ -83,6 +83,7 @@ LATE: dict[str, dict[str, str]] = {
         "hooks": "a node has methods that register hooks",
         "autograd": "a node's public face is only needed when it is asked for",
     },
+    "nn": {"compiler": "Module.compile() compiles a module in place"},
     "hooks": {"tensor": "a hook is registered on a tensor or on its node"},
     "interop": {"tensor": "what NumPy hands over becomes a tensor"},
     "tensor": {"autograd": "backward() and in-place writes start the engine"},
