@@ -58,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
     "optim": USERS,
+    "optim.swa_utils": USERS | {"nn", "optim"},
     "profiler": USERS,
     "serialization": FACTS | {"nn.parameter", "tensor"},
     "show": USERS,
