@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
     "optim": USERS,
+    "optim.swa_utils": USERS | {"nn", "optim"},
     "compiler": USERS | {"native", "nn", "optim"},
     "profiler": USERS,
     "serialization": FACTS | {"nn.parameter", "tensor"},
