@@ -97,10 +97,22 @@ def backward(
         _guarded(roots, keep, create_graph, None)
         return
     wanted = list(inputs.values()) if isinstance(inputs, Mapping) else list(_as_sequence(inputs))
-    captured = dict.fromkeys(_node_of(t) for t in wanted)
+    captured = dict.fromkeys(_ready_to_gather(t) for t in wanted)
     _guarded(roots, keep, create_graph, captured)
     for tensor in dict.fromkeys(wanted):
         _gather(tensor, captured[_node_of(tensor)], create_graph)
+
+
+def _ready_to_gather(tensor: Any) -> Node:
+    """Return the node of an `inputs` argument.
+
+    Raises:
+        RuntimeError: it does not require grad.
+    """
+    node: Node | None = _node_of(tensor)
+    if node is None:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    return node
 
 
 def _gather(tensor: Any, ct: Any, recorded: bool) -> None:
@@ -112,6 +124,8 @@ def _gather(tensor: Any, ct: Any, recorded: bool) -> None:
         accumulate(node, ct, recorded)
         if node.post:
             run_post_accumulate(node)
+        return
+    if isinstance(tensor, GradientEdge):  # there is no tensor to keep it
         return
     facts = tensor._facts()
     ct = ct if isinstance(ct, Tensor) else wrap(np.array(ct))
@@ -256,13 +270,15 @@ def _guarded(
 
 
 def _as_sequence(value: Any) -> Sequence[Any]:
-    return (value,) if isinstance(value, (Tensor, GradientEdge)) or not isinstance(value, Sequence) else value
+    return (value,) if isinstance(value, (Tensor, GradientEdge)) else tuple(value)
 
 
 def _node_of(value: Any) -> Any:
     """Return the node that a tensor's or edge's cotangent goes to."""
     if isinstance(value, GradientEdge):
         return value.ownership_token if type(value.ownership_token) is Output else value.node
+    if not isinstance(value, Tensor):
+        raise AssertionError("Expected output to be a torch.Tensor")  # noqa: TRY004 - torch's exception
     return history(value)
 
 

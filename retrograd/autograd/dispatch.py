@@ -163,7 +163,8 @@ def _wrap(
             as_view(tensor, source, multi=bool(op.outputs))
     if modes.special and local.inference:
         for tensor in tensors:
-            mark_inference(tensor)
+            if tensor._meta is None or tensor._meta.base is None:
+                mark_inference(tensor)
     elif op.rules and local.grad:
         record(op, args, tensors, values, handles, compute)
     if not op.outputs:
@@ -195,7 +196,9 @@ def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
     if multi:
         meta.origin = "multi"
     if modes.special and not local.grad:
-        meta.origin = "no_grad"
+        meta.origin = "inference" if local.inference else "no_grad"
+    if source._meta is not None and source._meta.inference:
+        meta.inference, meta.origin = True, None
     tensor._meta = meta
 
 

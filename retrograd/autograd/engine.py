@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -23,18 +23,32 @@ import numpy as np
 from retrograd import devices
 from retrograd.autograd.anomaly import check, show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
-from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.autograd.run_hooks import (
+    run_post_accumulate,
+    run_post_hooks,
+    run_pre_hooks,
+    run_tensor_hooks,
+)
 from retrograd.tensor import wrap
 
 
 class Run:
-    """A backward in progress: the nodes that it reaches, and whether it captures instead of accumulating."""
+    """A backward in progress.
 
-    __slots__ = ("__weakref__", "captures", "waiting")
+    It knows the nodes that it reaches; those that it runs for, if it captures instead of accumulating; and
+    what the user wants called at its end.
+    """
 
-    def __init__(self, waiting: dict[Node, int], captures: bool) -> None:
+    __slots__ = ("__weakref__", "callbacks", "needed", "waiting")
+
+    def __init__(self, waiting: dict[Node, int], needed: set[Node] | None) -> None:
         self.waiting = waiting
-        self.captures = captures
+        self.needed = needed
+        self.callbacks: list[Callable[[], Any]] = []
+
+    def will_execute(self, node: Any) -> bool:
+        """Return whether this run gives a node its cotangent."""
+        return node in (self.waiting if self.needed is None else self.needed)
 
 
 class _Running(threading.local):
@@ -58,17 +72,36 @@ def run(
         captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
     """
     waiting = _count_edges([node for node, _ in roots])
-    running.stack.append(Run(waiting, captured is not None))
+    needed = None if captured is None else _needed(waiting, captured)
+    current = Run(waiting, needed)
+    running.stack.append(current)
     try:
-        _run(roots, waiting, keep, recorded, captured)
+        _run(roots, waiting, keep, recorded, captured, needed)
+        for callback in current.callbacks:
+            callback()
     finally:
         running.stack.pop()
 
 
+def queue_callback(callback: Callable[[], Any]) -> None:
+    """Call `callback()` when the innermost backward of this thread has ended.
+
+    Raises:
+        RuntimeError: no backward is running.
+    """
+    if not running.stack:
+        raise RuntimeError("Final callbacks can only be installed during backward pass.")
+    running.stack[-1].callbacks.append(callback)
+
+
 def _run(
-    roots: Sequence[tuple[Node, Any]], waiting: dict[Node, int], keep: bool, recorded: bool, captured: Any
+    roots: Sequence[tuple[Node, Any]],
+    waiting: dict[Node, int],
+    keep: bool,
+    recorded: bool,
+    captured: Any,
+    needed: set[Node] | None,
 ) -> None:
-    needed = None if captured is None else _needed(waiting, captured)
     held: dict[Any, Any] = {}  # cotangents that are still growing
     owned: set[Any] = set()  # those of them that are our own sums, which may be added to in place
     ready: list[int] = []  # ages of complete nodes, youngest first
@@ -89,14 +122,19 @@ def _run(
             if node.__class__ is AccumulateGrad:
                 _finish_leaf(node, ct, recorded, captured)
                 break
-            edges = node.edges
-            if node.extras is not None and ct is not None:
-                ct = before(node, ct, recorded)
+            edges, extras = node.edges, node.extras
+            if extras is not None:
+                ct = run_tensor_hooks(node, ct, recorded)
             if captured is not None:
                 if node in captured:
                     captured[node] = ct
                 edges = tuple(edge if edge in needed else None for edge in edges)  # type: ignore[operator]
-            if ct is None or (captured is not None and not any(edges)):
+                if not any(edges):
+                    node = None
+                    continue
+            if extras is not None and extras.pre:
+                ct = run_pre_hooks(node, ct, recorded)
+            if ct is None and not node.runs_without:
                 cts: tuple[Any, ...] = (None,) * len(edges)
             else:
                 try:
@@ -108,8 +146,8 @@ def _run(
                     raise
                 if checking:
                     check(node, cts)
-                if node.extras is not None and node.extras.post:
-                    cts = after(node, cts, ct, recorded)
+            if extras is not None and extras.post:
+                cts = run_post_hooks(node, cts, ct, recorded)
             ct = None
             for edge, part in zip(edges, cts):  # noqa: B905 - as many by construction; strict= costs on the hot path
                 if edge is None:
@@ -183,19 +221,21 @@ def _needed(waiting: dict[Node, int], captured: Mapping[Node, Any]) -> set[Node]
 
 def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[Node, Any] | None) -> None:
     """Give a leaf its complete cotangent: hooks, then `.grad`, then hooks."""
-    if ct is None:
-        return
-    if node.extras is not None:
-        ct = before(node, ct, recorded)
+    extras = node.extras
+    if extras is not None:
+        ct = run_tensor_hooks(node, ct, recorded)
     if captured is not None:
         if node in captured:
             captured[node] = ct
         return
-    accumulate(node, ct, recorded)
+    if extras is not None and extras.pre:
+        ct = run_pre_hooks(node, ct, recorded)
+    if ct is not None:
+        accumulate(node, ct, recorded)
     if node.post:
         run_post_accumulate(node)
-    if node.extras is not None and node.extras.post:
-        after(node, (), ct, recorded)
+    if extras is not None and extras.post:
+        run_post_hooks(node, (), ct, recorded)
 
 
 def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:

@@ -116,6 +116,7 @@ class Node:
 
     op: ClassVar[Op | None] = None
     label: ClassVar[str | None] = None
+    runs_without: ClassVar[bool] = False  # whether the pullback wants to run where no cotangent came
     edges: tuple[Any, ...]
     metas: Any
     extras: Extras | None
@@ -237,6 +238,7 @@ class AccumulateGrad(Node):
     """
 
     __slots__ = ("_array", "_cell", "_reference", "grad", "grad_dtype", "make", "post")
+    label = "torch::autograd::AccumulateGrad"
 
     def __init__(self, tensor: Any) -> None:
         self.edges = ()

@@ -72,7 +72,7 @@ def register_multi_grad_hook(
             with lock:
                 run = runs.get(key)
                 if run is None:
-                    reached = [t for t in tensors if _node(t) in key.waiting] if mode == "all" else tensors
+                    reached = [t for t in tensors if key.will_execute(_node(t))] if mode == "all" else tensors
                     run = runs[key] = _Run(len(reached), len(tensors))
                 run.grads[i] = grad
                 run.seen += 1

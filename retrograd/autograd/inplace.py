@@ -150,6 +150,8 @@ def refresh(view: Tensor) -> None:
     assert cell is not None
     if meta.epoch == cell.rebased:
         return
+    if meta.origin is not None and history(meta.base) is not None:
+        raise RuntimeError(_refused(view, "its base or another view of its base has been"))
     meta.epoch = cell.rebased
     edge = history(meta.base)
     if edge is None:
@@ -166,17 +168,26 @@ def refresh(view: Tensor) -> None:
 # ---- checks ----
 
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
-_NO_GRAD_VIEW = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
-    "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
-    "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
-    "tracked) or both outside (if you want the inplace to be tracked)."
+_AMBIGUOUS = (
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+    "moving both the view and the inplace either both inside the {mode} block (if you don't want the inplace "
+    "to be tracked) or both outside (if you want the inplace to be tracked)."
 )
-_MULTI_VIEW = (
-    "Output {number} of {name} is a view and is being modified inplace. This view is the output of a "
-    "function that returns multiple views. Such functions do not allow the output views to be modified "
-    "inplace. You should replace the inplace operation by an out-of-place one."
-)
+_WHY = {
+    "no_grad": _AMBIGUOUS.format(mode="no_grad"),
+    "inference": _AMBIGUOUS.format(mode="inference_mode"),
+    "multi": (
+        "This view is the output of a function that returns multiple views. Such functions do not allow the "
+        "output views to be modified inplace. You should replace the inplace operation by an out-of-place "
+        "one."
+    ),
+    "function": (
+        "This view was created inside a custom Function (or because an input was returned as-is) and the "
+        "autograd logic to handle view+inplace would override the custom backward associated with the custom "
+        "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning "
+        "the output of the custom Function."
+    ),
+}
 _INFERENCE = (
     "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
     "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
@@ -207,19 +218,29 @@ def check_target(target: Tensor, recording: bool) -> None:
             raise RuntimeError(_LEAF)
         return
     assert meta is not None
+    if type(target._node) is AccumulateGrad:
+        raise RuntimeError(_LEAF.replace("a leaf", "a view of a leaf"))
     if not recording and history(base) is None:
         return
-    if meta.origin == "multi":
-        node = target._node
-        inner = node.edges[0] if type(node) is Output else node
-        name = "View" if inner is None else inner.name().rstrip("0123456789").removesuffix("Backward")
-        raise RuntimeError(_MULTI_VIEW.format(number=target.output_nr, name=name))
-    if meta.origin == "no_grad":
-        raise RuntimeError(_NO_GRAD_VIEW)
     if meta.origin is not None:
-        raise RuntimeError(meta.origin)
+        raise RuntimeError(_refused(target, "is being"))
     if type(base._node) is AccumulateGrad:
         raise RuntimeError(_LEAF.replace("a leaf", "a view of a leaf"))
+
+
+def _refused(view: Tensor, what: str) -> str:
+    """Return why a view may not be written to, or be used after `what` was."""
+    meta, node = view._meta, view._node
+    assert meta is not None
+    assert meta.origin is not None
+    if node is not None:
+        inner = node.edges[0] if type(node) is Output else node
+        start = f"Output {view.output_nr} of {op_label(inner)} is a view and {what} modified inplace."
+    elif meta.origin == "inference":
+        start = f"A view was created in inference mode and {what} modified inplace in normal mode."
+    else:
+        start = f"A view was created in no_grad mode and {what} modified inplace with grad mode enabled."
+    return f"{start} {_WHY[meta.origin]}"
 
 
 def _check_overlap(target: Tensor, args: tuple[Any, ...]) -> None:

@@ -137,8 +137,8 @@ def unpack(node: Any, name: str, recorded: bool) -> Any:
     value = getattr(node, f"saved_{name}")
     if isinstance(value, Packed):
         value = value.array()
-    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Packed):
-        value = type(value)(v.array() for v in value)
+    elif isinstance(value, (list, tuple)) and any(isinstance(v, Packed) for v in value):
+        value = type(value)(v.array() if isinstance(v, Packed) else v for v in value)
     if name == "result":
         return _unpack_result(node, value, recorded)
     kind = next((p.kind for p in op.parameters if p.name == name), "static")

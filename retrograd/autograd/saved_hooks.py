@@ -24,12 +24,12 @@ _MUTATES = (
 class Packed:
     """What a pack hook made of a saved tensor, and the hook that undoes it."""
 
-    __slots__ = ("_unpack", "value")
+    __slots__ = ("unpack_hook", "value")
 
     def __init__(
         self, tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]
     ) -> None:
-        self._unpack = unpack
+        self.unpack_hook = unpack
         hooks = local.saved_hooks
         set_saved_hooks(())
         try:
@@ -51,7 +51,7 @@ class Packed:
         Raises:
             TypeError: it is no tensor.
         """
-        found = self._unpack(self.value)
+        found = self.unpack_hook(self.value)
         if not isinstance(found, Tensor):
             raise TypeError(
                 "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
@@ -82,6 +82,26 @@ def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
             node, f"{slot}_cell" if name == "result" else f"{slot}_of", [owner] * count if several else owner
         )
         setattr(node, f"{slot}_version", [version] * count if several else version)
+
+
+def pack_one(
+    node: Any, name: str, number: int | None, tensor: Tensor, hooks: tuple[Any, Any]
+) -> None:
+    """Replace one value that a node has saved by what hooks make of it."""
+    from retrograd.autograd.record import read_aloud  # noqa: PLC0415 - rare, and it needs this file
+
+    packed = Packed(tensor, *hooks)
+    slot = f"saved_{name}"
+    owners = f"{slot}_cell" if name == "result" else f"{slot}_of"
+    nobody: Any = new_version() if name == "result" else UNSHARED
+    for place, value in ((slot, packed), (owners, nobody), (f"{slot}_version", 0)):
+        if number is None:
+            setattr(node, place, value)
+        else:
+            items = list(getattr(node, place))
+            items[number] = value
+            setattr(node, place, type(getattr(node, place))(items))
+    read_aloud(node)
 
 
 def _handle(array: Any, edge: Any) -> Tensor:

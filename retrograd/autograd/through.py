@@ -50,6 +50,7 @@ def asked(
         return gradients(
             [r for r, _ in ready], [c for _, c in ready], nodes, like=wanted, keep=keep, recorded=recorded
         )
+    _check_batches(pairs)
     level = VmapLevel(next(len(c) for _, c in pairs if c is not None), "different")
     with entered(level):
         hidden = [
@@ -60,6 +61,19 @@ def asked(
             [r for r, _ in hidden], [c for _, c in hidden], nodes, like=wanted, keep=keep, recorded=recorded
         )
     return [None if g is None else level.spread(g) for g in found]
+
+
+def _check_batches(pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Raise if a cotangent has, behind its batch, another shape than its result."""
+    for i, (result, ct) in enumerate(pairs):
+        if isinstance(ct, Tensor) and ct.shape[1:] != result.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
+                "dimension. The sizes of the remaining dimensions are expected to match the shape of "
+                f"corresponding output, but a mismatch was detected: grad_output[{i}] has a shape of "
+                f"{ct.shape} and output[{i}] has a shape of {result.shape}. If you only want some tensors in "
+                "`grad_output` to be considered batched, consider using vmap."
+            )
 
 
 def gradients(

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-VIEW_MADE_INSIDE = (
-    "Output {number} of {name} is a view and is being modified inplace. This view was created inside a "
-    "custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace "
-    "would override the custom backward associated with the custom Function, leading to incorrect gradients. "
-    "This behavior is forbidden. You can fix this by cloning the output of the custom Function."
-)
-"""Why a view of a custom Function's input, returned by it, may not be written to; a Meta's `origin`."""
-
-
 class Meta:
     """The rare facts of a tensor; most tensors have none.
 
     base: the tensor whose memory this one views, always the root, never a view itself.
-    origin: why in-place writes to this view are refused: 'no_grad', 'multi' (one of several views), or the
-        message itself.
+    origin: why in-place writes to this view are refused: it was made under 'no_grad' or in 'inference' mode,
+        it is one of several views ('multi'), or a custom Function made it ('function').
     epoch: the number of rebasings of the base that this view's history has taken in.
     """
 

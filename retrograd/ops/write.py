@@ -15,7 +15,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.helpers import cast
+from retrograd.ops.helpers import cast, unbroadcast
 from retrograd.ops.pointwise import zeros_as
 
 
@@ -148,7 +148,7 @@ def _pairs() -> Iterator[Sample]:
 @general(
     node="CopyBackwards",
     input=lambda ct: zeros_as(ct),
-    src=lambda ct: ct,
+    src=lambda ct, src_shape, src_dtype: _given_back(ct, src_shape, src_dtype),
     jvp={"input": lambda t: zeros_as(t), "src": lambda t, input: np.broadcast_to(t, input.shape)},
     batch=_over_all,
     samples=_pairs,
@@ -158,6 +158,14 @@ def _pairs() -> Iterator[Sample]:
 def copy(input: Array, src: Array) -> Array:
     """Return `src`, broadcast to the shape of `input` and in its dtype."""
     return np.broadcast_to(cast(src, input.dtype), input.shape)
+
+
+def _given_back(ct: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return a copy's cotangent in the shape and dtype of what was copied."""
+    ct = unbroadcast(ct, shape)
+    if np.iscomplexobj(ct) and dtype.kind != "c":
+        ct = np.real(ct)
+    return cast(ct, dtype)
 
 
 def _fills() -> Iterator[Sample]:

@@ -265,7 +265,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, *cts: Any) -> Any:
-        if running.stack and running.stack[-1].captures:
+        if running.stack and running.stack[-1].needed is not None:
             raise RuntimeError(_NOT_WITH_INPUTS)
         inputs = list(ctx.inputs)
         for i, tensor in zip(ctx.at, ctx.saved_tensors, strict=True):
