@@ -17,12 +17,17 @@ from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
 
 
-class GradientEdge(NamedTuple):
-    """A place in the graph where a gradient can be asked for: a node and which of its results."""
-
+class _Edge(NamedTuple):
     node: Node
     output_nr: int
     ownership_token: Any = None
+
+
+class GradientEdge(_Edge):
+    """A place in the graph where a gradient can be asked for: a node and which of its results."""
+
+    like: Any = None
+    """An array without elements of the shape and dtype that the gradient has; None if nobody knows."""
 
 
 def tensor_backward(
@@ -302,11 +307,12 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
 
 def _one(output: Any) -> Any:
     """Return the cotangent 1 of a real scalar: a NumPy scalar for a 0-dim tensor (the quickest of arrays)."""
-    if isinstance(output, GradientEdge):
-        raise RuntimeError(  # noqa: TRY004 - torch's type
-            "grad can be implicitly created only for scalar outputs; got a GradientEdge"
+    array = output.like if isinstance(output, GradientEdge) else output._array
+    if array is None:
+        raise RuntimeError(
+            "grad can be implicitly created only for scalar outputs; got a GradientEdge of unknown shape: use "
+            "get_gradient_edge(tensor), or pass a gradient"
         )
-    array = output._array
     if array.size != 1:
         raise RuntimeError(
             "grad can be implicitly created only for scalar outputs\n"

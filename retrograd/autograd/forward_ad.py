@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from retrograd.autograd import modes
+from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.dual import DualLevel, DualTensor
 from retrograd.autograd.modes import local
 from retrograd.ops.declare import TABLE
@@ -140,17 +141,19 @@ def with_tangent(tensor: Tensor, tangent: Tensor, level: DualLevel) -> Tensor:
     if isinstance(tensor, DualTensor) or history(tensor) is not None or type(tensor) is not Tensor:
         return level.wrap(TABLE["alias"].function(tensor), tangent)
     made = blank(Tensor, tensor._array)
-    made._cell, made._meta = tensor._version_cell(), tensor._meta
+    as_view(made, tensor)
     return level.wrap(made, tangent)
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
     """Return the primal and the tangent of a tensor; the tangent is None for a tensor without one."""
+    found = _at(level)
+    if found is None:
+        return UnpackedDualTensor(tensor, None)
     if not isinstance(tensor, Tensor):
         raise TypeError(
             f"_unpack_dual(): argument 'dual' (position 1) must be Tensor, not {type(tensor).__name__}"
         )
-    found = _at(level)
-    if found is None or not found.owns(tensor):
+    if not found.owns(tensor):
         return UnpackedDualTensor(tensor, None)
     return UnpackedDualTensor(found.primal_alone(tensor), found.tangent(tensor))

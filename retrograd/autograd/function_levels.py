@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from retrograd import dtypes
 from retrograd.autograd.batched import VmapLevel
 from retrograd.autograd.dual import DualLevel
 from retrograd.autograd.function import Function, FunctionCtx, FunctionMeta
@@ -152,7 +153,7 @@ def _moving(cls: Any, level: DualLevel, args: tuple[Any, ...]) -> Any:
             cls.forward(ctx, *primals)
         else:
             cls.setup_context(ctx, tuple(primals), cls.forward(*primals))
-    ctx.saved_tensors = tuple(ctx.to_save) or tuple(getattr(ctx, "saved_for_forward", ()))
+    ctx.saved_tensors = tuple(getattr(ctx, "saved_for_forward", ()))
     tangents = [level.tangent(a) for a in args]
     if ctx.materialize_grads:
         tangents = [
@@ -160,7 +161,37 @@ def _moving(cls: Any, level: DualLevel, args: tuple[Any, ...]) -> Any:
             for t, p in zip(tangents, primals, strict=True)
         ]
     moved = cls.jvp(ctx, *tangents)
-    if not isinstance(output, tuple):
-        return output if moved is None else level.wrap(output, moved)
+    outputs = output if isinstance(output, tuple) else (output,)
     moved = moved if isinstance(moved, tuple) else (moved,)
-    return tuple(o if t is None else level.wrap(o, t) for o, t in zip(output, moved, strict=True))
+    if len(moved) != len(outputs):
+        raise RuntimeError(
+            f"Function's jvp returned an invalid number of forward gradients (expected {len(outputs)} but got "
+            f"{len(moved)})"
+        )
+    quiet = {id(t) for t in getattr(ctx, "non_differentiable", ())}
+    made = [
+        o if id(o) in quiet or not isinstance(o, Tensor) else _with_tangent(level, o, t, i)
+        for i, (o, t) in enumerate(zip(outputs, moved, strict=True))
+    ]
+    return tuple(made) if isinstance(output, tuple) else made[0]
+
+
+def _with_tangent(level: DualLevel, output: Tensor, tangent: Any, number: int) -> Tensor:
+    if output.dtype.category < dtypes.FLOATING:
+        return output
+    if tangent is None:
+        raise RuntimeError(
+            f"Function's jvp returned None as the forward gradient of output {number}, which is "
+            "differentiable: return zeros, or mark the output with ctx.mark_non_differentiable"
+        )
+    if not isinstance(tangent, Tensor):
+        raise RuntimeError(  # noqa: TRY004 - torch's exception
+            f"expected Variable or None (got {type(tangent).__name__}) for grad output {number}."
+        )
+    if tangent._array.shape != output._array.shape:
+        raise RuntimeError(
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, "
+            f"this is not supported. Tensor is of size {list(output.shape)} while the given forward gradient "
+            f"is of size {list(tangent.shape)}."
+        )
+    return level.wrap(output, tangent)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from retrograd.autograd.calls import GradientEdge
 from retrograd.autograd.graph import Node, Output
 from retrograd.autograd.saved_hooks import saved_tensors_hooks
@@ -27,9 +29,10 @@ def get_gradient_edge(tensor: Tensor | GradientEdge) -> GradientEdge:
         raise RuntimeError(
             "It is not possible to get the gradient edge for a Tensor that does not require gradients"
         )
-    if type(node) is Output:
-        return GradientEdge(node.edges[0], node.index, node)
-    return GradientEdge(node, 0)
+    is_output = type(node) is Output
+    edge = GradientEdge(node.edges[0], node.index, node) if is_output else GradientEdge(node, 0)
+    edge.like = np.broadcast_to(np.zeros((), tensor._array.dtype), tensor._array.shape)
+    return edge
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.dispatch import plain
 from retrograd.autograd.graph import AccumulateGrad, Output, Witness
-from retrograd.autograd.modes import local, modes
+from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.pull import op_label
 from retrograd.autograd.record import named_node_class
 from retrograd.ops import write as writes
@@ -121,17 +121,52 @@ def rebase(target: Tensor, node: Any) -> None:
     if meta is None or meta.base is None:
         _set_history(target, node)
     else:
-        base = meta.base
-        copy = named_node_class(_WRITE_PLACE, "CopySlices")()
-        copy.stamp()
-        copy.edges = (history(base), node)
-        copy.saved_geometry = writes.geometry_of(target._array, base._array)
-        _set_history(base, copy)
+        _set_history(meta.base, _write_node(target._array, node, meta.base))
         cell.rebased += 1
         refresh(target)
         return
     if cell.viewed:
         cell.rebased += 1
+
+
+def _write_node(place: Any, node: Any, base: Tensor) -> Any:
+    """Return the history of a base into which a result of `node` was written, at the place of a view."""
+    whole, before = base._array, history(base)
+    paired = whole.dtype.kind == "c" != place.dtype.kind  # the view is of the real numbers in a complex base
+    if paired:
+        whole, before = _through("view_as_real", whole, before)
+    elif place.dtype.kind == "c" != whole.dtype.kind:
+        place, node = _through("view_as_real", place, node)
+    copy = named_node_class(_WRITE_PLACE, "CopySlices")()
+    copy.stamp()
+    copy.edges = (before, node)
+    copy.saved_geometry = writes.geometry_of(place, whole)
+    return _through("view_as_complex", whole, copy)[1] if paired else copy
+
+
+def _read_node(place: Any, base: Tensor, edge: Any) -> Any:
+    """Return the history of a view of a base whose history is `edge`."""
+    whole = base._array
+    paired = place.dtype.kind == "c" != whole.dtype.kind
+    if paired:
+        place = _through("view_as_real", place, None)[0]
+    elif whole.dtype.kind == "c" != place.dtype.kind:
+        whole, edge = _through("view_as_real", whole, edge)
+    node = named_node_class(_TAKE_PLACE, "AsStridedBackward0")()
+    node.stamp()
+    node.edges = (edge,)
+    node.saved_input_shape = whole.shape
+    node.saved_geometry = writes.geometry_of(place, whole)
+    return _through("view_as_complex", place, node)[1] if paired else node
+
+
+def _through(name: str, array: Any, node: Any) -> tuple[Any, Any]:
+    """Return the array and the node of an op's result on a tensor of this memory and history."""
+    tensor = wrap(array)
+    tensor._node = node
+    with enable_grad():
+        made = TABLE[name].function(tensor)
+    return made._array, made._node
 
 
 def _set_history(tensor: Tensor, node: Any) -> None:
@@ -157,12 +192,7 @@ def refresh(view: Tensor) -> None:
     if edge is None:
         view._node = None
         return
-    node = named_node_class(_TAKE_PLACE, "AsStridedBackward0")()
-    node.stamp()
-    node.edges = (edge,)
-    node.saved_input_shape = meta.base._array.shape
-    node.saved_geometry = writes.geometry_of(view._array, meta.base._array)
-    view._node = node
+    view._node = _read_node(view._array, meta.base, edge)
 
 
 # ---- checks ----

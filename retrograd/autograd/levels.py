@@ -267,7 +267,7 @@ def describe(tensor: Tensor) -> str:
 
     found: dict[int, Any] = {level.number: level for level in levels_in(tensor)}
     for level in local.levels:
-        if isinstance(level, GradLevel) and _depends(tensor, level):
+        if isinstance(level, GradLevel) and depends(tensor, level):
             found[level.number] = level
 
     def framed(x: Tensor, numbers: list[int]) -> str:
@@ -284,7 +284,8 @@ def describe(tensor: Tensor) -> str:
     return framed(tensor, sorted(found, reverse=True))
 
 
-def _depends(tensor: Tensor, level: GradLevel) -> bool:
+def depends(tensor: Tensor, level: GradLevel) -> bool:
+    """Return whether a tensor was computed from the leaves of a level."""
     nodes = level.leaf_nodes()
     stack = [history(part) for part in contents(tensor)]
     seen: set[Any] = set()

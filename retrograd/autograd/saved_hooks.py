@@ -134,10 +134,10 @@ class saved_tensors_hooks:  # noqa: N801 - torch's public name
 
 
 class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - torch's public name
-    """Keep what is saved in CPU memory: here it is always there, so this saves copies as torch does."""
+    """Keep what is saved in CPU memory: here it is always there, so nothing is copied, as in torch."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
-        super().__init__(lambda t: t.detach().clone(), lambda t: t)
+        super().__init__(lambda t: t.detach(), lambda t: t)
 
 
 class disable_saved_tensors_hooks:  # noqa: N801 - torch's public name

@@ -98,7 +98,7 @@ def test_raw_saved_hooks(torch):
     raw.register_hooks(lambda t: (got.append("pack"), t * 1)[1], lambda t: (got.append("unpack"), t * 10)[1])
     y.sum().backward()
     w = (x * x).grad_fn._raw_saved_self
-    return [got, x.grad, caught(lambda: w.register_hooks(lambda t: 3)), caught(lambda: w.register_hooks(3, 4))]
+    return [got, x.grad, caught(lambda: w.register_hooks(lambda t: 3))[:1], caught(lambda: w.register_hooks(3, 4))[:1]]
 
 
 @same
