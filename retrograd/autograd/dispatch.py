@@ -45,8 +45,8 @@ def operator(op: Op, args: tuple[Any, ...]) -> Any:
     return general(op, args)
 
 
-def plain(op: Op, args: tuple[Any, ...]) -> Any:
-    """Unwrap, promote, compute, wrap, record."""
+def plain(op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
+    """Unwrap, promote, compute, wrap, record; `known` is the result if it need not be computed."""
     values, handles = _unwrap(op, args)
     originals = list(values)
     compute = None
@@ -54,6 +54,8 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
+    if known is not None:
+        return _wrap(op, args, known, originals, handles, compute)
     try:
         result = op.definition(*positional(op, values), **keywords(op, values))
     except ValueError as error:
@@ -218,6 +220,8 @@ def write_out(op: Op, args: tuple[Any, ...], result: Tensor, out: Tensor) -> Ten
         )
     if out._array.shape != result._array.shape:
         out._array = np.empty(result._array.shape, out._array.dtype)
+    if modes.special and local.watch is not None:
+        local.watch.announce(out)
     np.copyto(out._array, result._array, casting="unsafe")
     out._version_cell().bump()
     return out

@@ -42,8 +42,8 @@ def apply_inside(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         and not is_ours
     ):
         raise RuntimeError(_NO_SETUP)
-    level = local.intercepts[-1] if local.intercepts else None
-    if not isinstance(level, OpLevel):
+    level = next((x for x in reversed(local.intercepts) if isinstance(x, OpLevel)), None)
+    if level is None:
         return cls._run(*args, **kwargs)
     with level.off():
         if not any(map(level.owns, args)):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from retrograd.autograd.calls import GradientEdge
 from retrograd.autograd.graph import Node, Output
-from retrograd.autograd.saved_hooks import saved_tensors_hooks
 from retrograd.hooks import RemovableHandle
 from retrograd.tensor import Tensor, history
 
@@ -107,13 +105,3 @@ def current_run() -> Any:
     from retrograd.autograd.engine import running  # noqa: PLC0415 - a name of its own, filled at run time
 
     return running.stack[-1]
-
-
-@contextmanager
-def allow_mutation_on_saved_tensors() -> Iterator[None]:
-    """Let saved tensors be written to within: each is saved as a copy, so that backward sees what it saved.
-
-    torch copies at the write; here the copy is made when the value is saved.
-    """
-    with saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t):
-        yield

@@ -86,6 +86,8 @@ def write(target: Tensor, result: Tensor) -> None:
         raise RuntimeError(
             "in-place write: the tensor's memory is read-only (it came from a read-only NumPy array)"
         )
+    if modes.special and local.watch is not None:
+        local.watch.announce(target)
     with np.errstate(all="ignore"):
         np.copyto(have, new, casting="unsafe")
     cell = target._version_cell()

@@ -45,6 +45,7 @@ class _Local(threading.local):
         self.careful = False
         self.saved_hooks: tuple[Any, ...] = ()
         self.saved_hooks_refused: str | None = None
+        self.watch: Any = None  # who wants to see each write before it is made (see mutation.py)
 
 
 class _Process:

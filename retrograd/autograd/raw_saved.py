@@ -54,7 +54,9 @@ class SavedTensor:
         packed = self.packed
         return None if packed is None else packed.unpack_hook
 
-    def register_hooks(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+    def register_hooks(
+        self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]
+    ) -> None:
         """Keep `pack_hook(tensor)` instead of the tensor, and give `unpack_hook` of that back.
 
         Raises:

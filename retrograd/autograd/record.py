@@ -150,13 +150,18 @@ _CLASSES: dict[tuple[str, str], type[Node]] = {}
 
 def node_class(op: Op, args: Sequence[Any]) -> type[Any]:
     """Return the node class of an op for these arguments."""
+    return named_node_class(op, node_name(op, args))
+
+
+def node_name(op: Op, args: Sequence[Any]) -> str:
+    """Return the name of an op's node for these arguments."""
     name = op.node
     if callable(name):
         by_name = {p.name: a for p, a in zip(op.parameters, args, strict=True)}
         code = name.__code__
         name = name(*[by_name[n] for n in code.co_varnames[: code.co_argcount]])
     assert name is not None
-    return named_node_class(op, name)
+    return name
 
 
 def named_node_class(op: Op, name: str) -> type[Any]:

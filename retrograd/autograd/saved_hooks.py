@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.autograd.graph import UNSHARED, new_version
+from retrograd.autograd.graph import UNSHARED, Version, new_version
 from retrograd.autograd.modes import local, no_grad, set_saved_hooks
 from retrograd.tensor import Tensor, wrap
 
@@ -70,10 +70,12 @@ def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
         slot = f"saved_{name}"
         value: Any = getattr(node, slot, None)
         several = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], np.ndarray)
+        owners = getattr(node, f"{slot}_cell" if name == "result" else f"{slot}_of", None)
         if isinstance(value, np.ndarray):
-            setattr(node, slot, Packed(_handle(value, edges.get(name)), pack, unpack))
+            setattr(node, slot, Packed(_handle(value, edges.get(name), owners), pack, unpack))
         elif several:
-            setattr(node, slot, type(value)(Packed(_handle(v, None), pack, unpack) for v in value))
+            pairs = zip(value, owners, strict=True)  # type: ignore[arg-type]  # as many, by construction
+            setattr(node, slot, type(value)(Packed(_handle(v, None, o), pack, unpack) for v, o in pairs))
         else:
             continue
         owner, version = (new_version(), 0) if name == "result" else (UNSHARED, 0)
@@ -84,9 +86,7 @@ def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
         setattr(node, f"{slot}_version", [version] * count if several else version)
 
 
-def pack_one(
-    node: Any, name: str, number: int | None, tensor: Tensor, hooks: tuple[Any, Any]
-) -> None:
+def pack_one(node: Any, name: str, number: int | None, tensor: Tensor, hooks: tuple[Any, Any]) -> None:
     """Replace one value that a node has saved by what hooks make of it."""
     from retrograd.autograd.record import read_aloud  # noqa: PLC0415 - rare, and it needs this file
 
@@ -104,9 +104,14 @@ def pack_one(
     read_aloud(node)
 
 
-def _handle(array: Any, edge: Any) -> Tensor:
+def _handle(array: Any, edge: Any, owner: Any) -> Tensor:
+    """Return what a pack hook is given: a tensor on the memory and the version of the one that was saved."""
     tensor = wrap(array)
     tensor._node = edge
+    if isinstance(owner, Tensor):
+        tensor._cell = owner._version_cell()
+    elif isinstance(owner, Version):
+        tensor._cell = owner
     return tensor
 
 

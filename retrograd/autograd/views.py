@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+
 class Meta:
     """The rare facts of a tensor; most tensors have none.
 

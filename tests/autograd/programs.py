@@ -78,7 +78,9 @@ def differences(expected: Any, found: Any, place: str = "result") -> list[str]:
     """Return where two observations differ, in words."""
     if isinstance(expected, Caught) and isinstance(found, Caught):
         if expected.kind != found.kind or not found.text.strip().startswith(expected.text.strip()):
-            return [f"{place}: expected {expected.kind}: {expected.text!r}\n   got {found.kind}: {found.text!r}"]
+            return [
+                f"{place}: expected {expected.kind}: {expected.text!r}\n   got {found.kind}: {found.text!r}"
+            ]
         return []
     if isinstance(expected, Seen) and isinstance(found, Seen):
         return _tensor_differences(expected, found, place)
@@ -88,7 +90,11 @@ def differences(expected: Any, found: Any, place: str = "result") -> list[str]:
     if isinstance(expected, dict) and isinstance(found, dict) and list(expected) == list(found):
         return [text for k in expected for text in differences(expected[k], found[k], f"{place}[{k!r}]")]
     if isinstance(expected, float) and isinstance(found, float):
-        return [] if np.isclose(expected, found, rtol=1e-5, equal_nan=True) else [f"{place}: {expected} != {found}"]
+        return (
+            []
+            if np.isclose(expected, found, rtol=1e-5, equal_nan=True)
+            else [f"{place}: {expected} != {found}"]
+        )
     same = type(expected) is type(found) and expected == found
     return [] if same else [f"{place}: expected {expected!r}\n   got {found!r}"]
 

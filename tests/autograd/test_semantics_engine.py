@@ -149,7 +149,12 @@ def test_batched_cotangents(torch):
     (h,) = torch.autograd.grad(g.sum(), x, retain_graph=True)
     z = leaf(torch, 2)
     unused = torch.autograd.grad(y, [x, z], eye, is_grads_batched=True, allow_unused=True, retain_graph=True)
-    return [g, h, unused, caught(lambda: torch.autograd.grad(y, x, torch.ones(2, 2), is_grads_batched=True))[:1]]
+    return [
+        g,
+        h,
+        unused,
+        caught(lambda: torch.autograd.grad(y, x, torch.ones(2, 2), is_grads_batched=True))[:1],
+    ]
 
 
 @same
@@ -289,7 +294,7 @@ def test_node_surface(torch):
 @same
 def test_saved_attributes_after_free(torch):
     x = leaf(torch, 3)
-    y = (x * x)
+    y = x * x
     n = y.grad_fn
     y.sum().backward()
     return [caught(lambda: n._saved_self)]

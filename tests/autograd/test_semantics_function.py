@@ -672,7 +672,10 @@ def test_forward_mode_that_returns_none_or_wrong_shape(torch):
             x = fwad.make_dual(torch.ones(2), torch.ones(2))
             out = []
             error = caught(lambda: out.append(F.apply(x)))
-            return [error if error == "nothing" else error[0], fwad.unpack_dual(out[0]).tangent if out else None]
+            return [
+                error if error == "nothing" else error[0],
+                fwad.unpack_dual(out[0]).tangent if out else None,
+            ]
 
     return [of(None), of(torch.full((2,), 5.0)), of(torch.ones(3))]
 

@@ -356,12 +356,18 @@ def test_multi_grad_hook_all(torch):
 def test_multi_grad_hook_any(torch):
     a, b = (torch.ones(2, requires_grad=True) for _ in range(2))
     got = []
-    handle = torch.autograd.graph.register_multi_grad_hook((a, b), lambda g: got.append(g.tolist()), mode="any")
+    handle = torch.autograd.graph.register_multi_grad_hook(
+        (a, b), lambda g: got.append(g.tolist()), mode="any"
+    )
     (a * 2 + b * 3).sum().backward()
     (b * 5).sum().backward()
     handle.remove()
     (b * 5).sum().backward()
-    return [len(got), got[1], caught(lambda: torch.autograd.graph.register_multi_grad_hook((a,), print, mode="x"))]
+    return [
+        len(got),
+        got[1],
+        caught(lambda: torch.autograd.graph.register_multi_grad_hook((a,), print, mode="x")),
+    ]
 
 
 @same

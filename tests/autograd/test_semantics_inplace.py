@@ -338,7 +338,14 @@ def test_requires_grad_on_a_view(torch):
     base = torch.zeros(4)
     v = base[:2].requires_grad_()
     (v * 3).sum().backward()
-    return [v.is_leaf, v.grad, base.requires_grad, v._is_view(), caught(lambda: v.add_(1)), caught(lambda: base.add_(1))]
+    return [
+        v.is_leaf,
+        v.grad,
+        base.requires_grad,
+        v._is_view(),
+        caught(lambda: v.add_(1)),
+        caught(lambda: base.add_(1)),
+    ]
 
 
 @same

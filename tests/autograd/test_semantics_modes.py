@@ -117,7 +117,12 @@ def test_inference_mode_off_inside_on(torch):
         with torch.inference_mode(False):
             x = torch.ones(2, requires_grad=True)
             y = x * 2
-            got = [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), y.requires_grad, x.is_inference()]
+            got = [
+                torch.is_grad_enabled(),
+                torch.is_inference_mode_enabled(),
+                y.requires_grad,
+                x.is_inference(),
+            ]
         with torch.enable_grad():
             got += [torch.is_grad_enabled(), torch.ones(2).is_inference(), (x * 2).requires_grad]
     return [got, torch.is_inference_mode_enabled(), torch.is_grad_enabled()]

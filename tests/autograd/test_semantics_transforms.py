@@ -122,7 +122,9 @@ def test_dual_complex(torch):
     with fw.dual_level():
         x = fw.make_dual(torch.tensor([1 + 2j]), torch.tensor([2 - 1j]))
         r = fw.make_dual(torch.tensor([2.0]), torch.tensor([1.0]))
-        return [fw.unpack_dual(v) for v in (x * x, x.conj(), x.real, x.abs(), torch.complex(r, r), x * r, x.exp())]
+        return [
+            fw.unpack_dual(v) for v in (x * x, x.conj(), x.real, x.abs(), torch.complex(r, r), x * r, x.exp())
+        ]
 
 
 @same
@@ -356,7 +358,18 @@ def test_batched_tensor_surface(torch):
     got = []
 
     def f(x):
-        got.extend([x.shape, x.ndim, x.dtype == torch.float32, x.numel(), len(x), x.size(-1), x.stride(), x.is_contiguous()])
+        got.extend(
+            [
+                x.shape,
+                x.ndim,
+                x.dtype == torch.float32,
+                x.numel(),
+                len(x),
+                x.size(-1),
+                x.stride(),
+                x.is_contiguous(),
+            ]
+        )
         got.append(x.requires_grad)
         return x
 
