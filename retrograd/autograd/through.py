@@ -13,11 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.autograd.batched import VmapLevel, is_batched, removed, restored
+from retrograd.arrays.batch import Batch, CannotBatchError
+from retrograd.autograd.batched import BatchedTensor, VmapLevel, is_batched, removed, restored
 from retrograd.autograd.dual import DualLevel
 from retrograd.autograd.engine import run
-from retrograd.autograd.levels import Wrapped, contents, cut, entered, levels_in, with_contents
-from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.autograd.graph import anomaly
+from retrograd.autograd.levels import OpLevel, Wrapped, contents, cut, entered, levels_in, with_contents
+from retrograd.autograd.modes import enable_grad, local, no_grad
+from retrograd.autograd.pull import free
+from retrograd.autograd.record import Metas
+from retrograd.autograd.stand_in import StandIn
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
 
@@ -199,7 +204,11 @@ def split(tensor: Tensor, level: DualLevel) -> tuple[Tensor, Maybe]:
 
 
 def _plain(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, recorded: bool) -> list[Maybe]:
-    """Run the engine: on arrays if nobody wants to see the ops."""
+    """Run the engine: on arrays, or a batch of them, if nobody wants to see the ops."""
+    if not recorded:
+        found = _at_once(pairs, nodes, keep)
+        if found is not None:
+            return found
     captured = dict.fromkeys(nodes)
     on_tensors = recorded or any(isinstance(c, Wrapped) for _, c in pairs)
     roots = [(history(r), _in_dtype(c, r) if on_tensors else _in_dtype(c, r)._array) for r, c in pairs]
@@ -211,6 +220,75 @@ def _plain(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, rec
         run(roots, keep, True, captured)
     found = [captured[n] for n in nodes]
     return found if recorded else [None if g is None else with_contents(g, cut) for g in found]
+
+
+def _at_once(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool) -> list[Maybe] | None:
+    """Run the engine on a batch of arrays; None where the cotangents or the graph are not fit for that."""
+    levels = {c._level for _, c in pairs if isinstance(c, Wrapped)}
+    level = levels.pop() if len(levels) == 1 else None
+    if not isinstance(level, VmapLevel):
+        return None
+    roots: list[tuple[Any, Any]] = []
+    for result, ct in pairs:
+        array = ct._value._array if isinstance(ct, BatchedTensor) else ct._array
+        if isinstance(array, StandIn):
+            return None
+        array = array.astype(result._array.dtype, copy=False)
+        if isinstance(ct, BatchedTensor):
+            roots.append((history(result), Batch(np.moveaxis(array, ct._dim, 0))))
+        else:
+            roots.append((history(result), array))
+    found = run_batch(roots, nodes, keep)
+    if found is None:
+        return None
+    return [None if a is None else level.wrap(wrap(a), 0) if batched else wrap(a) for a, batched in found]
+
+
+def run_batch(
+    roots: list[tuple[Any, Any]], nodes: list[Any], keep: bool
+) -> list[tuple[Any, bool]] | None:
+    """Run the engine on batches; return an array per node and whether it has a batch in front.
+
+    None means that the graph has hooks or custom Functions, which want Tensors, or a rule that no batch fits.
+    """
+    reached = _reached([node for node, _ in roots])
+    if reached is None:
+        return None
+    captured: dict[Any, Any] = dict.fromkeys(nodes)
+    try:
+        with np.errstate(all="ignore"):
+            run(roots, True, False, captured)
+    except CannotBatchError:
+        return None
+    if not keep:
+        for node in reached:
+            if node.op is not None:
+                free(node)
+    return [
+        (ct.value, True) if isinstance(ct, Batch) else (None if ct is None else np.asarray(ct), False)
+        for ct in (captured[node] for node in nodes)
+    ]
+
+
+def _reached(roots: list[Any]) -> list[Any] | None:
+    """Return all nodes below some; None if one has hooks, is a custom Function's, or keeps packed values."""
+    if anomaly.on or any(not isinstance(level, OpLevel) for level in local.intercepts):
+        return None
+    seen = set(roots)
+    stack = list(seen)
+    for node in stack:
+        if node.extras is not None or node.runs_without or _is_packed(node.metas):
+            return None
+        for edge in node.edges:
+            if edge is not None and edge not in seen:
+                seen.add(edge)
+                stack.append(edge)
+    return stack
+
+
+def _is_packed(metas: Any) -> bool:
+    """Return whether a node's values may have been packed by hooks (see record.read_aloud)."""
+    return metas.__class__ is Metas and metas.compute is None and not metas.conjugate
 
 
 def _in_dtype(ct: Tensor, result: Tensor) -> Tensor:
