@@ -23,13 +23,14 @@ from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.stand_in import BRANCH, ITEM, NO_STORAGE, refusing, stand_in
 from retrograd.devices import contiguous_format
 from retrograd.ops.declare import TABLE, Op
-from retrograd.tensor import Tensor, blank
+from retrograd.tensor import Tensor, blank, history
 
 _DYNAMIC = (
     "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
     "aten::{name}. Please "
     "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
 )
+_COMPUTED_AS_THEY_ARE = (np.dtype(np.float32), np.dtype(np.float64))
 _DATA = "accessing `data` under vmap transform is not allowed"
 _UNBATCHED_TARGET = (
     "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
@@ -179,6 +180,9 @@ class VmapLevel(OpLevel):
 
     def batched(self, op: Op, args: Sequence[Any]) -> Any:
         """Run an op's batching rule on the values of its arguments; the result has the batch in front."""
+        found = self._on_arrays(op, args)
+        if found is not None:
+            return found
         args = _promoted(op, args)
         values: list[Any] = []
         dims: list[Any] = []
@@ -199,6 +203,46 @@ class VmapLevel(OpLevel):
                 values[i] = values[i]._array  # nothing to record; and rules may look at indices and masks
         rule: Any = RULES.get(op.name, op.batch)
         return rule(Runnable(op), self.size, values, dims)
+
+    def _on_arrays(self, op: Op, args: Sequence[Any]) -> Any:
+        """Run the batching rule on arrays, where it is that simple; else return None.
+
+        It is if nobody below sees or records the op, and its operands are plain arrays of one of the dtypes
+        that are computed in as they are.
+        """
+        if local.careful or op.view or op.name in RULES or "f" not in op.kinds or not callable(op.batch):
+            return None
+        recording = local.grad and bool(op.rules)
+        values: list[Any] = []
+        dims: list[Any] = []
+        dtype: Any = None
+        for parameter, arg in zip(op.parameters, args, strict=True):
+            value, dim = arg, None
+            if parameter.is_static:
+                if isinstance(arg, Tensor):
+                    return None
+            elif isinstance(arg, Tensor):
+                if arg.__class__ is BatchedTensor and arg._level is self:
+                    value, dim = arg._value, arg._dim
+                if value.__class__ is not Tensor or (recording and history(value) is not None):
+                    return None
+                value = value._array
+                if parameter.kind[:5] != "plain":
+                    if dtype is None:
+                        dtype = value.dtype
+                    if value.dtype is not dtype or dtype not in _COMPUTED_AS_THEY_ARE:
+                        return None
+            elif arg is not None and arg.__class__ is not float and arg.__class__ is not int:
+                return None
+            values.append(value)
+            dims.append(dim)
+        if dtype is None:
+            return None
+        try:
+            made = op.batch(op, self.size, values, dims)
+        except ValueError:  # shapes that do not fit: the other way says so in torch's words
+            return None
+        return tuple(map(as_tensor, made)) if isinstance(made, tuple) else as_tensor(made)
 
     def _composed(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         """Run ops on this level's tensors again."""

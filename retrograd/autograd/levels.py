@@ -58,14 +58,13 @@ class OpLevel(Level):
 
     def call(self, op: Op, args: tuple[Any, ...], out: Any) -> Any:
         """Run an op: on the contents of this level's tensors if it has any, else at the level below."""
-        taken = modes.pop()
-        assert taken is self
+        modes.lift(self)
         try:
             if any(map(self.owns, args)) or (out is not None and self.owns(out)):
                 return self.run(op, args, out)
             return run_below(op, args, out)
         finally:
-            modes.push(self)
+            modes.lay(self)
 
     def owns(self, value: Any) -> bool:
         """Return whether a value is a tensor of this level, or a sequence with one."""

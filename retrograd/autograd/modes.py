@@ -107,6 +107,22 @@ def pop() -> Interpreter:
     return top
 
 
+def lift(interpreter: Interpreter) -> None:
+    """Take the top interpreter off for one op, whose results it wants; `lay` puts it back.
+
+    It stays counted among the reasons to look closer, which costs nothing: others may be there.
+    """
+    top = local.intercepts.pop()
+    assert top is interpreter
+    _look_closer()
+
+
+def lay(interpreter: Interpreter) -> None:
+    """Put an interpreter that `lift` took off back on top."""
+    local.intercepts.append(interpreter)
+    local.careful = True
+
+
 class _GradMode:
     """A context manager, also a decorator of functions and of generators (which keep it per step)."""
 

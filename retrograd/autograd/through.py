@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.arrays.batch import Batch, CannotBatchError
+from retrograd.arrays.batch import Batch
 from retrograd.autograd.batched import BatchedTensor, VmapLevel, is_batched, removed, restored
 from retrograd.autograd.dual import DualLevel
 from retrograd.autograd.engine import run
-from retrograd.autograd.graph import anomaly
-from retrograd.autograd.levels import OpLevel, Wrapped, contents, cut, entered, levels_in, with_contents
-from retrograd.autograd.modes import enable_grad, local, no_grad
-from retrograd.autograd.pull import free
-from retrograd.autograd.record import Metas
+from retrograd.autograd.levels import Wrapped, contents, cut, entered, levels_in, with_contents
+from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.autograd.rows import reached, run_batch
 from retrograd.autograd.stand_in import StandIn
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
@@ -238,57 +236,11 @@ def _at_once(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool) -
             roots.append((history(result), Batch(np.moveaxis(array, ct._dim, 0))))
         else:
             roots.append((history(result), array))
-    found = run_batch(roots, nodes, keep)
+    below = reached([node for node, _ in roots])
+    found = None if below is None else run_batch(roots, nodes, below, keep)
     if found is None:
         return None
     return [None if a is None else level.wrap(wrap(a), 0) if batched else wrap(a) for a, batched in found]
-
-
-def run_batch(
-    roots: list[tuple[Any, Any]], nodes: list[Any], keep: bool
-) -> list[tuple[Any, bool]] | None:
-    """Run the engine on batches; return an array per node and whether it has a batch in front.
-
-    None means that the graph has hooks or custom Functions, which want Tensors, or a rule that no batch fits.
-    """
-    reached = _reached([node for node, _ in roots])
-    if reached is None:
-        return None
-    captured: dict[Any, Any] = dict.fromkeys(nodes)
-    try:
-        with np.errstate(all="ignore"):
-            run(roots, True, False, captured)
-    except CannotBatchError:
-        return None
-    if not keep:
-        for node in reached:
-            if node.op is not None:
-                free(node)
-    return [
-        (ct.value, True) if isinstance(ct, Batch) else (None if ct is None else np.asarray(ct), False)
-        for ct in (captured[node] for node in nodes)
-    ]
-
-
-def _reached(roots: list[Any]) -> list[Any] | None:
-    """Return all nodes below some; None if one has hooks, is a custom Function's, or keeps packed values."""
-    if anomaly.on or any(not isinstance(level, OpLevel) for level in local.intercepts):
-        return None
-    seen = set(roots)
-    stack = list(seen)
-    for node in stack:
-        if node.extras is not None or node.runs_without or _is_packed(node.metas):
-            return None
-        for edge in node.edges:
-            if edge is not None and edge not in seen:
-                seen.add(edge)
-                stack.append(edge)
-    return stack
-
-
-def _is_packed(metas: Any) -> bool:
-    """Return whether a node's values may have been packed by hooks (see record.read_aloud)."""
-    return metas.__class__ is Metas and metas.compute is None and not metas.conjugate
 
 
 def _in_dtype(ct: Tensor, result: Tensor) -> Tensor:
