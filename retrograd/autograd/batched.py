@@ -30,7 +30,7 @@ _DYNAMIC = (
     "aten::{name}. Please "
     "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
 )
-_COMPUTED_AS_THEY_ARE = (np.dtype(np.float32), np.dtype(np.float64))
+COMPUTED_AS_THEY_ARE = (np.dtype(np.float32), np.dtype(np.float64))
 _DATA = "accessing `data` under vmap transform is not allowed"
 _UNBATCHED_TARGET = (
     "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
@@ -230,7 +230,7 @@ class VmapLevel(OpLevel):
                 if parameter.kind[:5] != "plain":
                     if dtype is None:
                         dtype = value.dtype
-                    if value.dtype is not dtype or dtype not in _COMPUTED_AS_THEY_ARE:
+                    if value.dtype is not dtype or dtype not in COMPUTED_AS_THEY_ARE:
                         return None
             elif arg is not None and arg.__class__ is not float and arg.__class__ is not int:
                 return None

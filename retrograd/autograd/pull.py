@@ -148,13 +148,13 @@ def unpack(node: Any, name: str, recorded: bool) -> Any:
     version = getattr(node, f"saved_{name}_version")
     if kind != "tensors":
         _check_version(node, value, owner, version)
-        return _recorded(value, edge_of(node, name)) if recorded else value
+        return with_history(value, edge_of(node, name)) if recorded else value
     for v, o, n in zip(value, owner, version, strict=True):
         _check_version(node, v, o, n)
     if not recorded:
         return value
     edges = node.edges[: len(value)] if name in op.rules else [None] * len(value)
-    return [_recorded(v, e) for v, e in zip(value, edges, strict=True)]
+    return [with_history(v, e) for v, e in zip(value, edges, strict=True)]
 
 
 def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
@@ -162,7 +162,7 @@ def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
     if not isinstance(value, tuple):
         if cells.count != versions:
             raise_modified_result(node, value, cells, versions)
-        return _recorded(value, node) if recorded else value
+        return with_history(value, node) if recorded else value
     for v, c, n in zip(value, cells, versions, strict=True):
         if c.count != n:
             raise_modified_result(node, v, c, n)
@@ -170,7 +170,7 @@ def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
         return value
     places = range(len(value)) if node.op.outputs == ("*",) else node.op.differentiable_outputs
     history_of = {p: node if len(places) == 1 else Output(node, i, len(places)) for i, p in enumerate(places)}
-    return tuple(_recorded(v, history_of.get(i)) for i, v in enumerate(value))
+    return tuple(with_history(v, history_of.get(i)) for i, v in enumerate(value))
 
 
 def edge_of(node: Any, name: str) -> Any:
@@ -179,7 +179,8 @@ def edge_of(node: Any, name: str) -> Any:
     return node.edges[names.index(name)] if name in names else None
 
 
-def _recorded(value: Any, edge: Any) -> Any:
+def with_history(value: Any, edge: Any) -> Any:
+    """Return a saved array as a Tensor whose history is `edge`; what is no array as it is."""
     if not isinstance(value, ndarray):
         return value
     tensor = wrap(value)

@@ -180,7 +180,7 @@ def named_node_class(op: Op, name: str) -> type[Any]:
             "op": op,
             "__module__": "builtins",
             "pullback": _first_pullback,
-            "pullback_recorded": _pullback_recorded,
+            "pullback_recorded": _first_pullback_recorded,
             "__getattr__": _saved_attribute,
             "label": f"torch::autograd::{name}" if name in ("CopyBackwards", "CopySlices") else None,
         }
@@ -197,10 +197,13 @@ def _first_pullback(node: Any, ct: Any, keep: bool) -> Any:
     return cls.pullback(node, ct, keep)
 
 
-def _pullback_recorded(node: Any, ct: Any, keep: bool) -> Any:
-    from retrograd.autograd.pull import pull  # noqa: PLC0415 - it needs this file
+def _first_pullback_recorded(node: Any, ct: Any, keep: bool) -> Any:
+    """Do the same for the pullback whose rules are recorded."""
+    from retrograd.autograd.generate import write_pullback  # noqa: PLC0415 - it needs this file
 
-    return pull(node, ct, keep, recorded=True)
+    cls = type(node)
+    cls.pullback_recorded = write_pullback(cls, recorded=True)
+    return cls.pullback_recorded(node, ct, keep)
 
 
 def saved_names(op: Op) -> list[str]:

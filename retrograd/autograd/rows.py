@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,26 @@ def largest(nodes: Sequence[Any]) -> int:
     """Return the bytes of the largest array that some nodes keep: what one cotangent in their graph may take."""
     most = 1
     for node in nodes:
-        for slot in type(node).__slots__:
-            value = getattr(node, slot, None)
+        for slot in _kept_by(node.__class__):
+            try:
+                value = _plainly(node, slot)
+            except AttributeError:  # no rule that this node runs needs it
+                continue
             if value.__class__ is np.ndarray and value.nbytes > most:
                 most = value.nbytes
     return most
+
+
+_plainly = object.__getattribute__  # a node's own __getattr__ would explain at length what is missing
+
+
+@cache
+def _kept_by(cls: type[Any]) -> tuple[str, ...]:
+    """Return the slots in which the nodes of a class keep values."""
+    slots = getattr(cls, "__slots__", ())
+    return tuple(
+        s for s in slots if s.startswith("saved_") and not s.endswith(("_of", "_version", "_cell", "_shape"))
+    )
 
 
 def run_batch(

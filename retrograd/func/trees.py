@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Structure:
+class Structure(NamedTuple):
     """What is left of a tree without its leaves: a container's kind, keys and children; no kind: a leaf."""
 
     kind: Any = None
@@ -33,9 +31,9 @@ class Structure:
         return f"[{', '.join(parts)}]" if self.kind is list else f"({', '.join(parts)})"
 
     @property
-    def count(self) -> int:
+    def leaf_count(self) -> int:
         """The number of leaves."""
-        return 1 if self.kind is None else sum(child.count for child in self.children)
+        return 1 if self.kind is None else sum(child.leaf_count for child in self.children)
 
 
 LEAF = Structure()
@@ -43,6 +41,8 @@ LEAF = Structure()
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """Return the leaves of a tree in order, and its structure."""
+    if not isinstance(tree, (tuple, list, dict)):
+        return [tree], LEAF
     leaves: list[Any] = []
 
     def walk(node: Any) -> Structure:
@@ -58,6 +58,8 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 def unflatten(leaves: Sequence[Any], structure: Structure) -> Any:
     """Return the tree of this structure with these leaves."""
+    if structure.kind is None:
+        return leaves[0]
     rest = iter(leaves)
 
     def build(node: Structure) -> Any:
@@ -84,7 +86,7 @@ def spread(prefix: Any, structure: Structure) -> list[Any] | None:
     if structure.kind is None:
         return None if isinstance(prefix, (tuple, list, dict)) else [prefix]
     if not isinstance(prefix, (tuple, list, dict)):
-        return [prefix] * structure.count
+        return [prefix] * structure.leaf_count
     if type(prefix) is not structure.kind or len(prefix) != len(structure.children):
         return None
     items = prefix.values() if isinstance(prefix, dict) else prefix
