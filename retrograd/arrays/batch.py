@@ -28,6 +28,7 @@ class Batch:
 
     __slots__ = ("value",)
 
+    elements = property(lambda self: self.value)
     __hash__ = object.__hash__
 
     def __init__(self, value: ndarray[Any, Any]) -> None:

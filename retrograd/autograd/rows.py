@@ -90,7 +90,9 @@ def run_batch(
     try:
         with np.errstate(all="ignore"):
             run(roots, True, False, captured)
-    except CannotBatchError:
+    except Exception as error:
+        if not _is_of_a_batch(error):
+            raise
         return None
     if not keep:
         for node in below:
@@ -101,6 +103,13 @@ def run_batch(
         (ct.value, True) if ct.__class__ is Batch else (None if ct is None else np.asarray(ct), False)
         for ct in cts
     ]
+
+
+def _is_of_a_batch(error: BaseException | None) -> bool:
+    """Return whether an error comes of one that says what a batch cannot do: NumPy raises its own instead."""
+    while error is not None and not isinstance(error, CannotBatchError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def jacobian_rows(
