@@ -41,7 +41,7 @@ class Batch:
     itemsize = property(lambda self: self.value.itemsize)
     real = property(lambda self: Batch(self.value.real))
     imag = property(lambda self: Batch(self.value.imag))
-    T = property(lambda self: _transpose(self))
+    T = property(lambda self: _transpose(self))  # noqa: PLW0108 - it is defined below
 
     def __repr__(self) -> str:
         return f"<batch of {len(self.value)} arrays of shape {self.shape}, {self.dtype}>"
@@ -104,7 +104,7 @@ class Batch:
         """Refuse: each element has its own."""
         raise CannotBatchError("item()")
 
-    __float__ = __int__ = __complex__ = __index__ = tolist = item  # type: ignore[assignment]  # they refuse alike
+    __float__ = __int__ = __complex__ = __index__ = tolist = item
 
     def __abs__(self) -> Any:
         return Batch(np.absolute(self.value))
@@ -143,7 +143,9 @@ def aligned(inputs: Any) -> list[Any]:
 
 def run(op: Op, args: Any) -> Any:
     """Run an op's batching rule on its arguments, all of them, of which some are batches."""
-    size, values, dims = 0, [], []
+    size = 0
+    values: list[Any] = []
+    dims: list[Any] = []
     for arg in args:
         if arg.__class__ is Batch:
             size = len(arg.value)

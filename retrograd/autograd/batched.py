@@ -22,6 +22,7 @@ from retrograd.autograd.modes import local
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.stand_in import BRANCH, ITEM, NO_STORAGE, refusing, stand_in
 from retrograd.devices import contiguous_format
+from retrograd.errors import NotBatchableError
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor, blank, history
 
@@ -126,15 +127,20 @@ def is_batched(tensor: Any, level: Any = None) -> bool:
 
 
 class VmapLevel(OpLevel):
-    """One running `vmap`: its batch size, and what random functions do in it."""
+    """One running `vmap`: its batch size, and what random functions do in it.
+
+    `made` counts the bytes of all batched tensors that it has wrapped.
+    """
 
     def __init__(self, size: int, randomness: str = "error") -> None:
         self.size = size
         self.randomness = randomness
+        self.made = 0
 
     def wrap(self, value: Tensor, dim: int = 0) -> BatchedTensor:
         """Hide a dimension of a tensor of the level below."""
         array = value._array
+        self.made += array.nbytes
         shape = array.shape
         made: BatchedTensor = blank(BatchedTensor, stand_in((*shape[:dim], *shape[dim + 1 :]), array.dtype))
         made._level, made._value, made._dim = self, value, dim
@@ -163,7 +169,7 @@ class VmapLevel(OpLevel):
         if out is not None and not self.owns(out):
             raise RuntimeError(_refused_write(out, args, self))
         if op.name in DYNAMIC:
-            raise RuntimeError(_DYNAMIC.format(name=DYNAMIC[op.name]))
+            raise NotBatchableError(_DYNAMIC.format(name=DYNAMIC[op.name]))
         if out is not None:
             args = self._composed(unwritten, (op, args, out))
         composed = composition(op.name, [self.owns(a) for a in args])
@@ -370,11 +376,6 @@ def restored(tensor: Tensor, level: VmapLevel) -> Tensor:
             return above.wrap(inner, inner._array.ndim - 1)  # type: ignore[no-any-return]
         return above.rebuilt(tensor, [restored(part, level) for part in above.parts(tensor)])  # type: ignore[no-any-return]
     return level.wrap(tensor, 0)
-
-
-def current() -> VmapLevel | None:
-    """Return the innermost running vmap of this thread."""
-    return next((level for level in reversed(local.intercepts) if isinstance(level, VmapLevel)), None)
 
 
 def like(made: Tensor, source: Any) -> Tensor:

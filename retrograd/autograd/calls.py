@@ -310,8 +310,8 @@ def _one(output: Any) -> Any:
     array = output.like if isinstance(output, GradientEdge) else output._array
     if array is None:
         raise RuntimeError(
-            "grad can be implicitly created only for scalar outputs; got a GradientEdge of unknown shape: use "
-            "get_gradient_edge(tensor), or pass a gradient"
+            "grad can be implicitly created only for scalar outputs; got a GradientEdge of unknown shape: "
+            "use get_gradient_edge(tensor), or pass a gradient"
         )
     if array.size != 1:
         raise RuntimeError(

@@ -141,7 +141,7 @@ class DualLevel(OpLevel):
         It is if nobody records the op, its operands are plain arrays of one of the dtypes that are computed
         in as they are, and their tangents are so too, or batches of such in the level right below.
         """
-        below = local.intercepts[-1] if local.intercepts else None
+        below: Any = local.intercepts[-1] if local.intercepts else None
         if op.view or op.outputs or "f" not in op.kinds or op.family == "composite" or op.jvp is None:
             return None
         values: list[Any] = []

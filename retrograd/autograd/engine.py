@@ -130,8 +130,7 @@ def _run(
                     captured[node] = ct
                 edges = tuple(edge if edge in needed else None for edge in edges)  # type: ignore[operator]
                 if not any(edges):
-                    node = None
-                    continue
+                    break
             if extras is not None and extras.pre:
                 ct = run_pre_hooks(node, ct, recorded)
             if ct is None and not node.runs_without:

@@ -12,6 +12,7 @@ from retrograd.autograd.dual import DualLevel
 from retrograd.autograd.function import Function, FunctionCtx, FunctionMeta
 from retrograd.autograd.levels import OpLevel, entered
 from retrograd.autograd.modes import local, no_grad
+from retrograd.errors import NotBatchableError
 from retrograd.tensor import Tensor, wrap
 
 _NO_SETUP = (
@@ -75,7 +76,7 @@ def _batched(cls: Any, level: VmapLevel, args: tuple[Any, ...]) -> Any:
             return tuple(_hidden(level, o, d) for o, d in zip(output, places, strict=True))
         return _hidden(level, output, places[0] if isinstance(places, (tuple, list)) else places)
     if not cls.generate_vmap_rule:
-        raise RuntimeError(_NO_RULE.format(name=cls.__name__))
+        raise NotBatchableError(_NO_RULE.format(name=cls.__name__))
     output = _made_rule(cls, level, dims).apply(*values)
     if isinstance(output, tuple):
         return tuple(_hidden(level, o, 0) for o in output)
@@ -165,8 +166,8 @@ def _moving(cls: Any, level: DualLevel, args: tuple[Any, ...]) -> Any:
     moved = moved if isinstance(moved, tuple) else (moved,)
     if len(moved) != len(outputs):
         raise RuntimeError(
-            f"Function's jvp returned an invalid number of forward gradients (expected {len(outputs)} but got "
-            f"{len(moved)})"
+            f"Function's jvp returned an invalid number of forward gradients (expected {len(outputs)} but "
+            f"got {len(moved)})"
         )
     quiet = {id(t) for t in getattr(ctx, "non_differentiable", ())}
     made = [

@@ -33,8 +33,8 @@ from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
 
 _INDEPENDENT = (
-    "Output {number} of the user-provided function is independent of input {i}. This is not allowed in strict "
-    "mode."
+    "Output {number} of the user-provided function is independent of input {i}. This is not allowed in "
+    "strict mode."
 )
 _HINT = (
     ' Hint: If your function has more outputs than inputs, "forward-mode" tends to be more performant. '
@@ -112,7 +112,7 @@ def _rows(number: int, output: Tensor, xs: Sequence[Tensor], graph: bool, strict
 
 
 def _numbers(output: Tensor, xs: Sequence[Tensor]) -> list[Tensor | None] | None:
-    """Return the rows by each input, None for zeros; None where a batch of cotangents is no way to get them."""
+    """Return the rows by each input, None for zeros; None where a batch cannot get them."""
     node = history(output)
     if node is None or local.levels or output._array.size == 0:
         return None

@@ -13,13 +13,14 @@ from retrograd.autograd.saved_hooks import Packed, pack_one
 from retrograd.tensor import Tensor
 
 _FREED = (
-    "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the graph "
-    "are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
-    "backward through the graph a second time or if you need to access saved variables after calling backward."
+    "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
+    "graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
+    "backward through the graph a second time or if you need to access saved variables after calling "
+    "backward."
 )
 _TWICE = (
-    "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks "
-    "is allowed at a time."
+    "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
+    "hooks is allowed at a time."
 )
 _NOTHING = "Calling register_hooks on a saved tensor with value None is forbidden."
 

@@ -1,4 +1,4 @@
-"""Rows of Jacobians, as arrays: a batch of cotangents sent through a graph, as many at a time as memory allows.
+"""Rows of Jacobians, as arrays: batches of cotangents sent through a graph, as large as memory allows.
 
 Only numbers come of it, without a history. Where a graph has hooks, custom Functions or a rule that cannot
 take a batch, nothing does, and the caller asks for one gradient after the other.
@@ -47,7 +47,7 @@ def _is_packed(metas: Any) -> bool:
 
 
 def largest(nodes: Sequence[Any]) -> int:
-    """Return the bytes of the largest array that some nodes keep: what one cotangent in their graph may take."""
+    """Return the bytes of the largest array that nodes keep: what one cotangent of theirs may take."""
     most = 1
     for node in nodes:
         for slot in _kept_by(node.__class__):

@@ -71,8 +71,8 @@ def _check_batches(pairs: Sequence[tuple[Any, Any]]) -> None:
     for i, (result, ct) in enumerate(pairs):
         if isinstance(ct, Tensor) and ct.shape[1:] != result.shape:
             raise RuntimeError(
-                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
-                "dimension. The sizes of the remaining dimensions are expected to match the shape of "
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
+                "batch dimension. The sizes of the remaining dimensions are expected to match the shape of "
                 f"corresponding output, but a mismatch was detected: grad_output[{i}] has a shape of "
                 f"{ct.shape} and output[{i}] has a shape of {result.shape}. If you only want some tensors in "
                 "`grad_output` to be considered batched, consider using vmap."

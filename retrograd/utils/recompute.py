@@ -1,4 +1,4 @@
-"""The checkpoint without re-entrance: numbers in the place of what nodes save, and the run that fills them in."""
+"""The checkpoint without re-entrance: numbers in place of what nodes save, and the run that fills them in."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Frame:
             tensor = found[number]
         assert found is not None
         found[number] = weakref.ref(tensor._array)
-        return tensor  # type: ignore[no-any-return]
+        return tensor
 
     def recompute(self) -> list[Any]:
         """Run the function again and return what it saves."""

@@ -35,7 +35,7 @@ def caught(call):
     """Return the exception that `call()` raises; 'nothing' if it does not."""
     try:
         call()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is compared
         return _as_caught(error)
     return "nothing"
 

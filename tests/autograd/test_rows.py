@@ -8,7 +8,7 @@ from func.op_checks import as_function
 from ops.convert import arrays_of, is_wanted
 
 import retrograd as torch
-import retrograd.ops.table  # noqa: F401 - fills TABLE
+import retrograd.ops.table
 from retrograd.arrays.batch import Batch, CannotBatchError
 from retrograd.autograd import rows
 from retrograd.ops.declare import TABLE
@@ -121,12 +121,14 @@ def test_what_has_no_single_answer_is_refused(ask):
 @pytest.mark.parametrize(
     "do",
     [
-        lambda x: x[0], lambda x: x[..., None], lambda x: x[:, [1, 0]], lambda x: np.sum(x, 0), lambda x: np.sum(x),
+        lambda x: x[0], lambda x: x[..., None], lambda x: x[:, [1, 0]], lambda x: np.sum(x, 0),
+        lambda x: np.sum(x),
         lambda x: np.reshape(x, (3, -1)), lambda x: np.transpose(x), lambda x: np.moveaxis(x, 0, -1),
         lambda x: np.swapaxes(x, 0, 1), lambda x: np.squeeze(x[:1]), lambda x: np.expand_dims(x, (0, -1)),
         lambda x: np.broadcast_to(x, (4, 2, 3)), lambda x: np.where(x > 1, x, 0.0), lambda x: np.flip(x, 1),
         lambda x: np.concatenate([x, np.ones((1, 3))]), lambda x: np.stack([x, x], -1), lambda x: 2 - x / 3,
-        lambda x: x @ np.ones((3, 2)), lambda x: np.ones((4, 2)) @ x, lambda x: x[0] @ x[1], lambda x: x @ x[0],
+        lambda x: x @ np.ones((3, 2)), lambda x: np.ones((4, 2)) @ x, lambda x: x[0] @ x[1],
+        lambda x: x @ x[0],
         lambda x: np.ones((4, 2)) @ x[:, 0], lambda x: x[:, 0] @ np.ones((2, 4)), lambda x: np.ones(2) @ x,
         lambda x: np.matmul(np.ones((5, 4, 2)), x), lambda x: x.T @ np.ones((5, 2, 1)), lambda x: x**2 > 1.0,
         lambda x: abs(-x), lambda x: np.full_like(x, 7), lambda x: x[0] + x,

@@ -285,9 +285,11 @@ def test_node_surface(torch):
     n = y.grad_fn
     s = y.sum().grad_fn
     return [
-        [[f, i] for f, i in n.next_functions], [[f, i] for f, i in s.next_functions], n.name(), n.requires_grad,
+        [[f, i] for f, i in n.next_functions], [[f, i] for f, i in s.next_functions], n.name(),
+        n.requires_grad,
         n._saved_other, n._saved_self, caught(lambda: n.nothing), isinstance(n, torch.autograd.graph.Node),
-        n._saved_self, n._raw_saved_other.data, n._raw_saved_self.data, s._sequence_nr() > n._sequence_nr(), type(n).__name__,
+        n._saved_self, n._raw_saved_other.data, n._raw_saved_self.data, s._sequence_nr() > n._sequence_nr(),
+        type(n).__name__,
     ]  # fmt: skip
 
 
@@ -305,7 +307,8 @@ def test_next_functions_of_several_kinds(torch):
     x = torch.ones(2, 2, requires_grad=True)
     w = torch.ones(2)
     cases = [
-        torch.cat([x, w[None], x]), torch.stack([x, x]), x @ w, torch.addmm(x, x, x), torch.where(x > 0, x, x),
+        torch.cat([x, w[None], x]), torch.stack([x, x]), x @ w, torch.addmm(x, x, x),
+        torch.where(x > 0, x, x),
         x.split(1)[1] * 2, x.max(0).values, x.topk(1).values,
     ]  # fmt: skip
     return [[c.grad_fn, [[f, i] for f, i in c.grad_fn.next_functions]] for c in cases]
@@ -315,7 +318,7 @@ def test_next_functions_of_several_kinds(torch):
 def test_unused_results_of_several(torch):
     x = torch.arange(6.0).reshape(2, 3).requires_grad_()
     values, indices = x.max(1)
-    u, s, v = torch.linalg.svd(x, full_matrices=False)
+    _, s, _ = torch.linalg.svd(x, full_matrices=False)
     s.sum().backward()
     return [values.requires_grad, indices.requires_grad, x.grad, indices.grad_fn]
 
@@ -351,7 +354,8 @@ def test_grad_of_non_leaf_warns(torch):
 def test_scalar_conversion_warns_or_refuses(torch):
     x = leaf(torch, 1)
     return [
-        [w.kind for w in warned(lambda: float(x))], caught(lambda: x.numpy()), caught(lambda: (x * 2).numpy()),
+        [w.kind for w in warned(lambda: float(x))], caught(lambda: x.numpy()),
+        caught(lambda: (x * 2).numpy()),
         caught(lambda: bool(torch.ones(3))), caught(lambda: torch.ones(3).item()), x.item(), x.tolist(),
     ]  # fmt: skip
 

@@ -416,9 +416,11 @@ def test_views_that_are_views(torch):
         "expand": x[:1].expand(3, 4), "unsqueeze": x.unsqueeze(0), "diagonal": x.diagonal(),
         "as_strided": x.as_strided((2,), (1,)), "unfold": x.unfold(0, 2, 1), "narrow": x.narrow(0, 0, 2),
         "permute": x.permute(1, 0), "squeeze": x.squeeze(), "flatten": x.flatten(), "detach": x.detach(),
-        "contiguous": x.contiguous(), "clone": x.clone(), "index": x[[0]], "mask": x[x > 3], "to": x.to(x.dtype),
+        "contiguous": x.contiguous(), "clone": x.clone(), "index": x[[0]], "mask": x[x > 3],
+        "to": x.to(x.dtype),
         "view_as": x.view_as(x), "chunk": x.chunk(2)[0], "movedim": x.movedim(0, 1), "real": x.real,
-        "unflatten": x.unflatten(1, (2, 2)), "swapaxes": x.swapaxes(0, 1), "ellipsis": x[...], "none": x[None],
+        "unflatten": x.unflatten(1, (2, 2)), "swapaxes": x.swapaxes(0, 1), "ellipsis": x[...],
+        "none": x[None],
     }  # fmt: skip
     return {k: [v is x, v._is_view(), v._base is x, v._version] for k, v in views.items()}
 

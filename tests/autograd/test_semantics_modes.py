@@ -107,7 +107,8 @@ def test_what_may_require_grad_without_grad(torch):
         z = x.detach().requires_grad_()
         v = x[:1]
         c = x.clone()
-    return [p.requires_grad, x.requires_grad, y.requires_grad, z.requires_grad, v.requires_grad, c.requires_grad,
+    return [p.requires_grad, x.requires_grad, y.requires_grad, z.requires_grad, v.requires_grad,
+    c.requires_grad,
             y.grad_fn, v._is_view()]  # fmt: skip
 
 

@@ -111,14 +111,12 @@ def test_disabled_hooks(torch):
     g = torch.autograd.graph
 
     def inside():
-        with g.disable_saved_tensors_hooks("not here"):
-            with g.saved_tensors_hooks(lambda t: t, lambda t: t):
-                pass
+        with g.disable_saved_tensors_hooks("not here"), g.saved_tensors_hooks(lambda t: t, lambda t: t):
+            pass
 
     def around():
-        with g.saved_tensors_hooks(lambda t: t, lambda t: t):
-            with g.disable_saved_tensors_hooks("not here"):
-                pass
+        with g.saved_tensors_hooks(lambda t: t, lambda t: t), g.disable_saved_tensors_hooks("not here"):
+            pass
 
     return [caught(inside), caught(around), caught(lambda: leaf(torch, 2).exp().sum().backward())]
 
@@ -243,9 +241,9 @@ def test_mutation_allowed_ends_with_its_context(torch):
         z.backward()
 
     def nested():
-        with torch.autograd.graph.allow_mutation_on_saved_tensors():
-            with torch.autograd.graph.allow_mutation_on_saved_tensors():
-                pass
+        allow = torch.autograd.graph.allow_mutation_on_saved_tensors
+        with allow(), allow():
+            pass
 
     def later():
         with torch.autograd.graph.allow_mutation_on_saved_tensors():
@@ -544,7 +542,8 @@ def test_checkpoint_policies(torch):
     c = checkpoints(torch)
     return [
         [p.name for p in c.CheckpointPolicy], [p.value for p in c.CheckpointPolicy],
-        issubclass(c.CheckpointError, RuntimeError), isinstance(c.SAC_IGNORED_OPS, set), len(c.noop_context_fn()),
+        issubclass(c.CheckpointError, RuntimeError), isinstance(c.SAC_IGNORED_OPS, set),
+        len(c.noop_context_fn()),
     ]  # fmt: skip
 
 

@@ -55,7 +55,8 @@ def test_dual_errors(torch):
             fw.make_dual(fw.make_dual(torch.ones(3), torch.ones(3)), torch.ones(3))
 
     return [
-        caught(lambda: fw.make_dual(torch.ones(3), torch.ones(3))), caught(fw.exit_dual_level), caught(nested_exit),
+        caught(lambda: fw.make_dual(torch.ones(3), torch.ones(3))), caught(fw.exit_dual_level),
+        caught(nested_exit),
         caught(shapes), caught(ints), caught(twice), caught(lambda: fw.unpack_dual(3)),
     ]  # fmt: skip
 
@@ -131,16 +132,22 @@ def test_dual_complex(torch):
 def test_grad_transform_errors(torch):
     grad, x = torch.func.grad, torch.tensor(X)
     return [
-        caught(lambda: grad(torch.sin)(x)), caught(lambda: grad(lambda x: 3)(x)), caught(lambda: grad(torch.sum)(3.0)),
-        caught(lambda: grad(lambda x: x.sum(), argnums=1)(x)), caught(lambda: grad(lambda x: x.sum(), argnums=(0, 0))(x)),
+        caught(lambda: grad(torch.sin)(x)), caught(lambda: grad(lambda x: 3)(x)),
+        caught(lambda: grad(torch.sum)(3.0)),
+        caught(lambda: grad(lambda x: x.sum(), argnums=1)(x)),
+        caught(lambda: grad(lambda x: x.sum(), argnums=(0, 0))(x)),
         caught(lambda: grad(lambda x: x.sum(), has_aux=True)(x)),
         caught(lambda: torch.func.vjp(torch.sin, 3.0)), caught(lambda: torch.func.vjp(lambda x: 3, x)),
-        caught(lambda: torch.func.jvp(torch.sin, x, x)), caught(lambda: torch.func.jvp(torch.sin, (x,), (x, x))),
-        caught(lambda: torch.func.jvp(torch.sin, (), ())), caught(lambda: torch.func.jvp(lambda x: 3, (x,), (x,))),
+        caught(lambda: torch.func.jvp(torch.sin, x, x)),
+        caught(lambda: torch.func.jvp(torch.sin, (x,), (x, x))),
+        caught(lambda: torch.func.jvp(torch.sin, (), ())),
+        caught(lambda: torch.func.jvp(lambda x: 3, (x,), (x,))),
         caught(lambda: torch.func.jvp(torch.sin, (x,), (torch.ones(2),))),
         caught(lambda: torch.func.vjp(torch.sin, x)[1](torch.ones(2))),
-        caught(lambda: torch.func.vjp(torch.sin, x)[1]((x, x))), caught(lambda: grad(lambda x: (x * 1j).sum())(x)),
-        caught(lambda: torch.func.jacrev(torch.sin)(x * 1j)), caught(lambda: grad(lambda x: x.sum().backward())(x)),
+        caught(lambda: torch.func.vjp(torch.sin, x)[1]((x, x))),
+        caught(lambda: grad(lambda x: (x * 1j).sum())(x)),
+        caught(lambda: torch.func.jacrev(torch.sin)(x * 1j)),
+        caught(lambda: grad(lambda x: x.sum().backward())(x)),
     ]  # fmt: skip
 
 
@@ -195,7 +202,8 @@ def test_vmap_errors(torch):
         caught(lambda: v(lambda x: x.nonzero())(x)), caught(lambda: v(lambda x: x + torch.rand(2))(x)),
         caught(lambda: v(torch.add)(x, y)), caught(lambda: v(f, in_dims=3)(x)), caught(lambda: v(f)(3)),
         caught(lambda: v(lambda x: 3)(x)), caught(lambda: v(f, in_dims=(0, 0))(x)), caught(lambda: v(f)()),
-        caught(lambda: v(f, in_dims=None)(x)), caught(lambda: v(f, in_dims="a")(x)), caught(lambda: v(f, in_dims=[0])(x)),
+        caught(lambda: v(f, in_dims=None)(x)), caught(lambda: v(f, in_dims="a")(x)),
+        caught(lambda: v(f, in_dims=[0])(x)),
         caught(lambda: v(f, out_dims=5)(x)), caught(lambda: v(f, out_dims="a")(x)),
         caught(lambda: v(f, out_dims=(0, 0))(x)), caught(lambda: v(f, chunk_size=0)(x)),
         caught(lambda: v(f, randomness="x")(x)), caught(lambda: v(lambda x: x.numpy())(x)),
@@ -210,12 +218,16 @@ def test_vmap_shapes(torch):
     x = torch.arange(24.0).reshape(2, 3, 4)
     v = torch.vmap
     return [
-        v(torch.sum)(x), v(torch.sum, in_dims=1)(x), v(torch.sum, in_dims=-1)(x), v(torch.sin, out_dims=2)(x).shape,
+        v(torch.sum)(x), v(torch.sum, in_dims=1)(x), v(torch.sum, in_dims=-1)(x),
+        v(torch.sin, out_dims=2)(x).shape,
         v(torch.sin, out_dims=-1)(x).shape, v(lambda a, b: a @ b, in_dims=(0, None))(x, x[0].T),
-        v(lambda d: {"s": d["a"] + d["b"][0]})({"a": x, "b": [x]})["s"], v(lambda x: (x, x.sum()), out_dims=(1, 0))(x),
+        v(lambda d: {"s": d["a"] + d["b"][0]})({"a": x, "b": [x]})["s"],
+        v(lambda x: (x, x.sum()), out_dims=(1, 0))(x),
         v(v(torch.sum, in_dims=1))(x), v(v(lambda a, b: a * b, (None, 0)), (0, None))(x[0, 0], x[0, 0]),
-        v(torch.sin, chunk_size=1)(x), v(lambda x, n: x * n, in_dims=(0, None))(x, 3), v(lambda x: x.shape[0] * x)(x),
-        v(lambda x, s=1: x * s)(x, s=2), v(lambda x: torch.ones(3))(x), v(lambda x: x.sum(), in_dims=({"a": 1},))
+        v(torch.sin, chunk_size=1)(x), v(lambda x, n: x * n, in_dims=(0, None))(x, 3),
+        v(lambda x: x.shape[0] * x)(x),
+        v(lambda x, s=1: x * s)(x, s=2), v(lambda x: torch.ones(3))(x),
+        v(lambda x: x.sum(), in_dims=({"a": 1},))
         if False else 0,
     ]  # fmt: skip
 
@@ -263,12 +275,15 @@ def test_composition(torch):
     return [
         torch.vmap(f.grad(loss), (None, 0))(w, xs), f.jacrev(f.jacfwd(lambda x: torch.sin(x) * x[0]))(x),
         f.jacfwd(f.jacrev(lambda x: torch.sin(x) * x[0]))(x), f.hessian(loss, argnums=(0, 1))(w, x),
-        torch.vmap(f.hessian(loss), (None, 0))(w, xs), f.grad(lambda w: f.jvp(lambda w: loss(w, x), (w,), (w,))[1])(w),
+        torch.vmap(f.hessian(loss), (None, 0))(w, xs),
+        f.grad(lambda w: f.jvp(lambda w: loss(w, x), (w,), (w,))[1])(w),
         f.jvp(f.grad(lambda w: loss(w, x)), (w,), (w,)), f.linearize(lambda w: loss(w, x), w)[1](w),
         f.vjp(lambda w: f.vjp(lambda w: loss(w, x), w)[1](torch.tensor(1.0).double())[0], w)[1](w),
         f.grad(f.grad(f.grad(lambda t: t**5)))(torch.tensor(2.0)), f.jacrev(loss, argnums=(1, 0))(w, x),
-        f.jacfwd(lambda a: {"s": a.sin(), "c": (a.cos(), a.sum())})(x), f.grad_and_value(loss, has_aux=False)(w, x),
-        f.jacrev(lambda w: (loss(w, x), w * 2), has_aux=True)(w), f.vjp(lambda w: (w.sin(), w), w, has_aux=True)[2],
+        f.jacfwd(lambda a: {"s": a.sin(), "c": (a.cos(), a.sum())})(x),
+        f.grad_and_value(loss, has_aux=False)(w, x),
+        f.jacrev(lambda w: (loss(w, x), w * 2), has_aux=True)(w),
+        f.vjp(lambda w: (w.sin(), w), w, has_aux=True)[2],
         f.jvp(lambda w: (w.sin(), w), (w,), (w,), has_aux=True), f.jacrev(torch.sin, chunk_size=2)(x),
         f.jvp(f.jacrev(lambda x: x**3), (x,), (x,)), f.jacfwd(lambda x: f.jvp(torch.sin, (x,), (x,))[1])(x),
     ]  # fmt: skip
@@ -276,7 +291,7 @@ def test_composition(torch):
 
 @same
 def test_functional(torch):
-    F = torch.autograd.functional
+    functional = torch.autograd.functional
     x, y = torch.tensor(X), torch.tensor([0.5, 1.0, 1.5])
 
     def f(x, y):
@@ -286,44 +301,53 @@ def test_functional(torch):
         return (x * y).sin().sum()
 
     return [
-        F.jacobian(f, (x, y)), F.jacobian(f, (x, y), vectorize=True), F.jacobian(torch.sin, x, create_graph=True),
-        F.jacobian(f, (x, y), vectorize=True, strategy="forward-mode"), F.hessian(s, (x, y)),
-        F.hessian(s, (x, y), vectorize=True), F.hvp(s, (x, y), (x, y)), F.vhp(s, (x, y), (x, y)),
-        F.hessian(s, (x, y), vectorize=True, outer_jacobian_strategy="forward-mode"),
-        F.vjp(f, (x, y), (x, torch.tensor(1.0))), F.jvp(f, (x, y), (y, x)), F.vjp(lambda x: x.sum(), x),
-        F.jacobian(lambda x: x.sum(), x), F.jacobian(lambda x: torch.ones(2), x),
-        F.jacobian(lambda x: x.reshape(3, 1) * x, x, vectorize=True),
+        functional.jacobian(f, (x, y)), functional.jacobian(f, (x, y), vectorize=True),
+        functional.jacobian(torch.sin, x, create_graph=True),
+        functional.jacobian(f, (x, y), vectorize=True, strategy="forward-mode"),
+        functional.hessian(s, (x, y)),
+        functional.hessian(s, (x, y), vectorize=True), functional.hvp(s, (x, y), (x, y)),
+        functional.vhp(s, (x, y), (x, y)),
+        functional.hessian(s, (x, y), vectorize=True, outer_jacobian_strategy="forward-mode"),
+        functional.vjp(f, (x, y), (x, torch.tensor(1.0))), functional.jvp(f, (x, y), (y, x)),
+        functional.vjp(lambda x: x.sum(), x),
+        functional.jacobian(lambda x: x.sum(), x), functional.jacobian(lambda x: torch.ones(2), x),
+        functional.jacobian(lambda x: x.reshape(3, 1) * x, x, vectorize=True),
     ]  # fmt: skip
 
 
 @same
 def test_functional_errors(torch):
-    F = torch.autograd.functional
+    functional = torch.autograd.functional
     x = torch.tensor(X)
     return [
-        caught(lambda: F.jacobian(lambda x: torch.ones(2), x, strict=True)), caught(lambda: F.jvp(torch.sin, x)),
-        caught(lambda: F.hessian(torch.sin, x)), caught(lambda: F.vjp(torch.sin, x)),
-        caught(lambda: F.vjp(torch.sin, x, torch.ones(2))), caught(lambda: F.vjp(torch.sin, 3)),
-        caught(lambda: F.vjp(lambda x: 3, x)), caught(lambda: F.jacobian(torch.sin, x, strict=True, vectorize=True)),
-        caught(lambda: F.jacobian(torch.sin, x, strategy="x")), caught(lambda: F.hvp(torch.sum, x)),
-        caught(lambda: F.jacobian(torch.sin, x, strategy="forward-mode")),
-        caught(lambda: F.hessian(lambda x: (x * 2).sum(), x, strict=True)),
-        caught(lambda: F.jacobian(lambda x: x.detach() * 2, x, strict=True)),
-        caught(lambda: F.hessian(lambda x: (x.sum(), x.sum()), x)),
+        caught(lambda: functional.jacobian(lambda x: torch.ones(2), x, strict=True)),
+        caught(lambda: functional.jvp(torch.sin, x)),
+        caught(lambda: functional.hessian(torch.sin, x)), caught(lambda: functional.vjp(torch.sin, x)),
+        caught(lambda: functional.vjp(torch.sin, x, torch.ones(2))),
+        caught(lambda: functional.vjp(torch.sin, 3)),
+        caught(lambda: functional.vjp(lambda x: 3, x)),
+        caught(lambda: functional.jacobian(torch.sin, x, strict=True,
+        vectorize=True)),
+        caught(lambda: functional.jacobian(torch.sin, x, strategy="x")),
+        caught(lambda: functional.hvp(torch.sum, x)),
+        caught(lambda: functional.jacobian(torch.sin, x, strategy="forward-mode")),
+        caught(lambda: functional.hessian(lambda x: (x * 2).sum(), x, strict=True)),
+        caught(lambda: functional.jacobian(lambda x: x.detach() * 2, x, strict=True)),
+        caught(lambda: functional.hessian(lambda x: (x.sum(), x.sum()), x)),
     ]  # fmt: skip
 
 
 @same
 def test_functional_create_graph(torch):
-    F = torch.autograd.functional
+    functional = torch.autograd.functional
     x = torch.tensor(X, requires_grad=True)
-    j = F.jacobian(lambda x: x**3, x, create_graph=True)
-    h = F.hessian(lambda x: (x**4).sum(), x, create_graph=True)
-    v = F.hvp(lambda x: (x**4).sum(), x, x, create_graph=True)[1]
+    j = functional.jacobian(lambda x: x**3, x, create_graph=True)
+    h = functional.hessian(lambda x: (x**4).sum(), x, create_graph=True)
+    v = functional.hvp(lambda x: (x**4).sum(), x, x, create_graph=True)[1]
     (a,) = torch.autograd.grad(j.sum(), x)
     (b,) = torch.autograd.grad(h.sum(), x)
     (c,) = torch.autograd.grad(v.sum(), x)
-    return [j, h, v, a, b, c, F.jacobian(lambda x: x**3, x).requires_grad]
+    return [j, h, v, a, b, c, functional.jacobian(lambda x: x**3, x).requires_grad]
 
 
 @same
@@ -409,5 +433,6 @@ def test_gradcheck_verdicts(torch):
         check(torch.sin, (x,)), check(Wrong.apply, (x,), raise_exception=False),
         caught(lambda: check(Wrong.apply, (x,))), caught(lambda: check(torch.sin, (torch.ones(2),))),
         torch.autograd.gradgradcheck(torch.sin, (x,)), check(torch.sin, (x,), fast_mode=True),
-        check(torch.sin, (x,), check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True),
+        check(torch.sin, (x,), check_forward_ad=True, check_batched_grad=True,
+        check_batched_forward_grad=True),
     ]  # fmt: skip
