@@ -16,6 +16,7 @@ from retrograd.autograd import modes
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.dual import DualLevel, DualTensor
 from retrograd.autograd.modes import local
+from retrograd.autograd.through import split
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, blank, history
 
@@ -54,13 +55,7 @@ def _at(number: int | None) -> DualLevel | None:
 
 
 def enter_dual_level() -> int:
-    """Begin a forward pass, and return its number: 0.
-
-    Raises:
-        RuntimeError: one has begun already in this thread.
-    """
-    if _entered():
-        raise RuntimeError("Nested forward mode AD is not supported at the moment")
+    """Begin a forward pass, and return its number: 0, or one more than that of the pass it is within."""
     level = DualLevel(is_transform=False)
     level.number = len(local.levels) + 1
     local.levels.append(level)
@@ -92,6 +87,9 @@ def exit_dual_level(*, level: int | None = None) -> None:
 @contextmanager
 def dual_level() -> Iterator[int]:
     """Run a block in which tensors may have tangents.
+
+    Levels nest (torch's do not): tangents of the inner level may have tangents of the outer one, which are
+    then derivatives of derivatives.
 
     Example:
         >>> import retrograd as torch
@@ -126,6 +124,11 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 def with_tangent(tensor: Tensor, tangent: Tensor, level: DualLevel) -> Tensor:
     """Return a view of `tensor` with a tangent at `level`."""
+    if isinstance(tensor, DualTensor) and tensor._level.number > level.number:
+        above = tensor._level
+        return above.rebuilt(
+            tensor, [with_tangent(above.primal_alone(tensor), tangent, level), tensor._tangent]
+        )  # type: ignore[no-any-return]
     if level.owns(tensor):
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
@@ -154,6 +157,4 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
         raise TypeError(
             f"_unpack_dual(): argument 'dual' (position 1) must be Tensor, not {type(tensor).__name__}"
         )
-    if not found.owns(tensor):
-        return UnpackedDualTensor(tensor, None)
-    return UnpackedDualTensor(found.primal_alone(tensor), found.tangent(tensor))
+    return UnpackedDualTensor(*split(tensor, found))
