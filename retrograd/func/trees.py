@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -39,40 +39,46 @@ class Structure(NamedTuple):
 LEAF = Structure()
 
 
+# The helpers below are no inner functions: one that calls itself is a cycle, which would keep the leaves alive
+# until the garbage collector comes by.
+
+
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """Return the leaves of a tree in order, and its structure."""
     if not isinstance(tree, (tuple, list, dict)):
         return [tree], LEAF
     leaves: list[Any] = []
+    return leaves, _walk(tree, leaves)
 
-    def walk(node: Any) -> Structure:
-        if isinstance(node, (tuple, list)):
-            return Structure(type(node), None, tuple(map(walk, node)))
-        if isinstance(node, dict):
-            return Structure(type(node), list(node), tuple(map(walk, node.values())))
-        leaves.append(node)
-        return LEAF
 
-    return leaves, walk(tree)
+def _walk(node: Any, leaves: list[Any]) -> Structure:
+    """Append the leaves of a tree, and return its structure."""
+    if isinstance(node, (tuple, list)):
+        return Structure(type(node), None, tuple([_walk(item, leaves) for item in node]))
+    if isinstance(node, dict):
+        children = tuple([_walk(item, leaves) for item in node.values()])
+        return Structure(type(node), list(node), children)
+    leaves.append(node)
+    return LEAF
 
 
 def unflatten(leaves: Sequence[Any], structure: Structure) -> Any:
     """Return the tree of this structure with these leaves."""
     if structure.kind is None:
         return leaves[0]
-    rest = iter(leaves)
+    return _build(structure, iter(leaves))
 
-    def build(node: Structure) -> Any:
-        if node.kind is None:
-            return next(rest)
-        children = [build(child) for child in node.children]
-        if issubclass(node.kind, dict):
-            made = node.kind() if node.kind is not dict else {}
-            made.update(zip(node.keys, children, strict=True))
-            return made
-        return node.kind(*children) if hasattr(node.kind, "_fields") else node.kind(children)
 
-    return build(structure)
+def _build(node: Structure, rest: Iterator[Any]) -> Any:
+    """Return the tree of a structure with the next of some leaves."""
+    if node.kind is None:
+        return next(rest)
+    children = [_build(child, rest) for child in node.children]
+    if issubclass(node.kind, dict):
+        made = node.kind() if node.kind is not dict else {}
+        made.update(zip(node.keys, children, strict=True))
+        return made
+    return node.kind(*children) if hasattr(node.kind, "_fields") else node.kind(children)
 
 
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
