@@ -217,6 +217,8 @@ class Tensor(PythonProtocol, NumpyProtocol):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value and not self.is_leaf:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         self._set_requires_grad(
             value, "only Tensors of floating point and complex dtype can require gradients"
         )

@@ -163,14 +163,33 @@ def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
         if cells.count != versions:
             raise_modified_result(node, value, cells, versions)
         return with_history(value, node) if recorded else value
-    for v, c, n in zip(value, cells, versions, strict=True):
-        if c.count != n:
-            raise_modified_result(node, v, c, n)
-    if not recorded:
+    written = [i for i, (c, n) in enumerate(zip(cells, versions, strict=True)) if c.count != n]
+    if recorded:
+        places = range(len(value)) if node.op.outputs == ("*",) else node.op.differentiable_outputs
+        edges = {p: node if len(places) == 1 else Output(node, i, len(places)) for i, p in enumerate(places)}
+        value = tuple(with_history(v, edges.get(i)) for i, v in enumerate(value))
+    if not written:
         return value
-    places = range(len(value)) if node.op.outputs == ("*",) else node.op.differentiable_outputs
-    history_of = {p: node if len(places) == 1 else Output(node, i, len(places)) for i, p in enumerate(places)}
-    return tuple(with_history(v, history_of.get(i)) for i, v in enumerate(value))
+    found = _Results(value)
+    found.node, found.written = node, written
+    return found
+
+
+class _Results(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
+    """The saved results of an op of which some have been written to: a rule that takes one of those raises."""
+
+    node: Any
+    written: list[int]
+
+    def __getitem__(self, i: Any) -> Any:
+        for k in range(len(self))[i] if isinstance(i, slice) else [range(len(self))[i]]:
+            if k in self.written:
+                cell, version = self.node.saved_result_cell[k], self.node.saved_result_version[k]
+                raise_modified_result(self.node, self.node.saved_result[k], cell, version)
+        return super().__getitem__(i)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
 
 
 def edge_of(node: Any, name: str) -> Any:
