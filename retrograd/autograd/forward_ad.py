@@ -125,10 +125,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 def with_tangent(tensor: Tensor, tangent: Tensor, level: DualLevel) -> Tensor:
     """Return a view of `tensor` with a tangent at `level`."""
     if isinstance(tensor, DualTensor) and tensor._level.number > level.number:
-        above = tensor._level
-        return above.rebuilt(
-            tensor, [with_tangent(above.primal_alone(tensor), tangent, level), tensor._tangent]
-        )  # type: ignore[no-any-return]
+        above, inner = tensor._level, tensor._level.primal_alone(tensor)
+        made: Tensor = above.rebuilt(tensor, [with_tangent(inner, tangent, level), tensor._tangent])
+        return made
     if level.owns(tensor):
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "

@@ -176,7 +176,7 @@ def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
 
 
 class _Results(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
-    """The saved results of an op of which some have been written to: a rule that takes one of those raises."""
+    """The saved results of an op of which some have been written to: taking one of those raises."""
 
     node: Any
     written: list[int]

@@ -39,8 +39,8 @@ class Structure(NamedTuple):
 LEAF = Structure()
 
 
-# The helpers below are no inner functions: one that calls itself is a cycle, which would keep the leaves alive
-# until the garbage collector comes by.
+# The helpers below are no inner functions: one that calls itself is a cycle, which would keep the leaves
+# alive until the garbage collector comes by.
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:

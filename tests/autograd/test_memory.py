@@ -1,4 +1,4 @@
-"""Graphs and transforms let go of memory: at once, without the garbage collector, and for thousands of steps."""
+"""Graphs and transforms let go of memory: at once, without the garbage collector, step after step."""
 
 from __future__ import annotations
 

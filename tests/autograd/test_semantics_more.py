@@ -273,7 +273,7 @@ def test_once_differentiable_with_several(torch):
         @staticmethod
         @once
         def backward(ctx, g):
-            x, y = ctx.saved_tensors
+            _, y = ctx.saved_tensors
             return g * y, None
 
     x, y = leaf(torch, 2), leaf(torch, 2)
