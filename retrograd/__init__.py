@@ -16,8 +16,8 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-import retrograd.startup  # noqa: F401 - before NumPy is imported
-from retrograd import dtypes, errors, public
+import retrograd.startup  # before NumPy is imported
+from retrograd import dtypes, errors, later, public
 from retrograd.autograd.modes import (
     enable_grad,
     inference_mode,
@@ -64,52 +64,15 @@ for _name, _method in functions.METHODS.items():
     setattr(Tensor, _name, _method)
 
 
-def _from_sparse(name: str) -> Any:
-    """Return a method that loads `retrograd.sparse`, which puts its own in place, and calls that."""
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return import_module("retrograd.sparse").METHODS[name](self, *args, **kwargs)
-
-    method.__name__ = method.__qualname__ = name
-    return method
-
-
-for _name in (
-    "coalesce", "dense_dim", "indices", "is_coalesced", "sparse_dim", "to_dense", "to_sparse",
-    "to_sparse_coo", "to_sparse_csr", "values",
-):  # fmt: skip
-    setattr(Tensor, _name, _from_sparse(_name))
-
-_LAZY = {
-    "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random",
-    "testing", "distributed", "distributions", "show", "sparse", "compiler", "backends", "cuda",
-    "serialization", "functional", "_tensor_str", "profiler",
-}  # fmt: skip
-_LAZY_NAMES = {
-    "set_printoptions": "printing", "save": "serialization", "load": "serialization",
-    "manual_seed": "random", "seed": "random", "initial_seed": "random", "Generator": "random",
-    "default_generator": "random", "vmap": "func", "sparse_coo_tensor": "sparse",
-    "sparse_csr_tensor": "sparse", "spmm": "sparse",
-    **dict.fromkeys(
-        (
-            "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d", "batch_norm",
-            "celu_", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-            "conv_transpose2d", "conv_transpose3d", "cosine_embedding_loss", "cosine_similarity", "ctc_loss",
-            "dropout", "embedding_bag", "feature_alpha_dropout", "group_norm", "hinge_embedding_loss",
-            "instance_norm", "kl_div", "layer_norm", "margin_ranking_loss", "max_pool1d", "max_pool2d",
-            "max_pool3d", "pairwise_distance", "poisson_nll_loss", "rms_norm", "rrelu", "selu", "selu_",
-            "triplet_margin_loss",
-        ),
-        "nn.functional",
-    ),
-}  # fmt: skip
+for _name, _module in later.METHODS.items():
+    setattr(Tensor, _name, later.method(_name, _module))
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
+    if name in later.MODULES:
         return import_module(f"retrograd.{name}")
-    if name in _LAZY_NAMES:
-        return getattr(import_module(f"retrograd.{_LAZY_NAMES[name]}"), name)
+    if name in later.NAMES:
+        return getattr(import_module(f"retrograd.{later.NAMES[name]}"), name)
     raise AttributeError(f"module 'torch' has no attribute '{name}'")
 
 
@@ -134,3 +97,5 @@ __all__ = [
     "layout", "memory_format", "no_grad", "preserve_format", "promote_types", "set_grad_enabled",
     "sparse_coo", "sparse_csr", "strided",
 ]  # fmt: skip
+
+retrograd.startup.finish()

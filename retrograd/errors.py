@@ -10,6 +10,7 @@ RuntimeError
 |-- NotBatchableError       vmap was asked for what each element of its batch answers by itself
 |-- ShapeError              sizes do not agree
 |-- OutOfMemoryError        an allocation failed
+|-- UntraceableError        a function cannot be compiled; names the line
 `-- LinAlgError             a matrix has no such factorisation or inverse
 ImportError
 `-- MissingExtraError       an optional package is needed; names the extra to install
@@ -70,6 +71,10 @@ class ShapeError(RuntimeError):
 
 class OutOfMemoryError(RuntimeError):
     """An allocation failed."""
+
+
+class UntraceableError(RuntimeError):
+    """A function does what a compiled program could not repeat."""
 
 
 @_prints_as("_LinAlgError", "torch._C")

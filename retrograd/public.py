@@ -12,7 +12,7 @@ from typing import Any
 
 import retrograd.ops.table  # noqa: F401 - fills TABLE
 from retrograd.autograd.calls import tensor_backward
-from retrograd.autograd.generate import function, in_place_function
+from retrograd.autograd.generate import composite_function, function, in_place_function
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor
 
@@ -40,7 +40,7 @@ _INPLACE_OPERATORS = {
 def _public(op: Op) -> Callable[..., Any]:
     """Return the function that users call for an op, made once."""
     if op.function is None:
-        op.function = op.definition if op.family == "composite" else function(op)
+        op.function = composite_function(op) if op.family == "composite" else function(op)
     return op.function  # type: ignore[no-any-return]
 
 
@@ -82,7 +82,7 @@ def attach() -> None:
             declared = TABLE.get(name)
             if declared is None:
                 continue
-            made = function(declared, dunder=True) if declared.family != "composite" else declared.definition
+            made = function(declared, dunder=True) if declared.family != "composite" else _public(declared)
             for symbol in symbols.split():
                 setattr(Tensor, symbol, made if make is None else make(made))
     for name, symbol in _INPLACE_OPERATORS.items():

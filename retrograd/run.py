@@ -221,7 +221,7 @@ def _threads() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     named = [
         f"{name}={os.environ[name]}"
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        for name in ("RETROGRAD_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         if name in os.environ
     ]
     count = getattr(retrograd, "get_num_threads", lambda: cores)()

@@ -3,12 +3,15 @@
 Each has an environment variable:
 
 RETROGRAD_KEEP_PAGES=0       leave the C allocator as it is
-OPENBLAS_CORETYPE=NAME       OpenBLAS's own variable: set by us only if it is not set and NumPy is not loaded
+RETROGRAD_NUM_THREADS=N      how many threads work, NumPy's OpenBLAS included
+OPENBLAS_CORETYPE=NAME       OpenBLAS's own variables: set by us only if they are not set yet,
+OPENBLAS_NUM_THREADS=N       and NumPy is not loaded
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 
@@ -33,6 +36,15 @@ def choose_blas_kernel() -> str | None:
     return None
 
 
+def choose_blas_threads() -> str | None:
+    """Have NumPy's OpenBLAS use as many threads as RETROGRAD_NUM_THREADS says; return the choice."""
+    number = os.environ.get("RETROGRAD_NUM_THREADS", "")
+    if "numpy" in sys.modules or "OPENBLAS_NUM_THREADS" in os.environ or not number.isdecimal():
+        return None
+    os.environ["OPENBLAS_NUM_THREADS"] = number
+    return number
+
+
 def keep_pages() -> bool:
     """Have glibc keep freed memory instead of returning it to the system; return whether it does.
 
@@ -48,5 +60,28 @@ def keep_pages() -> bool:
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def rest_collector() -> tuple[int, int, int]:
+    """Have Python look for cyclic garbage rarely while modules are loaded; return how often it did.
+
+    Loading makes many objects and hardly any garbage: looking again and again would lengthen it.
+    """
+    before = gc.get_threshold()
+    if before[0]:  # zero: the user has switched it off
+        gc.set_threshold(1_000_000, *before[1:])
+    return before
+
+
+_collector = rest_collector()
+
+
+def finish() -> None:
+    """Let the collector run as before: all modules are loaded."""
+    if not gc.get_freeze_count():  # else somebody's objects would thaw
+        gc.freeze()
+        gc.unfreeze()  # what was loaded is now among the old objects, without having been looked at
+    gc.set_threshold(*_collector)
+
+
 choose_blas_kernel()
+choose_blas_threads()
 keep_pages()

@@ -197,3 +197,18 @@ def test_draws_equal_torch(torch_or_skip, call):
         found.append(eval(f"F.{call}", {"F": library}))
     assert str(found[0].dtype) == str(found[1].dtype)
     np.testing.assert_allclose(found[0].numpy(), found[1].numpy(), rtol=2e-6, atol=2e-7)
+
+
+def test_whole_numbers_evenly_spaced_equal_torchs(torch_or_skip):
+    """What is cut off hangs on the last bit: torch multiplies and adds in float64 with one rounding."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        start, end = (float(v) for v in rng.uniform(-50, 50, 2))
+        steps = int(rng.integers(0, 200))
+        for kind in ("int64", "int32", "int8"):
+            theirs = torch_or_skip.linspace(start, end, steps, dtype=getattr(torch_or_skip, kind))
+            ours = rg.linspace(start, end, steps, dtype=getattr(rg, kind))
+            assert ours.tolist() == theirs.tolist(), (start, end, steps, kind)
+    for start, end, steps, base in ((0, 1.2, 4, 10.0), (4.3, 0, 5, 2.0), (0, -3, 4, 2.0)):
+        theirs = torch_or_skip.logspace(start, end, steps, base, dtype=torch_or_skip.int64)
+        assert rg.logspace(start, end, steps, base, dtype=rg.int64).tolist() == theirs.tolist()

@@ -224,3 +224,36 @@ def test_spread_is_the_least_squares_answer() -> None:
     for shift in itertools.product((-0.1, 0.0, 0.1), repeat=4):
         moved = [c + s for c, s in zip(got, shift, strict=True)]
         assert not legal(moved) or cost(moved) >= cost(got) - 1e-9
+
+
+def shapes(tensor: torch.Tensor, params: dict[str, torch.Tensor] | None = None) -> dict[str, str]:
+    """Return the second line of each box by its first; of several with one name that of the last."""
+    return {box[0]: box[1] if len(box) > 1 else "" for box in read(graph_svg(tensor, params))[0]}
+
+
+def test_boxes_of_operations_show_the_shapes_of_their_results() -> None:
+    x, w = torch.ones(5, 3), torch.ones(4, 3, requires_grad=True)
+    b = torch.ones(4, requires_grad=True)
+    found = shapes(((x @ w.t() + b).tanh() * 2).relu().sum(), {"w": w, "b": b})
+    assert found["Relu"] == found["Mul"] == found["Tanh"] == found["Add"] == found["Mm"] == "5 × 4"
+    assert found["T"] == "3 × 4" and found["Sum"] == "scalar" and found["w"] == "4 × 3"
+
+
+def test_shapes_of_several_results_and_of_joined_inputs() -> None:
+    x = torch.ones(2, 6, requires_grad=True)
+    first, second = x.exp().chunk(2, 1)
+    assert shapes(torch.cat([first.sin(), second.cos()], 0).sum())["Cat"] == "4 × 3"
+    assert shapes((first * second.sum(1, keepdim=True)).sum())["Mul"] == "2 × 3"
+
+
+def test_shapes_that_nothing_tells_are_left_out() -> None:
+    x = torch.ones(2, 6, requires_grad=True)
+    found = shapes((x * 1).sum(1).flip(0).sum())
+    assert set(found.values()) >= {"scalar", "2 × 6"}
+
+
+def test_a_long_chain_of_shapes_ends_soon() -> None:
+    y = torch.ones(3, requires_grad=True)
+    for _ in range(2000):
+        y = y + 1
+    assert shapes(y)["Add"] == "3"

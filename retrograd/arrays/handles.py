@@ -76,6 +76,7 @@ class Move:
 def phantom(handle: Traced) -> Any:
     """Return an array that lies in memory as the handle's would; its memory is not touched."""
     found = handle._phantom
+    handle._recorder.laid.add(handle._value.id)
     if found is None:
         value = handle._value
         try:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from threading import get_ident
 from typing import Any
 
 import numpy as np
 
 from retrograd.arrays.handles import Move, link, now
 from retrograd.arrays.ir import Instruction, Program, Tree, Value, tidy
-from retrograd.arrays.traced import Traced, has_arrays, place, value_dependent
+from retrograd.arrays.traced import Scalar, Traced, has_arrays, place, refused, value_dependent
 from retrograd.arrays.vocabulary import ValueDependentError, infer
 
 ndarray = np.ndarray
+
+
+def has_numbers(tree: Iterable[Any]) -> bool:
+    return any(isinstance(x, Scalar) for x in tree)
 
 
 class Recorder:
     """The program as it grows: gives out values and keeps each array that the function brings along."""
 
     def __init__(self) -> None:
+        self.thread = get_ident()
+        self._weak: Any = np.dtype(np.float64)  # what a Python number is in the instruction being made
         self.count = 0
+        self.seen: set[int] = set()  # values whose shape or dtype somebody asked for
+        self.laid: set[int] = set()  # values of which it was asked how they lie in memory
         self.inputs: list[Value] = []
+        self.arrays: dict[int, ndarray[Any, Any]] = {}  # of the inputs, by value
         self.handles: dict[int, tuple[ndarray[Any, Any], Traced]] = {}
         self.constants: dict[int, tuple[Value, ndarray[Any, Any]]] = {}
         self.known: dict[int, ndarray[Any, Any]] = {}
@@ -37,6 +47,7 @@ class Recorder:
         if found is None:
             value = self.value(array.shape, array.dtype)
             self.inputs.append(value)
+            self.arrays[value.id] = array
             found = self.handles[id(array)] = array, Traced(self, value)
         return found[1]
 
@@ -56,6 +67,8 @@ class Recorder:
             if given._recorder is not self:
                 raise TypeError(f"a traced array of another trace is used, at {place()}")
             return now(given)
+        if isinstance(given, Scalar):
+            return now(given.of(self._weak))
         if isinstance(given, (ndarray, np.generic)):
             return self.constant(np.asarray(given))
         if hasattr(type(given), "__array_ufunc__"):
@@ -73,12 +86,20 @@ class Recorder:
 
     def emit(self, name: str, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
         """Record a call and return the handle (a tuple of handles) of what it returns."""
+        if get_ident() != self.thread:
+            raise RuntimeError(
+                "a tensor is used in one thread while a function that uses it is being compiled in "
+                f"another, at {place()}; let the first call of the compiled function return before"
+            )
+        if has_numbers(inputs) or has_numbers(params.values()):
+            kinds = [x.dtype for x in (*inputs, *params.values()) if isinstance(x, (Traced, ndarray))]
+            self._weak = np.result_type(*kinds, 1.0)  # as NumPy promotes Python's floats
         operands = tuple(self.operand(x) for x in inputs)
         static = {k: self.operand(v) if has_arrays(v) else v for k, v in params.items()}
         try:
             found = infer(name, operands, static, self.known)
         except ValueDependentError as error:
-            raise ValueDependentError(f"{error}, at {place()}") from None
+            raise refused(ValueDependentError(f"{error}, at {place()}")) from None
         made = tuple(self.value(*t) for t in (found if isinstance(found, list) else [found]))
         self.instructions.append(Instruction(name, operands, tuple(static.items()), made))
         handles = tuple(Traced(self, v) for v in made)

@@ -152,8 +152,12 @@ def infer(name: str, inputs: tuple[Tree, ...], params: Mapping[str, Any], known:
     """
     function = function_of(name)
     with np.errstate(all="ignore"):
-        if isinstance(function, np.ufunc) and function.signature is None:
+        if _is_elementwise(name, function):
             found = _infer_elementwise(function, inputs, params)
+        elif name in _REDUCTIONS and set(params) <= {"axis", "keepdims"}:
+            found = _infer_reduction(function, inputs[0], **params)
+        elif name in _MOVES and not any(isinstance(x, Value) for x in inputs[1:]):
+            found = _types(function(_untouched(inputs[0]), *inputs[1:], **params))
         elif function is np.matmul and not params:
             found = _infer_matmul(inputs)
         else:
@@ -167,7 +171,48 @@ def _types(result: Any) -> Any:
     return np.shape(result), np.asarray(result).dtype
 
 
-def _infer_elementwise(function: np.ufunc, inputs: tuple[Tree, ...], params: Mapping[str, Any]) -> Any:
+_REDUCTIONS = frozenset({"sum", "max", "min", "prod", "any", "all", "amax", "amin"})
+_MOVES = frozenset({
+    "reshape", "transpose", "swapaxes", "moveaxis", "expand_dims", "squeeze", "broadcast_to", "ravel", "flip",
+    "diagonal",
+})  # fmt: skip
+"""Functions that return views: of memory that is reserved and not touched they cost nothing."""
+
+
+def _untouched(value: Value) -> np.ndarray[Any, Any]:
+    """Return an array of a value's type; one element stands for all where memory does not suffice."""
+    try:
+        return np.empty(value.shape, value.dtype)
+    except MemoryError:
+        return stand_in(value)
+
+
+def _is_elementwise(name: str, function: Callable[..., Any]) -> bool:
+    """Whether a function's result has its operands' common shape, each element made of one of each."""
+    if name.startswith("ops."):
+        op = declare.TABLE[name.removeprefix("ops.")]
+        return op.family == "pointwise" and not op.outputs
+    if isinstance(function, np.ufunc):
+        return function.signature is None
+    return name in ("where", "clip", "cast", "copy", "zeros_like", "ones_like", "empty_like", "real", "imag")
+
+
+def _infer_reduction(
+    function: Callable[..., Any], x: Value, axis: Any = None, keepdims: bool = False
+) -> Type:
+    """Reduce an array whose dimensions are cut to 0 or 1; NumPy checks the axes."""
+    small = np.ones(tuple(min(n, 1) for n in x.shape), x.dtype)
+    _, dtype = _types(function(small, axis=axis, keepdims=keepdims))
+    rank = len(x.shape)
+    axes = range(rank) if axis is None else {a % rank for a in ((axis,) if isinstance(axis, int) else axis)}
+    if keepdims:
+        return tuple(1 if i in axes else n for i, n in enumerate(x.shape)), dtype
+    return tuple(n for i, n in enumerate(x.shape) if i not in axes), dtype
+
+
+def _infer_elementwise(
+    function: Callable[..., Any], inputs: tuple[Tree, ...], params: Mapping[str, Any]
+) -> Any:
     """Take the dtype from single elements, so that large arrays cost nothing; the shape from broadcasting."""
     shapes = [v.shape for v in inputs if isinstance(v, Value)]
     try:
@@ -237,7 +282,7 @@ def _infer_by_running(
                 function(*replace(inputs, fill), **{k: replace(v, fill) for k, v in params.items()})
             )
         except (ArithmeticError, LookupError, ValueError, RuntimeError, TypeError) as error:
-            failure = failure or error
+            failure = failure or error.with_traceback(None)  # which would hold the callers' variables
             continue
         if found is None:
             found = types

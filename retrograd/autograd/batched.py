@@ -18,12 +18,13 @@ from retrograd.autograd import modes
 from retrograd.autograd.batch_rules import DYNAMIC, RULES, composition
 from retrograd.autograd.dispatch import return_type
 from retrograd.autograd.levels import OpLevel, Wrapped, run_below, unwritten
-from retrograd.autograd.modes import local
+from retrograd.autograd.modes import local, process
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.stand_in import BRANCH, ITEM, NO_STORAGE, refusing, stand_in
 from retrograd.devices import contiguous_format
 from retrograd.errors import NotBatchableError
 from retrograd.ops.declare import TABLE, Op
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, blank, history
 
 _DYNAMIC = (
@@ -216,7 +217,14 @@ class VmapLevel(OpLevel):
         It is if nobody below sees or records the op, and its operands are plain arrays of one of the dtypes
         that are computed in as they are.
         """
-        if local.careful or op.view or op.name in RULES or "f" not in op.kinds or not callable(op.batch):
+        if (
+            local.careful
+            or process.anomaly
+            or op.view
+            or op.name in RULES
+            or "f" not in op.kinds
+            or not callable(op.batch)
+        ):
             return None
         recording = local.grad and bool(op.rules)
         values: list[Any] = []
@@ -233,6 +241,8 @@ class VmapLevel(OpLevel):
                 if value.__class__ is not Tensor or (recording and history(value) is not None):
                     return None
                 value = value._array
+                if value.__class__ is not np.ndarray:
+                    return None
                 if parameter.kind[:5] != "plain":
                     if dtype is None:
                         dtype = value.dtype
@@ -288,7 +298,7 @@ def _refused_write(out: Tensor, args: Sequence[Any], level: VmapLevel) -> str:
 
 def as_tensor(value: Any) -> Tensor:
     """Return what a batching rule made as a Tensor."""
-    return value if isinstance(value, Tensor) else blank(Tensor, np.asarray(value))
+    return value if isinstance(value, Tensor) else blank(Tensor, as_array(value))
 
 
 def _promoted(op: Op, args: Sequence[Any]) -> Sequence[Any]:

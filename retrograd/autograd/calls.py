@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,10 @@ from retrograd import dtypes
 from retrograd.autograd.engine import accumulate, run
 from retrograd.autograd.graph import AccumulateGrad, Node, Output
 from retrograd.autograd.modes import enable_grad, local, modes
+from retrograd.autograd.quiet import quiet, restore
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import ARRAYS, ArrayLike, as_array
 from retrograd.tensor import Tensor, history, wrap
 
 
@@ -56,8 +59,11 @@ def tensor_backward(
     node = history(self)
     if node is None:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
-    with np.errstate(all="ignore"):
+    before = quiet()
+    try:
         run([(node, _one(self))], bool(retain_graph), recorded=False)
+    finally:
+        restore(before)
 
 
 def backward(
@@ -198,7 +204,7 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     cts = [None] * len(results) if grad_outputs is None else list(_as_sequence(grad_outputs))
     keep = create_graph if retain_graph is None else retain_graph
-    if (is_grads_batched or (modes.special and local.careful)) and not _has_edges(results, wanted):
+    if (is_grads_batched or _inside_levels()) and not _has_edges(results, wanted):
         from retrograd.autograd.through import asked  # noqa: PLC0415 - it needs this file
 
         pairs = [(r, _checked(r, c, i) if c is not None and not is_grads_batched else c) for i, (r, c) in
@@ -214,10 +220,23 @@ def grad(
             if ct is None:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-                    "allow_unused=True if this is the desired behavior."
+                    f"allow_unused=True if this is the desired behavior.{_unused(found, wanted)}"
                 )
     tensors = [_as_tensor(ct, t, materialize_grads) for ct, t in zip(found, wanted, strict=True)]
     return dict(zip(keys, tensors, strict=True)) if keys is not None else tuple(tensors)
+
+
+def _unused(found: list[Any], wanted: list[Any]) -> str:
+    """Return a line with the names and shapes of the inputs that were not used."""
+    from retrograd.autograd.owners import name_of_leaf  # noqa: PLC0415 - failing path only
+
+    facts = []
+    for i, (ct, tensor) in enumerate(zip(found, wanted, strict=True)):
+        if ct is None and isinstance(tensor, Tensor):
+            facts.append(f"{i}: {name_of_leaf(tensor) or 'a tensor'} of shape {tuple(tensor.shape)}")
+        elif ct is None:
+            facts.append(f"{i}: the result {tensor.output_nr} of {tensor.node.name()}")
+    return f"\n[not used: {'; '.join(facts)}]"
 
 
 def _captures(roots: list[tuple[Node, Any]], wanted: list[Any], keep: bool, recorded: bool) -> list[Any]:
@@ -250,6 +269,10 @@ def _batched(results: Any, wanted: list[Any], cts: list[Any], keep: bool, record
     return [None if column[0] is None else stack(column) for column in zip(*rows, strict=True)]
 
 
+def _inside_levels() -> bool:
+    return bool(modes.special and local.careful and (local.tracer is None or local.levels))
+
+
 def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
     if ct is None:
         if not materialize:
@@ -257,21 +280,21 @@ def _as_tensor(ct: Any, like: Any, materialize: bool) -> Tensor | None:
         return wrap(np.zeros(like._array.shape, like._array.dtype))
     if isinstance(ct, Tensor):
         return ct
-    if type(ct) is not np.ndarray:
+    if not isinstance(ct, ARRAYS):
         return wrap(np.asarray(ct))
-    return wrap(ct if ct.base is None and ct.flags.writeable else ct.copy())
+    return wrap(ct if type(ct) is np.ndarray and ct.base is None and ct.flags.writeable else ct.copy())
 
 
 def _guarded(
     roots: list[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
 ) -> None:
     """Run with NumPy's floating-point warnings off; recording, if the run is to be recorded."""
-    if recorded:
-        with np.errstate(all="ignore"), enable_grad():
+    before = quiet()
+    try:
+        with enable_grad() if recorded else nullcontext():
             run(roots, keep, recorded, captured)
-    else:
-        with np.errstate(all="ignore"):
-            run(roots, keep, recorded, captured)
+    finally:
+        restore(before)
 
 
 def _as_sequence(value: Any) -> Sequence[Any]:
@@ -298,7 +321,7 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if ct is None:
             ct = _one(output)
-            roots.append((node, wrap(np.asarray(ct)) if recorded else ct))
+            roots.append((node, wrap(as_array(ct)) if recorded else ct))
         else:
             ct = _checked(output, ct, i)
             roots.append((node, ct if recorded else ct._array))
@@ -313,6 +336,8 @@ def _one(output: Any) -> Any:
             "grad can be implicitly created only for scalar outputs; got a GradientEdge of unknown shape: "
             "use get_gradient_edge(tensor), or pass a gradient"
         )
+    if array.ndim == 0 and array.dtype in _ONES:
+        return _ONES[array.dtype]
     if array.size != 1:
         raise RuntimeError(
             "grad can be implicitly created only for scalar outputs\n"
@@ -322,7 +347,12 @@ def _one(output: Any) -> Any:
         raise RuntimeError(
             f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
         )
+    if isinstance(array, ArrayLike):
+        return array.of(np.ones(array.shape, array.dtype))
     return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
+
+
+_ONES = {np.dtype(t): t(1) for t in (np.float32, np.float64)}
 
 
 def _checked(output: Any, ct: Any, i: int) -> Tensor:

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.graph import UNSHARED
+from retrograd.autograd.anomaly import check_forward
+from retrograd.autograd.graph import UNSHARED, anomaly
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.record import record
-from retrograd.autograd.views import Meta
+from retrograd.autograd.views import Meta, cut_here
 from retrograd.errors import ShapeError
 from retrograd.ops.declare import Op
-from retrograd.tensor import Tensor, wrap
+from retrograd.ops.helpers import ARRAYS
+from retrograd.tensor import Tensor, hold_cut, wrap
 
-ndarray = np.ndarray
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
 
 
@@ -40,7 +41,7 @@ def general(op: Op, args: tuple[Any, ...], out: Any = None) -> Any:
 def operator(op: Op, args: tuple[Any, ...]) -> Any:
     """Run an op for a Python operator: NotImplemented for operands that are no numbers."""
     for parameter, value in zip(op.parameters, args, strict=True):
-        if not parameter.is_static and not isinstance(value, (Tensor, ndarray, *_SCALARS)):
+        if not parameter.is_static and not isinstance(value, (Tensor, *ARRAYS, *_SCALARS)):
             return NotImplemented
     return general(op, args)
 
@@ -56,18 +57,24 @@ def plain(op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
             common, compute = promote(op, values, at)
     if known is not None:
         return _wrap(op, args, known, originals, handles, compute)
+    run: Any = (
+        op if modes.special and local.tracer is not None else op.definition
+    )  # traced: maybe one instruction
     try:
-        result = op.definition(*positional(op, values), **keywords(op, values))
+        result = run(*positional(op, values), **keywords(op, values))
     except ValueError as error:
         raise _broadcast_error(op, values, error) from None
     if compute is not None and compute != common.np:
         result = _narrow(result, compute, common.np)
-    return _wrap(op, args, result, originals, handles, compute)
+    made = _wrap(op, args, result, originals, handles, compute)
+    if anomaly.check_forward:
+        check_forward(op, originals, made)
+    return made
 
 
 def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:
     """Return torch's error for shapes that do not broadcast; the error as it is if that is not the matter."""
-    shapes = [v.shape for v in values if isinstance(v, ndarray)]
+    shapes = [v.shape for v in values if isinstance(v, ARRAYS)]
     for shape in shapes[1:] if op.family == "pointwise" else ():
         first = shapes[0]
         for i in range(1, min(len(first), len(shape)) + 1):
@@ -111,14 +118,14 @@ def _unwrap(op: Op, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
             value, handle = _unwrap_sequence(op, parameter.name, i, arg)
         elif arg is None and (parameter.kind.endswith("?") or parameter.kind == "optional"):
             value, handle = None, UNSHARED
-        elif isinstance(arg, ndarray) or (isinstance(arg, _SCALARS) and parameter.kind.startswith("operand")):
+        elif isinstance(arg, ARRAYS) or (isinstance(arg, _SCALARS) and parameter.kind.startswith("operand")):
             value, handle = arg, UNSHARED
         else:
             raise _not_a_tensor(op, parameter.name, i, arg)
         values.append(value)
         handles.append(handle)
     kinds = [p.kind for p in op.parameters]
-    if "operand" in kinds and not any(isinstance(v, (ndarray, list)) for v in values):
+    if "operand" in kinds and not any(isinstance(v, (*ARRAYS, list)) for v in values):
         first = kinds.index("operand")
         raise _not_a_tensor(op, op.parameters[first].name, first, args[first])
     return values, handles
@@ -131,7 +138,7 @@ def _unwrap_sequence(op: Op, name: str, position: int, arg: Any) -> tuple[list[A
             f"{type(arg).__name__}"
         )
     for i, item in enumerate(arg):
-        if not isinstance(item, (Tensor, ndarray)):
+        if not isinstance(item, (Tensor, *ARRAYS)):
             raise TypeError(
                 f"expected Tensor as element {i} in argument {position}, but got {type(item).__name__}"
             )
@@ -156,9 +163,9 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(np.asarray(r)) for r in result]
+        tensors = [_wrapped(r) for r in result]
     else:
-        tensors = [wrap(result if isinstance(result, ndarray) else np.asarray(result))]
+        tensors = [_wrapped(result)]
     if op.view:
         source = handles[0]
         for tensor in tensors:
@@ -169,9 +176,31 @@ def _wrap(
                 mark_inference(tensor)
     elif op.rules and local.grad:
         record(op, args, tensors, values, handles, compute)
+    if tensors and tensors[0]._node is None:
+        _hand_on_cut(op, tensors, handles)
     if not op.outputs:
         return tensors[0]
     return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def _wrapped(result: Any) -> Tensor:
+    return wrap(result if isinstance(result, ARRAYS) else np.asarray(result))  # type: ignore[arg-type] # of any kind
+
+
+def _hand_on_cut(op: Op, tensors: list[Tensor], handles: list[Any]) -> None:
+    """Note where results that have no history lost it: here, or where an operand did."""
+    cut = None
+    for handle in handles:
+        for item in handle if handle.__class__ is list else (handle,):
+            if item is UNSHARED:
+                continue
+            if item._node is not None:
+                cut = local.cut or cut_here("op", op.torch_name, item._node)
+            elif cut is None and item._meta is not None:
+                cut = item._meta.cut
+    if cut is not None:
+        for tensor in tensors:
+            hold_cut(tensor, cut)
 
 
 def mark_inference(tensor: Tensor) -> None:
@@ -179,7 +208,8 @@ def mark_inference(tensor: Tensor) -> None:
 
     Its cell says 'rebased', so that dispatch always looks closer at it.
     """
-    tensor._facts().inference = True
+    meta = tensor._facts()
+    meta.inference, meta.cut = True, local.cut
     tensor._version_cell().rebased = -1
 
 
@@ -192,49 +222,93 @@ def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
         return
     cell = tensor._cell = source._version_cell()
     cell.viewed = True
-    meta = Meta()
-    meta.base = source._root()
+    facts = source._meta
+    tensor._meta = meta = Meta()
+    meta.base, meta.cut = source._root(), None if facts is None else facts.cut
     meta.epoch = cell.rebased
     if multi:
         meta.origin = "multi"
-    if modes.special and not local.grad:
+    if modes.special and local.cut is not None:
         meta.origin = "inference" if local.inference else "no_grad"
+        meta.cut = local.cut if source._node is not None else meta.cut
     if source._meta is not None and source._meta.inference:
         meta.inference, meta.origin = True, None
-    tensor._meta = meta
 
 
-def write_out(op: Op, args: tuple[Any, ...], result: Tensor, out: Tensor) -> Tensor:
-    """Put a result into the tensor given as `out=`, resizing it if it is empty."""
-    tensors = [a for a in args if isinstance(a, Tensor)]
-    if local.grad and any(t.requires_grad for t in [*tensors, out]):
+def write_out(op: Op, args: Sequence[Any], result: Any, out: Any) -> Any:
+    """Put a result, or several, into what is given as `out=`, resizing tensors that have another shape.
+
+    All is checked before anything is written.
+    """
+    several = isinstance(result, tuple)
+    targets = _targets(op, result, out) if several else [out]
+    if local.grad and any(t.requires_grad for t in [*_tensors(args), *targets]):
         raise RuntimeError(
             f"{op.torch_name}(): functions with out=... arguments don't support automatic differentiation, "
             f"but one of "
             "the arguments requires grad."
         )
-    if not dtypes.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(
-            f"result type {result.dtype.scalar_name} can't be cast to the desired output type "
-            f"{out.dtype.scalar_name}"
+    results = list(result) if several else [result]
+    for value, target in zip(results, targets, strict=True):
+        if several and value.dtype is not target.dtype and "linalg" not in op.places:
+            raise RuntimeError(
+                f"Expected out tensor to have dtype {_cpp_name(value)}, but got {_cpp_name(target)} instead"
+            )
+        if not dtypes.can_cast(value.dtype, target.dtype):
+            raise RuntimeError(
+                f"result type {value.dtype.scalar_name} can't be cast to the desired output type "
+                f"{target.dtype.scalar_name}"
+            )
+    for value, target in zip(results, targets, strict=True):
+        _write(value, target)
+    if not several:
+        return out
+    return return_type(op, "_out")(*targets) if op.outputs else tuple(targets)
+
+
+def _cpp_name(x: Tensor) -> str:
+    name: str = x.dtype.c_name
+    return f"{name} int" if name in ("long", "short") else name
+
+
+def _tensors(args: Sequence[Any]) -> list[Tensor]:
+    """Return the tensors among arguments, and in sequences among them."""
+    found = []
+    for a in args:
+        if isinstance(a, Tensor):
+            found.append(a)
+        elif isinstance(a, (tuple, list)):
+            found += _tensors(a)
+    return found
+
+
+def _targets(op: Op, result: Any, out: Any) -> list[Any]:
+    if not isinstance(out, (tuple, list)):
+        raise TypeError(
+            f"{op.torch_name}(): argument 'out' must be tuple of Tensors, not {type(out).__name__}"
         )
-    if out._array.shape != result._array.shape:
-        out._array = np.empty(result._array.shape, out._array.dtype)
+    if len(out) != len(result):
+        raise TypeError(f"expected tuple of {len(result)} elements but got {len(out)}")
+    return list(out)
+
+
+def _write(value: Tensor, target: Tensor) -> None:
+    if target._array.shape != value._array.shape:
+        target._array = np.empty(value._array.shape, target._array.dtype)
     if modes.special and local.watch is not None:
-        local.watch.announce(out)
-    np.copyto(out._array, result._array, casting="unsafe")
-    out._version_cell().bump()
-    return out
+        local.watch.announce(target)
+    np.copyto(target._array, value._array, casting="unsafe")
+    target._version_cell().bump()
 
 
-_RETURN_TYPES: dict[str, type] = {}
+_RETURN_TYPES: dict[tuple[str, str], type] = {}
 
 
-def return_type(op: Op) -> type:
-    """Return the named tuple that an op with several results returns."""
-    found = _RETURN_TYPES.get(op.name)
+def return_type(op: Op, ending: str = "") -> type:
+    """Return the named tuple that an op with several results returns; "_out" where they are given."""
+    found = _RETURN_TYPES.get((op.name, ending))
     if found is None:
         from retrograd.return_types import make  # noqa: PLC0415 - keeps collections out of the import
 
-        found = _RETURN_TYPES[op.name] = make(op.torch_name, op.outputs)
+        found = _RETURN_TYPES[op.name, ending] = make(op.torch_name + ending, op.outputs)
     return found

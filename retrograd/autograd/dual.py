@@ -18,9 +18,10 @@ from retrograd.arrays.batch import Batch, CannotBatchError
 from retrograd.autograd.batched import COMPUTED_AS_THEY_ARE, BatchedTensor, VmapLevel
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.levels import OpLevel, Wrapped, run_below, unwritten
-from retrograd.autograd.modes import local
+from retrograd.autograd.modes import local, process
 from retrograd.ops import apply
 from retrograd.ops.declare import TABLE, Op
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, blank, history, wrap
 
 
@@ -142,7 +143,14 @@ class DualLevel(OpLevel):
         in as they are, and their tangents are so too, or batches of such in the level right below.
         """
         below: Any = local.intercepts[-1] if local.intercepts else None
-        if op.view or op.outputs or "f" not in op.kinds or op.family == "composite" or op.jvp is None:
+        if (
+            process.anomaly
+            or op.view
+            or op.outputs
+            or "f" not in op.kinds
+            or op.family == "composite"
+            or op.jvp is None
+        ):
             return None
         values: list[Any] = []
         tangents: list[Any] = []
@@ -161,6 +169,8 @@ class DualLevel(OpLevel):
                     return None
                 value = arg._array
                 dtype = dtype or value.dtype
+                if value.__class__ is not np.ndarray:
+                    return None
                 if value.dtype is not dtype or dtype not in COMPUTED_AS_THEY_ARE:
                     return None
             elif not parameter.is_static and arg.__class__ not in (float, int):
@@ -184,7 +194,7 @@ class DualLevel(OpLevel):
         if tangent is None or result.dtype.category < dtypes.FLOATING:
             return result
         if not isinstance(tangent, Tensor):
-            tangent = wrap(np.asarray(tangent))
+            tangent = wrap(as_array(tangent))
         if not op.view and _shares(tangent, tangents):
             tangent = _copy(tangent)  # a write into this result must leave the operand's tangent alone
         return self.wrap(result, tangent)

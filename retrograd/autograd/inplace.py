@@ -20,7 +20,8 @@ from retrograd.autograd.pull import op_label
 from retrograd.autograd.record import named_node_class
 from retrograd.ops import write as writes
 from retrograd.ops.declare import TABLE, Op
-from retrograd.tensor import Tensor, history, wrap
+from retrograd.ops.helpers import memory_of
+from retrograd.tensor import Tensor, history, hold_cut, wrap
 
 _WRITE_PLACE, _TAKE_PLACE = TABLE["write_place"], TABLE["take_place"]
 
@@ -39,6 +40,12 @@ def inplace(op: Op, args: tuple[Any, ...]) -> Tensor:
         raise TypeError(f"{op.torch_name}_(): argument 'self' must be Tensor, not {type(target).__name__}")
     if modes.special and local.intercepts:
         return local.intercepts[-1].call(op, args, target)  # type: ignore[no-any-return]
+    return inplace_here(op, args)
+
+
+def inplace_here(op: Op, args: tuple[Any, ...]) -> Tensor:
+    """Do `inplace` without asking whoever intercepts."""
+    target: Tensor = args[0]
     for answer in modes.elsewhere:
         found = answer(op, args, target)
         if found is not NotImplemented:
@@ -95,6 +102,8 @@ def write(target: Tensor, result: Tensor) -> None:
     if node is not None:
         _patch_saved(node, target, new)
         rebase(target, node)
+    elif result._meta is not None and result._meta.cut is not None and target._node is None:
+        hold_cut(target, result._meta.cut)
 
 
 def _patch_saved(node: Any, target: Tensor, result: Any) -> None:
@@ -275,6 +284,10 @@ def _refused(view: Tensor, what: str) -> str:
     return f"{start} {_WHY[meta.origin]}"
 
 
+def _start(array: Any) -> Any:
+    return memory_of(array).__array_interface__["data"][0]
+
+
 def _check_overlap(target: Tensor, args: tuple[Any, ...]) -> None:
     """Raise if another argument shares some of the target's memory without being the same elements."""
     have = target._array
@@ -283,7 +296,7 @@ def _check_overlap(target: Tensor, args: tuple[Any, ...]) -> None:
         if other is None or other is have or not np.may_share_memory(have, other):
             continue
         same = other.shape == have.shape and other.strides == have.strides
-        if same and other.__array_interface__["data"][0] == have.__array_interface__["data"][0]:
+        if same and _start(other) == _start(have):
             continue
         try:
             shared = np.shares_memory(have, other, max_work=1000)  # type: ignore[arg-type]  # any number will do

@@ -9,8 +9,8 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.ops.declare import Op
+from retrograd.ops.helpers import ARRAYS, ScalarLike
 
-ndarray = np.ndarray
 NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
 PROMOTED = ("tensor", "operand", "optional", "operand?", "tensors")
 """The kinds of parameter that take part in promotion."""
@@ -31,7 +31,7 @@ def common_dtype(values: Sequence[Any]) -> dtypes.dtype:
     """
     ranks: list[dtypes.dtype | None] = [None, None, None]
     for value in values:
-        if isinstance(value, ndarray):
+        if isinstance(value, ARRAYS):
             rank, found = (0 if value.ndim else 1), dtypes.of_array(value)
         else:
             rank, found = 2, dtypes.of_scalar(value)
@@ -55,8 +55,8 @@ def promote(op: Op, values: list[Any], at: list[int]) -> tuple[dtypes.dtype, np.
     operands = [values[i] for i in at]
     flat = [v for o in operands for v in (o if isinstance(o, list) else [o])]
     common = common_dtype(flat)
-    if op.promote == "match" and any(isinstance(v, ndarray) and v.dtype != common.np for v in flat):
-        found = [dtypes.of_array(v) for v in flat if isinstance(v, ndarray)]
+    if op.promote == "match" and any(isinstance(v, ARRAYS) and v.dtype != common.np for v in flat):
+        found = [dtypes.of_array(v) for v in flat if isinstance(v, ARRAYS)]
         first, other = found[0], next(d for d in found if d is not found[0])
         text = _MISMATCH.get(
             op.name, "expected m1 and m2 to have the same dtype, but got: {0.c_name} != {1.c_name}"
@@ -80,8 +80,10 @@ def cast(value: Any, to: np.dtype[Any]) -> Any:
 
     A Python scalar becomes a 0-dim array, wrapping as torch's integers do.
     """
-    if isinstance(value, ndarray):
+    if isinstance(value, ARRAYS):
         return value if value.dtype == to else value.astype(to)
+    if isinstance(value, ScalarLike):
+        return value.of(to)
     if to.kind in "ui" and isinstance(value, int):
         return np.asarray(value % (1 << 8 * to.itemsize), np.dtype(f"u{to.itemsize}")).view(to)
     return np.asarray(value).astype(to)

@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from retrograd.autograd.graph import Node, Output, raise_freed
+from retrograd.autograd.graph import Metas, Node, Output, raise_freed
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import NARROW
 from retrograd.ops.declare import Op
+from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, history
-
-ndarray = np.ndarray
-
-
-class Metas(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
-    """(shape, dtype) per edge, for a node whose rules run in another dtype than the op's operands have."""
-
-    compute: np.dtype[Any] | None
-    conjugate: bool
 
 
 def record(
@@ -36,7 +26,7 @@ def record(
         items = list(zip(value, handle, strict=True)) if isinstance(handle, list) else [(value, handle)]
         found = [history(h) if isinstance(h, Tensor) else None for _, h in items]
         edges += found
-        metas += [(v.shape, v.dtype) if isinstance(v, ndarray) else ((), None) for v, _ in items]
+        metas += [(v.shape, v.dtype) if isinstance(v, ARRAYS) else ((), None) for v, _ in items]
         if any(n is not None for n in found):
             needed.append(parameter.name)
     results = [t for i, t in enumerate(tensors) if op.outputs == ("*",) or i in op.differentiable_outputs]
@@ -63,7 +53,10 @@ def _metas(op: Op, metas: list[Any], tensors: list[Tensor], compute: Any) -> Any
     mixed = any(d is not None and d != dtype for _, d in metas) or (compute is not None and compute != dtype)
     is_complex = dtype.kind == "c" or any(d is not None and d.kind == "c" for _, d in metas)
     if op.promote == "none" and not is_complex:
-        return None
+        is_single = len([p for p in op.parameters if not p.is_static]) == 1
+        return (
+            None if op.exact or is_single or all(s == shape or d is None for s, d in metas) else tuple(metas)
+        )
     if not mixed and not is_complex:
         if op.exact or all(s == shape or d is None for s, d in metas):
             return None
@@ -86,9 +79,7 @@ def _pack(op: Op, node: Node) -> None:
 def read_aloud(node: Any) -> None:
     """Make a node's pullback the readable one, which unpacks what hooks have packed."""
     if not isinstance(node.metas, Metas):
-        plain = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
-        plain.compute, plain.conjugate = None, False
-        node.metas = plain
+        node.metas = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
 
 
 def save(

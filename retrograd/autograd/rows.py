@@ -15,24 +15,24 @@ import numpy as np
 
 from retrograd.arrays.batch import Batch, CannotBatchError
 from retrograd.autograd.engine import run
-from retrograd.autograd.graph import anomaly
+from retrograd.autograd.graph import AccumulateGrad, Metas, Output, anomaly
 from retrograd.autograd.levels import OpLevel
 from retrograd.autograd.modes import local
 from retrograd.autograd.pull import free
-from retrograd.autograd.record import Metas
 
 MEMORY = 64 << 20
 """Bytes that the largest array of a batch may have: larger ones gain nothing from being computed together."""
 
 
 def reached(roots: Sequence[Any]) -> list[Any] | None:
-    """Return all nodes below some; None if one has hooks, is a custom Function's, or keeps packed values."""
+    """Return all nodes below some; None if one has hooks, is no op's, or keeps packed values."""
     if anomaly.on or any(not isinstance(level, OpLevel) for level in local.intercepts):
         return None
     seen = set(roots)
     found = list(seen)
     for node in found:
-        if node.extras is not None or node.runs_without or _is_packed(node.metas):
+        known = node.op is not None or node.__class__ in (Output, AccumulateGrad)
+        if not known or node.extras is not None or _is_packed(node.metas):
             return None
         for edge in node.edges:
             if edge is not None and edge not in seen:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.graph import AccumulateGrad, Cotangents, Node
-from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.autograd.modes import enable_grad, local, no_grad
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, wrap
 
 
@@ -21,7 +22,7 @@ def run_tensor_hooks(node: Node, ct: Any, recorded: bool) -> Any:
     assert extras is not None
     if not extras.tensor and not extras.retain:
         return ct
-    with enable_grad() if recorded else no_grad():
+    with enable_grad() if recorded and local.grad else no_grad():
         for hook in list(extras.tensor.values()):
             ct = _replaced(hook, hook(_tensor(ct)), ct, recorded)
         for reference in extras.retain:
@@ -35,7 +36,7 @@ def run_pre_hooks(node: Node, ct: Any, recorded: bool) -> Any:
     """Run what wants to see or replace a node's cotangent right before its pullback."""
     assert node.extras is not None
     for hook in list(node.extras.pre.values()):
-        with enable_grad() if recorded else no_grad():
+        with enable_grad() if recorded and local.grad else no_grad():
             answer = hook(_tuple(ct))
         if answer is not None:
             new = _replacements(hook, answer, _parts(ct), recorded)
@@ -48,7 +49,7 @@ def run_post_hooks(node: Node, cts: tuple[Any, ...], ct: Any, recorded: bool) ->
     assert node.extras is not None
     given = _tuple(ct)
     for hook in list(node.extras.post.values()):
-        with enable_grad() if recorded else no_grad():
+        with enable_grad() if recorded and local.grad else no_grad():
             answer = hook(tuple(_tensor(c) for c in cts), given)
         if answer is not None:
             cts = tuple(_replacements(hook, answer, cts, recorded))
@@ -74,7 +75,7 @@ def run_post_accumulate(node: AccumulateGrad) -> None:
 
 
 def _tensor(ct: Any) -> Tensor | None:
-    return ct if ct is None or isinstance(ct, Tensor) else wrap(np.asarray(ct))
+    return ct if ct is None or isinstance(ct, Tensor) else wrap(as_array(ct))
 
 
 def _parts(ct: Any) -> tuple[Any, ...]:

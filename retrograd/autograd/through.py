@@ -20,8 +20,8 @@ from retrograd.autograd.engine import run
 from retrograd.autograd.levels import Wrapped, contents, cut, entered, levels_in, with_contents
 from retrograd.autograd.modes import enable_grad, no_grad
 from retrograd.autograd.rows import reached, run_batch
-from retrograd.autograd.stand_in import StandIn
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import ARRAYS, as_array
 from retrograd.tensor import Tensor, history, wrap
 
 Maybe = Tensor | None
@@ -49,7 +49,7 @@ def asked(
         if all(history(part) is None for part in contents(result)):
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
     if not batched:
-        ready = [(r, wrap(np.asarray(_one(r))) if c is None else c) for r, c in pairs]
+        ready = [(r, wrap(as_array(_one(r))) if c is None else c) for r, c in pairs]
         return gradients(
             [r for r, _ in ready], [c for _, c in ready], nodes, like=wanted, keep=keep, recorded=recorded
         )
@@ -57,7 +57,7 @@ def asked(
     level = VmapLevel(next(len(c) for _, c in pairs if c is not None), "different")
     with entered(level):
         hidden = [
-            (r, wrap(np.asarray(_one(r))) if c is None else _checked(r, level.wrap(c), i))
+            (r, wrap(as_array(_one(r))) if c is None else _checked(r, level.wrap(c), i))
             for i, (r, c) in enumerate(pairs)
         ]
         found = gradients(
@@ -229,7 +229,7 @@ def _at_once(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool) -
     roots: list[tuple[Any, Any]] = []
     for result, ct in pairs:
         array = ct._value._array if isinstance(ct, BatchedTensor) else ct._array
-        if isinstance(array, StandIn):
+        if array.__class__ is not np.ndarray:
             return None
         array = array.astype(result._array.dtype, copy=False)
         if isinstance(ct, BatchedTensor):
@@ -248,6 +248,6 @@ def _in_dtype(ct: Tensor, result: Tensor) -> Tensor:
 
 
 def _owned(ct: Any) -> Tensor:
-    if type(ct) is not np.ndarray:
+    if not isinstance(ct, ARRAYS):
         return wrap(np.asarray(ct))
-    return wrap(ct if ct.base is None and ct.flags.writeable else ct.copy())
+    return wrap(ct if type(ct) is np.ndarray and ct.base is None and ct.flags.writeable else ct.copy())

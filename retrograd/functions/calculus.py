@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd import dtypes
+from retrograd.functions.reshaping import in_place_name
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import wrap_dim
 from retrograd.tensor import Tensor, wrap
@@ -15,7 +16,7 @@ def _op(name: str) -> Callable[..., Any]:
     return TABLE[name].function  # type: ignore[no-any-return]
 
 
-def _piece(x: Any, dim: int, start: int | None, stop: int | None) -> Any:
+def piece(x: Any, dim: int, start: int | None, stop: int | None) -> Any:
     """Return x[start:stop] along a dimension."""
     return x[(slice(None),) * wrap_dim(dim, x.ndim) + (slice(start, stop),)]
 
@@ -47,17 +48,17 @@ def diff(
     parts = [x for x in (prepend, input, append) if x is not None] if n else [input]
     x: Any = _op("cat")(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, x.shape[dim])):
-        later, earlier = _piece(x, dim, 1, None), _piece(x, dim, None, -1)
+        later, earlier = piece(x, dim, 1, None), piece(x, dim, None, -1)
         x = _op("logical_xor")(later, earlier) if x.dtype is dtypes.bool_ else later - earlier
     x = _op("clone")(x) if x is input else x
-    return x if out is None else out.copy_(x)  # type: ignore[no-any-return]
+    return x if out is None else out.resize_(x.shape).copy_(x)  # type: ignore[no-any-return]
 
 
 def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> Any:
     """Return the areas of the trapezoids between neighbouring samples."""
     if x is not None and dx is not None:
         raise RuntimeError(f"{name}: `x` and `dx` exclude each other; got both")
-    sums = _piece(y, dim, 1, None) + _piece(y, dim, None, -1)
+    sums = piece(y, dim, 1, None) + piece(y, dim, None, -1)
     if x is None:
         return sums * ((1 if dx is None else dx) / 2)
     if x.ndim == 1:
@@ -126,12 +127,20 @@ def _ranks(q: Any, values: Any, x: Any, ignore_nan: bool) -> Any:
     return _op("where")(row * wrap(top), wrap(~lost), float(last))
 
 
+def _rows(input: Any, dim: int | None, keepdim: bool) -> Any:
+    """Return the input with what the quantiles are taken of as rows; a 1 in its place if it is to be kept."""
+    if dim is None:
+        return input.reshape((*(1,) * input.ndim, -1) if keepdim else -1)
+    if input.ndim == 0:
+        return input.reshape(1)
+    return input.unsqueeze(-1).transpose(dim, -1) if keepdim else input.movedim(dim, -1)
+
+
 def _quantile(
     name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, out: Any
 ) -> Tensor:
     values = _check_quantile(name, input, q, interpolation)
-    rank = input.ndim
-    flat = input.reshape(-1) if dim is None else input.reshape(1) if rank == 0 else input.movedim(dim, -1)
+    flat = _rows(input, dim, keepdim)
     ordered = _op("sort")(flat, -1)[0]
     ranks = _ranks(q, values, flat._array, name == "nanquantile")
     if interpolation in ("lower", "higher", "nearest"):
@@ -143,14 +152,10 @@ def _quantile(
         found = _op("lerp")(
             _op("gather")(ordered, -1, below.long()), _op("gather")(ordered, -1, above.long()), weight
         )
-    found = found.movedim(-1, 0)  # the quantiles in front
-    if keepdim:
-        at = [1] * rank if dim is None else list(input.shape)
-        if rank and dim is not None:
-            at[dim] = 1
-        found = found.reshape([found.shape[0], *at])
-    found = found if values.ndim else found.squeeze(0)
-    return found if out is None else out.copy_(found)  # type: ignore[no-any-return]
+    if values.ndim:  # the quantiles in front
+        found = in_place_name(_op("transpose")(in_place_name(found.unsqueeze(0)), 0, -1))
+    found = in_place_name(found.squeeze(-1))
+    return found if out is None else out.resize_(found.shape).copy_(found)
 
 
 def quantile(

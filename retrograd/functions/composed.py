@@ -99,6 +99,12 @@ def multigammaln_(self: Tensor, p: int) -> Tensor:
 # ---- norms ----
 
 
+def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Scale, in place, each slice along `dim` whose p-norm exceeds `maxnorm` down to it."""
+    # Of a copy: its rules need the numbers that are overwritten.
+    return self.copy_(_op("renorm")(_op("clone")(self), p, dim, maxnorm))  # type: ignore[no-any-return]
+
+
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
 ) -> Any:
@@ -141,10 +147,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 METHODS: dict[str, Any] = {
     "fill_diagonal_": fill_diagonal_,
     "float_power_": float_power_, "polygamma": polygamma_method, "polygamma_": polygamma_,
-    "mvlgamma_": multigammaln_,
+    "mvlgamma_": multigammaln_, "renorm_": renorm_,
 }  # fmt: skip
 SPECIAL: dict[str, Callable[..., Any]] = {
     "gammaln": _op("lgamma"), "psi": _op("digamma"), "polygamma": polygamma, "multigammaln": multigammaln,
-    "expit": _op("sigmoid"),
+    "expit": _op("sigmoid"), "gammainc": _op("igamma"), "gammaincc": _op("igammac"),
 }  # fmt: skip
 """What torch.special has under another name, or not under this one."""

@@ -132,6 +132,8 @@ def type_(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         if found is None:
             raise ValueError(f"invalid type: '{dtype}'")
         dtype = found
+    elif not isinstance(dtype, dtypes.dtype) and hasattr(dtype, "dtype"):  # one of the older tensor types
+        dtype = dtype.dtype
     elif not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"dtype must be a type, str, or dtype object; got {type(dtype).__name__}")
     return _converted(input, dtype)

@@ -105,18 +105,12 @@ def _evenly(start: Any, end: Any, steps: int, kind: Any) -> Any:
         return np.full(steps, start).astype(kind)
     if kind.kind == "f":
         return _fused(float(start), float(end), steps, kind)
-    real = np.dtype(np.complex128 if kind.kind == "c" else np.float32)
     if kind.kind in "iu":
-        start, end = int(start), int(end)
-    step = (real.type(end) - real.type(start)) / real.type(steps - 1)
+        start, end = float(int(start)), float(int(end))
+        return np.trunc(_fused(start, end, steps, np.dtype(np.float64))).astype(kind)
+    step = (complex(end) - complex(start)) / (steps - 1)
     i = np.arange(steps)
-    half = steps // 2
-    array = np.where(
-        i < half,
-        real.type(start) + step * i.astype(real),
-        real.type(end) - step * (steps - 1 - i).astype(real),
-    )
-    return (np.trunc(array) if kind.kind in "iu" else array).astype(kind)
+    return np.where(i < steps // 2, start + step * i, end - step * (steps - 1 - i)).astype(kind)
 
 
 def _fused(start: float, end: float, steps: int, kind: Any) -> Any:
@@ -141,6 +135,8 @@ def logspace(
     """Return `steps` powers of `base`, with exponents evenly spaced from start to end."""
     devices.check(device, meta=True)
     start, end, kind = _ends(start, end, dtype)
+    if kind.kind in "iu":
+        start, end = int(start), int(end)
     work = kind if kind.kind == "c" else np.dtype(np.float64)
     return finish(np.power(base, _evenly(start, end, steps, work)).astype(kind), requires_grad, out, device)
 

@@ -12,6 +12,7 @@ from retrograd import devices, dtypes
 from retrograd.autograd import absent
 from retrograd.autograd.dispatch import mark_inference
 from retrograd.autograd.modes import local, modes
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, wrap
 
 
@@ -27,7 +28,7 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None, d
         np.copyto(out._array, array, casting="unsafe")
         out._version_cell().bump()
         return out
-    made = wrap(np.asarray(array))  # NumPy's arithmetic makes a scalar of an array without dimensions
+    made = wrap(as_array(array))  # NumPy's arithmetic makes a scalar of an array without dimensions
     if modes.special and local.inference:
         mark_inference(made)
     if requires_grad:

@@ -46,8 +46,7 @@ def _extreme(name: str, elementwise: str) -> Callable[..., Any]:
             return _op(elementwise)(input, other, out=out)
         if dim is _NOT_GIVEN:
             return _op(f"{name}_all")(input, out=out)
-        found = _op(f"{name}_dim")(input, dim, keepdim)
-        return found if out is None else _put(out, found)
+        return _op(f"{name}_dim")(input, dim, keepdim, out=out)
 
     extreme.__name__ = extreme.__qualname__ = name
     extreme.__doc__ = (
@@ -57,25 +56,22 @@ def _extreme(name: str, elementwise: str) -> Callable[..., Any]:
     return extreme
 
 
-def _put(out: Any, found: Any) -> Any:
-    """Write results into the tensors given as `out=`."""
-    for target, value in zip(out, found, strict=True):
-        target.resize_(value.shape).copy_(value)
-    return type(found)(*out)
-
-
 max = _extreme("max", "maximum")
 min = _extreme("min", "minimum")
 
 
-def median(input: Tensor, dim: Any = _NOT_GIVEN, keepdim: bool = False) -> Any:
+def median(input: Tensor, dim: Any = _NOT_GIVEN, keepdim: bool = False, *, out: Any = None) -> Any:
     """Return the median of all elements, or with `dim` (values, indices): the lower one of two."""
-    return _op("median_all")(input) if dim is _NOT_GIVEN else _op("median_dim")(input, dim, keepdim)
+    if dim is _NOT_GIVEN:
+        return _op("median_all")(input, out=out)
+    return _op("median_dim")(input, dim, keepdim, out=out)
 
 
-def nanmedian(input: Tensor, dim: Any = _NOT_GIVEN, keepdim: bool = False) -> Any:
+def nanmedian(input: Tensor, dim: Any = _NOT_GIVEN, keepdim: bool = False, *, out: Any = None) -> Any:
     """Return the median of all elements but NaN, or with `dim` (values, indices)."""
-    return _op("nanmedian_all")(input) if dim is _NOT_GIVEN else _op("nanmedian_dim")(input, dim, keepdim)
+    if dim is _NOT_GIVEN:
+        return _op("nanmedian_all")(input, out=out)
+    return _op("nanmedian_dim")(input, dim, keepdim, out=out)
 
 
 # ---- spread ----

@@ -13,6 +13,7 @@ import numpy as np
 from retrograd import devices, dtypes, random
 from retrograd.autograd.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
 from retrograd.autograd.promote import common_dtype
+from retrograd.native import threads
 from retrograd.tensor import Tensor, wrap
 
 
@@ -47,13 +48,12 @@ def _blas() -> Any:
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that matrix products use."""
-    library = _blas()
-    return int(library.scipy_openblas_get_num_threads64_()) if library else os.cpu_count() or 1
+    """Return the number of threads that compiled loops and matrix products use."""
+    return threads.get_num_threads()
 
 
 def set_num_threads(num: int) -> None:
-    """Set the number of threads that matrix products use (the rest of NumPy runs in one).
+    """Set the number of threads that compiled loops and matrix products use (the rest of NumPy runs in one).
 
     Raises:
         RuntimeError: the number is not positive.
@@ -62,6 +62,7 @@ def set_num_threads(num: int) -> None:
         raise TypeError(f"set_num_threads expects an int, but got {type(num).__name__}")
     if num <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
+    threads.set_num_threads(num)
     library = _blas()
     if library:
         library.scipy_openblas_set_num_threads64_(num)
@@ -109,8 +110,8 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def get_default_device() -> devices.device:
-    """Return the device that new tensors are on: the CPU."""
-    return devices.CPU
+    """Return the device that new tensors are on: the CPU, unless another was chosen."""
+    return devices.chosen.device or devices.CPU
 
 
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:

@@ -13,6 +13,7 @@ from typing import Any
 
 from retrograd import dtypes
 from retrograd.autograd.dispatch import as_view
+from retrograd.autograd.record import named_node_class
 from retrograd.functions import conversion
 from retrograd.functions.making import ints
 from retrograd.ops import windows
@@ -154,6 +155,22 @@ def flexible(op: Callable[..., Any], name: str, what: str) -> Callable[..., Any]
     method.__name__ = method.__qualname__ = name
     method.__doc__ = TABLE[name].doc if name in TABLE else None
     return method
+
+
+_IN_PLACE = {
+    "TBackward0": "TBackward1", "TransposeBackward0": "TransposeBackward1",
+    "UnsqueezeBackward0": "UnsqueezeBackward1", "AsStridedBackward0": "AsStridedBackward1",
+    **{f"SqueezeBackward{i}": f"SqueezeBackward{i + 3}" for i in range(3)},
+}  # fmt: skip
+
+
+def in_place_name(made: Tensor) -> Tensor:
+    """Give a view's node, just made, the name that torch gives it where a tensor itself becomes the view."""
+    node = made._node
+    name = _IN_PLACE.get(type(node).__name__)
+    if name is not None:
+        node.__class__ = named_node_class(node.op, name)
+    return made
 
 
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:

@@ -100,7 +100,8 @@ def _like(name: str, draw: Callable[..., Any]) -> Callable[..., Tensor]:
         devices.check(device, meta=True)
         if input.is_meta if device is None else devices.is_meta(device):
             return finish_absent(input._array.shape, (dtype or input.dtype).np, requires_grad)
-        array = draw(generator, input._array.shape, dtype or input.dtype, *args, **named)
+        like = input._array if input._array.flags.c_contiguous else np.empty_like(input._array)
+        array = random.drawn_for(like, draw, generator, dtype or input.dtype, *args, **named)
         return finish(array, requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -171,7 +172,10 @@ def _filler(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tens
             return self
         check_target(self, recording=local.grad and history(self) is not None)
         array = self._array
-        drawn = draw(generator, array.shape, self.dtype, *args, **named)
+        if any(isinstance(a, Tensor) for a in args):  # a probability for each element, in C order
+            drawn = draw(generator, array.shape, self.dtype, *args, **named)
+        else:
+            drawn = random.drawn_for(array, draw, generator, self.dtype, *args, **named)
         if local.grad and history(self) is not None:  # what was here before has no influence any more
             inplace(TABLE["copy"], (self, wrap(drawn)))
             return self

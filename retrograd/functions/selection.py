@@ -32,14 +32,7 @@ def sort(
     """Return (values, indices): the elements in order along a dimension, and where they were."""
     if isinstance(dim, bool):
         raise TypeError("sort(): argument 'dim' must be int, not bool")
-    found = _sort(input, dim, descending)
-    return found if out is None else _into(out, found)
-
-
-def _into(out: Any, found: Any) -> Any:
-    for target, value in zip(out, found, strict=True):
-        target.resize_(value.shape).copy_(value)
-    return type(found)(*out)
+    return _sort(input, dim, descending, out=out)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:

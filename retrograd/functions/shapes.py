@@ -25,6 +25,7 @@ from retrograd.functions.reshaping import (
     fliplr,
     flipud,
     hermitian,
+    in_place_name,
     movedim,
     permute,
     ravel,
@@ -40,6 +41,7 @@ from retrograd.functions.reshaping import (
     view_as,
 )
 from retrograd.ops.declare import TABLE
+from retrograd.ops.helpers import unbroadcast
 from retrograd.tensor import Tensor, history
 
 _expand: Callable[..., Tensor] = TABLE["expand"].function
@@ -56,7 +58,7 @@ def _itself(op: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_target(input, recording=local.grad and history(input) is not None)
-        made = op(input, *args, **kwargs)
+        made = in_place_name(op(input, *args, **kwargs))
         input._array, input._node = made._array, made._node
         input._version_cell().bump()
         return input
@@ -106,6 +108,15 @@ def as_strided_scatter(
     return made
 
 
+def _sum_to_size(input: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Sum over dimensions, so that the result has a size that broadcasts to the tensor's."""
+    have = input._array.shape
+    missing = len(have) - len(size)
+    if missing < 0 or any(n not in (1, m) for n, m in zip(size, have[missing:], strict=True)):
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(have)}}}.")
+    return unbroadcast(input, size)  # type: ignore[no-any-return]
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"{name}_copy": _copying(name, of) for name, of in _VIEWS.items()},
     "as_strided_scatter": as_strided_scatter, "unsafe_chunk": pieces.chunk, "unsafe_split": pieces.split,
@@ -125,6 +136,7 @@ METHODS: dict[str, Any] = {
     "permute": flexible(_permute, "permute", "dims"), "repeat": flexible(_repeat, "repeat", "repeats"),
     "reshape": reshape_method, "reshape_as": reshape_as, "tile": tile_method, "view": view,
     "view_as": view_as,
+    "sum_to_size": flexible(_sum_to_size, "sum_to_size", "size"),
     "T": property(reversed_dims),
     "mT": property(lambda self: hermitian(self, "mT"), doc="The last two dimensions in turn."),
     "H": property(lambda self: hermitian(self, "H"), doc="The conjugate transpose of a matrix."),

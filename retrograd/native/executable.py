@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -38,7 +40,7 @@ class Evaluated:
         self.updates = dict(updates)
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        given = {id(array) for array in arrays}
+        given = {id(array) for array in (*arrays, *(a for _, a in self.program.constants))}
         results = [
             np.array(r) if id(r) in given or r.base is not None else r
             for r in evaluate(self.program, *arrays)
@@ -59,5 +61,13 @@ def build(
         updates: which outputs are written into the memory of which inputs, by position.
         name: what listings and logs call it.
     """
-    del name
-    return Evaluated(program, updates)
+    if not _has_llvm():
+        return Evaluated(program, updates)
+    from retrograd.native.machine import Machine  # noqa: PLC0415 - what it needs is loaded when a program is built
+
+    return Machine(program, updates, name)
+
+
+@cache
+def _has_llvm() -> bool:
+    return importlib.util.find_spec("llvmlite") is not None

@@ -8,11 +8,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.graph import Cotangents, Node, Output
 from retrograd.autograd.modes import local
+from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, history, wrap
 
 _NO_INPUT_GRADS = (
@@ -31,7 +30,7 @@ class BackwardHookFunctionBackward(Node):
     see: Any
 
     def pullback(self, ct: Any, keep: bool) -> tuple[Any, ...]:
-        seen = self.see(tuple(None if c is None else wrap(np.asarray(c)) for c in ct))
+        seen = self.see(tuple(None if c is None else wrap(as_array(c)) for c in ct))
         return tuple(None if c is None else c._array for c in seen)
 
     def pullback_recorded(self, ct: Any, keep: bool) -> tuple[Any, ...]:

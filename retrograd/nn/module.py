@@ -197,10 +197,12 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
             raise KeyError(f"attribute '{name}' already exists")
 
     def _place(self, kind: str, name: str, value: Any) -> None:
+        everywhere.changes += 1
         self._names[kind][name] = None
         self.__dict__[name] = value
 
     def __setattr__(self, name: str, value: Any) -> None:
+        everywhere.changes += 1
         names = self.__dict__.get("_names")
         if isinstance(value, Parameter):
             kind = PARAMETER
@@ -244,6 +246,7 @@ class Module(TreeProtocol, HookProtocol, StateProtocol):
         self._non_persistent_buffers_set.discard(name)
 
     def __delattr__(self, name: str) -> None:
+        everywhere.changes += 1
         if any(name in registered for registered in self.__dict__.get("_names", {}).values()):
             self._forget(name)
         else:

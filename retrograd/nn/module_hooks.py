@@ -23,6 +23,7 @@ class Everywhere:
 
     def __init__(self) -> None:
         self.hooked = False
+        self.changes = 0  # of attributes, over all modules: as long as it stays, no module has changed
         self.pre: _Hooks = OrderedDict()
         self.post: _Hooks = OrderedDict()
         self.post_with_kwargs: _Hooks = OrderedDict()
@@ -130,6 +131,7 @@ class HookProtocol:
         hooks[handle.id] = hook
         if prepend:
             hooks.move_to_end(handle.id, last=False)
+        everywhere.changes += 1
         self.__dict__["_hooked"] = True
         return handle
 

@@ -178,7 +178,7 @@ class TreeProtocol:
                 grad.data = fn(grad.detach())
         for name, buffer in self._registered(BUFFER):
             if buffer is not None:
-                self.__dict__[name] = fn(buffer)
+                setattr(self, name, fn(buffer))
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

@@ -13,6 +13,8 @@ from retrograd.ops.depend import tied
 from retrograd.ops.families import composite, pointwise
 from retrograd.ops.helpers import cast
 from retrograd.ops.neural import at_least, at_most, between, erf, sigmoid
+from retrograd.ops.numbers import number
+from retrograd.ops.select import drop, keep, select
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, equation 14
 _ROOT_HALF = math.sqrt(0.5)
@@ -41,7 +43,7 @@ def _with(*args: Any, **kwargs: Any) -> Any:
 
 @pointwise(
     node="ReluBackward0",
-    input=lambda ct, result: tied(ct * (result != 0), result),  # of NaN it is ct
+    input=lambda ct, result: tied(keep(result != number(0, result), ct), result),  # of NaN it is ct
     kinds="buif",
     samples=_real,
     errors=lambda: [error(RuntimeError, "Boolean inputs not supported for relu", np.ones(2, bool))],
@@ -50,12 +52,12 @@ def relu(input: Array) -> Array:
     """Replace negative numbers by 0; the derivative at 0 is 0."""
     if input.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return np.maximum(input, 0)
+    return np.maximum(input, number(0, input))
 
 
 def _inside(ct: Any, input: Any, min_val: Any, max_val: Any) -> Any:
-    """Return ct between the bounds, and where the input is NaN. np.where would be slower than a product."""
-    return tied(ct * ~((input <= min_val) | (input >= max_val)), input)
+    """Return ct between the bounds, and where the input is NaN."""
+    return tied(drop((input <= min_val) | (input >= max_val), ct), input)
 
 
 @pointwise(
@@ -78,31 +80,31 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
 @pointwise(
     name="leaky_relu",
     node="LeakyReluBackward0",
-    input=lambda ct, input, negative_slope: tied(np.where(input > 0, ct, ct * negative_slope), input),
+    input=lambda ct, input, negative_slope: tied(select(input > 0, ct, ct * negative_slope), input),
     kinds="f",
     samples=_with(0.3),
     places="nn",
 )
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """Scale negative numbers by `negative_slope`."""
-    return np.where(input > 0, input, input * negative_slope)
+    return select(input > 0, input, input * negative_slope)
 
 
 @pointwise(
     node="ThresholdBackward0",
-    input=lambda ct, input, threshold: tied(ct * ~(input <= threshold), input),
+    input=lambda ct, input, threshold: tied(drop(input <= threshold, ct), input),
     kinds="uif",
     samples=lambda: [sample(*s.args, 0.1, 5.0) for s in _real()],
     places="nn torch",
 )
 def threshold(input: Array, threshold: float, value: float) -> Array:
     """Replace numbers that are not above `threshold` by `value`."""
-    return cast(np.where(input <= threshold, value, input), input.dtype)
+    return cast(select(input <= threshold, value, input), input.dtype)
 
 
 @pointwise(
     node="HardsigmoidBackward0",
-    input=lambda ct, input: tied(ct * ((input > -3) & (input < 3)) / 6, input),
+    input=lambda ct, input: tied(keep((input > -3) & (input < 3), ct) / 6, input),
     kinds="f",
     samples=_real,
     places="nn",
@@ -114,7 +116,7 @@ def hardsigmoid(input: Array) -> Array:
 
 @pointwise(
     node="HardswishBackward0",
-    input=lambda ct, input: np.where(input < 3, np.where(input <= -3, ct * 0, ct * (input / 3 + 0.5)), ct),
+    input=lambda ct, input: select(input < 3, drop(input <= -3, ct * (input / 3 + 0.5)), ct),
     kinds="f",
     samples=_real,
     places="nn",
@@ -126,7 +128,7 @@ def hardswish(input: Array) -> Array:
 
 @pointwise(
     node="HardshrinkBackward0",
-    input=lambda ct, input, lambd: tied(ct * ~(np.abs(input) <= lambd), input),
+    input=lambda ct, input, lambd: tied(drop(np.abs(input) <= lambd, ct), input),
     kinds="f",
     samples=_with(1.0),
     inplace=False,
@@ -134,7 +136,7 @@ def hardswish(input: Array) -> Array:
 )
 def hardshrink(input: Array, lambd: float = 0.5) -> Array:
     """Replace numbers in [-lambd, lambd] by 0."""
-    return np.where(np.abs(input) <= lambd, 0, input)
+    return drop(np.abs(input) <= lambd, input)
 
 
 def _softshrink_errors() -> Iterator[ErrorSample]:
@@ -143,7 +145,7 @@ def _softshrink_errors() -> Iterator[ErrorSample]:
 
 @pointwise(
     node="SoftshrinkBackward0",
-    input=lambda ct, input, lambd: tied(ct * ~(np.abs(input) <= lambd), input),
+    input=lambda ct, input, lambd: tied(drop(np.abs(input) <= lambd, ct), input),
     kinds="f",
     samples=_with(1.0),
     errors=_softshrink_errors,
@@ -162,7 +164,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 
 @pointwise(
     node="PreluKernelBackward0",
-    input=lambda ct, input, weight: tied(np.where(input > 0, ct, ct * weight), input),
+    input=lambda ct, input, weight: tied(select(input > 0, ct, ct * weight), input),
     weight=lambda ct, input: ct * at_most(input, 0),
     promote="match",
     kinds="f",
@@ -176,7 +178,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 )
 def prelu_kernel(input: Array, weight: Array) -> Array:
     """Scale negative numbers by the weight at their place."""
-    return np.where(input > 0, input, input * weight)
+    return select(input > 0, input, input * weight)
 
 
 def _values(*shape: int) -> Any:
@@ -198,6 +200,7 @@ def _values(*shape: int) -> Any:
             np.ones(2),
         )
     ],
+    out=False,
     places="nn.functional torch Tensor",
 )
 def prelu(input: Array, weight: Array) -> Array:
@@ -226,7 +229,7 @@ def prelu(input: Array, weight: Array) -> Array:
 
 def _elu_ct(ct: Any, input: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     low = ct * (alpha * scale * input_scale) * np.exp(at_most(input, 0) * input_scale)
-    return np.where(input <= 0, low, ct if scale == 1 else ct * scale)
+    return select(input <= 0, low, ct if scale == 1 else ct * scale)
 
 
 @pointwise(
@@ -239,12 +242,12 @@ def _elu_ct(ct: Any, input: Any, alpha: Any, scale: Any, input_scale: Any) -> An
 def elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
     """Compute scale * (x if x > 0 else alpha * (e**(x * input_scale) - 1))."""
     low = np.expm1(at_most(input, 0) * input_scale) * (alpha * scale)
-    return np.where(input > 0, input if scale == 1 else input * scale, low)
+    return select(input > 0, input if scale == 1 else input * scale, low)
 
 
 @pointwise(
     node="CeluBackward0",
-    input=lambda ct, input, alpha: np.where(input <= 0, ct * np.exp(at_most(input, 0) / alpha), ct),
+    input=lambda ct, input, alpha: select(input <= 0, ct * np.exp(at_most(input, 0) / alpha), ct),
     kinds="f",
     samples=_with(0.6),
     errors=lambda: [error(RuntimeError, "ZeroDivisionError: alpha cannot be 0 for CELU", np.ones(2), 0.0)],
@@ -254,7 +257,7 @@ def celu(input: Array, alpha: float = 1.0) -> Array:
     """Compute x if x > 0 else alpha * (e**(x / alpha) - 1)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return np.where(input > 0, input, np.expm1(at_most(input, 0) / alpha) * alpha)
+    return select(input > 0, input, np.expm1(at_most(input, 0) / alpha) * alpha)
 
 
 def selu(input: Array) -> Array:
@@ -264,9 +267,7 @@ def selu(input: Array) -> Array:
 
 @pointwise(
     node="SoftplusBackward0",
-    input=lambda ct, input, beta, threshold: np.where(
-        input * beta > threshold, ct, ct * sigmoid(input * beta)
-    ),
+    input=lambda ct, input, beta, threshold: select(input * beta > threshold, ct, ct * sigmoid(input * beta)),
     kinds="f",
     samples=_with(2.0, 3.0),
     inplace=False,
@@ -275,7 +276,7 @@ def selu(input: Array) -> Array:
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     """Compute log(1 + e**(beta x)) / beta, and x where beta x is above `threshold`."""
     scaled = input * beta
-    return np.where(scaled > threshold, input, np.log1p(np.exp(at_most(scaled, threshold))) / beta)
+    return select(scaled > threshold, input, np.log1p(np.exp(at_most(scaled, threshold))) / beta)
 
 
 @pointwise(
@@ -368,13 +369,13 @@ def rrelu_with_noise(input: Array, noise: Plain) -> Array:
     return input * noise
 
 
-@composite(samples=_real, places="nn.functional")
+@composite(samples=_real, places="nn.functional", out=False)
 def softsign(input: Array) -> Array:
     """Compute x / (1 + |x|)."""
     return input / (np.abs(input) + 1)
 
 
-@composite(samples=_real, places="nn.functional")
+@composite(samples=_real, places="nn.functional", out=False)
 def tanhshrink(input: Array) -> Array:
     """Compute x - tanh(x)."""
     return input - np.tanh(input)

@@ -12,6 +12,7 @@ from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, er
 from retrograd.ops.families import pointwise
 from retrograd.ops.helpers import name_of
 from retrograd.ops.pointwise import as_arrays
+from retrograd.ops.select import drop, keep, select
 
 
 def _choices() -> Iterator[Sample]:
@@ -32,8 +33,8 @@ def _not_a_mask() -> Iterator[ErrorSample]:
 
 @pointwise(
     node="WhereBackward0",
-    input=lambda ct, condition: np.where(condition, ct, 0),
-    other=lambda ct, condition: np.where(condition, 0, ct),
+    input=lambda ct, condition: keep(condition, ct),
+    other=lambda ct, condition: drop(condition, ct),
     samples=_choices,
     errors=_not_a_mask,
     inplace=False,
@@ -51,7 +52,7 @@ def where(input: Operand, condition: Plain, other: Operand) -> Array:
             "where expected condition to be a boolean tensor, but got a tensor with dtype "
             f"{name_of(condition)}"
         )
-    return np.where(condition, input, other)
+    return select(condition, input, other)
 
 
 def _bounds() -> Iterator[Sample]:
@@ -80,22 +81,22 @@ def _clamp_node(min: Any, max: Any) -> str:
 def _inside(ct: Any, input: Any, min: Any, max: Any) -> Any:
     """Return the cotangent of what was not clamped; at a bound it passes."""
     if min is None:
-        return np.where(input <= max, ct, 0)
+        return keep(input <= max, ct)
     if max is None:
-        return np.where(input >= min, ct, 0)
-    return np.where((input >= min) & (input <= max), ct, 0)
+        return keep(input >= min, ct)
+    return keep((input >= min) & (input <= max), ct)
 
 
 def _below(ct: Any, input: Any, min: Any, max: Any) -> Any:
     """Return the cotangent of a lower bound: of what it raised, unless the upper bound undid that."""
     held = input < min
-    return np.where(held if max is None else held & (min < max), ct, 0)
+    return keep(held if max is None else held & (min < max), ct)
 
 
 def _above(ct: Any, input: Any, min: Any, max: Any) -> Any:
     """Return the cotangent of an upper bound."""
     held = input > max
-    return np.where(held if min is None else held | (max < min), ct, 0)
+    return keep(held if min is None else held | (max < min), ct)
 
 
 @pointwise(
@@ -131,8 +132,8 @@ def _one_bound() -> Iterator[Sample]:
 
 @pointwise(
     node=lambda min: "ClampMinBackward0" if _is_number(min) else "ClampMinBackward1",
-    input=lambda ct, input, min: np.where(input >= min, ct, 0),
-    min=lambda ct, input, min: np.where(input < min, ct, 0),
+    input=lambda ct, input, min: keep(input >= min, ct),
+    min=lambda ct, input, min: keep(input < min, ct),
     samples=_one_bound,
     kinds="buif",
 )
@@ -143,8 +144,8 @@ def clamp_min(input: Array, min: Operand) -> Array:
 
 @pointwise(
     node=lambda max: "ClampMaxBackward0" if _is_number(max) else "ClampMaxBackward1",
-    input=lambda ct, input, max: np.where(input <= max, ct, 0),
-    max=lambda ct, input, max: np.where(input > max, ct, 0),
+    input=lambda ct, input, max: keep(input <= max, ct),
+    max=lambda ct, input, max: keep(input > max, ct),
     samples=_one_bound,
     kinds="buif",
 )
@@ -168,10 +169,18 @@ def refuse_complex(x: Any, name: str) -> None:
         raise RuntimeError(f"{name} not implemented for complex tensors.")
 
 
+def _winner(ct: Any, tied: Any, lost: Any) -> Any:
+    """Return the cotangent of one of two operands: all of it, half in a tie, none where it lost."""
+    won = drop(lost, ct)
+    if tied.__class__ is np.ndarray and not tied.any():
+        return won
+    return select(tied, ct / 2, won)
+
+
 @pointwise(
     node="MaximumBackward0",
-    input=lambda ct, input, other: np.where(input == other, ct / 2, np.where(input < other, 0, ct)),
-    other=lambda ct, input, other: np.where(input == other, ct / 2, np.where(input > other, 0, ct)),
+    input=lambda ct, input, other: _winner(ct, input == other, input < other),
+    other=lambda ct, input, other: _winner(ct, input == other, input > other),
     samples=samples.pairs,
     errors=_complex_operands,
     inplace=False,
@@ -185,8 +194,8 @@ def maximum(input: Array, other: Array) -> Array:
 
 @pointwise(
     node="MinimumBackward0",
-    input=lambda ct, input, other: np.where(input == other, ct / 2, np.where(input > other, 0, ct)),
-    other=lambda ct, input, other: np.where(input == other, ct / 2, np.where(input < other, 0, ct)),
+    input=lambda ct, input, other: _winner(ct, input == other, input > other),
+    other=lambda ct, input, other: _winner(ct, input == other, input < other),
     samples=samples.pairs,
     errors=_complex_operands,
     inplace=False,
@@ -200,8 +209,8 @@ def minimum(input: Array, other: Array) -> Array:
 
 @pointwise(
     node="FmaxBackward0",
-    input=lambda ct, input, other: np.where((input >= other) | np.isnan(other), ct, 0),
-    other=lambda ct, input, other: np.where((input >= other) | np.isnan(other), 0, ct),
+    input=lambda ct, input, other: keep((input >= other) | np.isnan(other), ct),
+    other=lambda ct, input, other: drop((input >= other) | np.isnan(other), ct),
     samples=samples.pairs,
     inplace=False,
     kinds="buif",
@@ -214,8 +223,8 @@ def fmax(input: Array, other: Array) -> Array:
 
 @pointwise(
     node="FminBackward0",
-    input=lambda ct, input, other: np.where((input <= other) | np.isnan(other), ct, 0),
-    other=lambda ct, input, other: np.where((input <= other) | np.isnan(other), 0, ct),
+    input=lambda ct, input, other: keep((input <= other) | np.isnan(other), ct),
+    other=lambda ct, input, other: drop((input <= other) | np.isnan(other), ct),
     samples=samples.pairs,
     inplace=False,
     kinds="buif",

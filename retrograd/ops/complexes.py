@@ -26,7 +26,7 @@ def _real_input() -> Iterator[ErrorSample]:
 
 
 @movement(
-    node="RealBackward0",
+    node="SelectBackward0",
     input=lambda ct, input_dtype: ct + _imaginary_zero(input_dtype),
     view=True,
     holomorphic=False,
@@ -44,7 +44,7 @@ def _imaginary_zero(dtype: Any) -> Any:
 
 
 @movement(
-    node="ImagBackward0",
+    node="SelectBackward0",
     input=lambda ct: ct * 1j,
     view=True,
     holomorphic=False,

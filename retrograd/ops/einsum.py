@@ -348,6 +348,7 @@ def _letter(n: int) -> str:
             grid(2, 3), grid(2, 5), grid(5, 3, 4),
         )
     ],
+    out=False,
     places="nn.functional torch",
 )  # fmt: skip
 def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Array:

@@ -144,13 +144,13 @@ def _shifted(x: Any, dim: Any, back: bool) -> Any:
     return np.roll(x, tuple((x.shape[d] + back) // 2 for d in dims), dims)
 
 
-@composite(samples=_shiftable, places="fft")
+@composite(samples=_shiftable, places="fft", out=False)
 def fftshift(input: Array, dim: Any = None) -> Array:
     """Move the zero frequency from the front of each dimension to its middle."""
     return _shifted(input, dim, False)
 
 
-@composite(samples=_shiftable, places="fft")
+@composite(samples=_shiftable, places="fft", out=False)
 def ifftshift(input: Array, dim: Any = None) -> Array:
     """Move the zero frequency from the middle of each dimension to its front."""
     return _shifted(input, dim, True)

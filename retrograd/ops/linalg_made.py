@@ -52,6 +52,7 @@ def linalg_diagonal(A: Array, *, offset: int = 0, dim1: int = -2, dim2: int = -1
     errors=lambda: [error(RuntimeError, "N must be greater than 1.", numbers(3), N=1)],
     name="linalg_vander",
     torch_name="vander",
+    out=False,
     places="linalg",
 )
 def linalg_vander(x: Array, *, N: int | None = None) -> Array:
@@ -72,6 +73,7 @@ def linalg_vander(x: Array, *, N: int | None = None) -> Array:
 @composite(
     samples=lambda: [sample(numbers(3)), sample(numbers(3), 2, True)],
     errors=lambda: [error(RuntimeError, "x must be a one-dimensional tensor.", numbers(2, 2))],
+    out=False,
     places="torch",
 )
 def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:

@@ -12,6 +12,7 @@ from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.helpers import cast, name_of
+from retrograd.ops.select import drop, keep, select
 from retrograd.ops.shape import sum_to
 
 
@@ -38,10 +39,10 @@ def _fill_errors() -> Iterator[ErrorSample]:
 
 @general(
     node=lambda value: f"MaskedFillBackward{int(hasattr(value, 'ndim'))}",
-    input=lambda ct, input_shape, mask: sum_to(np.where(mask, 0, ct), input_shape),
-    value=lambda ct, mask: np.sum(np.where(mask, ct, 0)),
+    input=lambda ct, input_shape, mask: sum_to(drop(mask, ct), input_shape),
+    value=lambda ct, mask: np.sum(keep(mask, ct)),
     jvp={
-        "input": lambda t, mask: np.where(mask, 0, t),
+        "input": lambda t, mask: drop(mask, t),
         "value": lambda t, mask, input: np.where(mask, t, 0 * input),
     },
     batch=lambda op, size, args, dims: (
@@ -61,7 +62,7 @@ def masked_fill(input: Array, mask: Plain, value: Operand) -> Array:
             f"{dtypes.of_array(mask).c_name}"
         )
     if value.__class__ is float and input.dtype.kind == "f":
-        return np.where(mask, value, input)
+        return select(mask, value, input)
     if np.ndim(value):
         raise RuntimeError(
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
@@ -194,10 +195,10 @@ def _scatter_errors() -> Iterator[ErrorSample]:
 
 @general(
     node="MaskedScatterBackward0",
-    input=lambda ct, input_shape, mask: sum_to(np.where(mask, 0, ct), input_shape),
+    input=lambda ct, input_shape, mask: sum_to(drop(mask, ct), input_shape),
     source=lambda ct, source_shape, mask: unread(ct, mask, source_shape),
     jvp={
-        "input": lambda t, mask: np.where(mask, 0, t),
+        "input": lambda t, mask: drop(mask, t),
         "source": lambda t, input, mask: masked_scatter(0 * input, mask, t),
     },
     batch=batching.loop,  # each element reads its source from the start

@@ -9,8 +9,9 @@ import numpy as np
 
 from retrograd.ops import samples
 from retrograd.ops.axes import axes, largest, reduction, smallest, spread, total
-from retrograd.ops.declare import Array, Sample, sample
-from retrograd.ops.helpers import cast, name_of, numpy_dtype
+from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
+from retrograd.ops.families import composite
+from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
 from retrograd.ops.reduce import same_type
 
 
@@ -106,3 +107,37 @@ def vector_norm(
     if np.isinf(ord):
         return (largest if ord > 0 else smallest)(size, axis, keepdim)
     return total(size**ord, axis, keepdim) ** (1 / ord)
+
+
+# ---- norms held below a bound ----
+
+
+def _bounded() -> Iterator[Sample]:
+    x = samples.ramp(-1.9, 3.1, 2, 3, 2)
+    yield sample(x, 2, 0, 2.5)
+    yield sample(x, 1, -2, 4.0)
+    yield sample(x[0], 3, 1, 1.25)
+    yield sample(x, 3.5, 1, 0.0)
+
+
+def _unbounded() -> Iterator[ErrorSample]:
+    x = np.ones((2, 3))
+    yield error(RuntimeError, "renorm: non-positive-norm not supported", x, 0, 0, 1.0)
+    yield error(RuntimeError, "renorm: expected maxnorm to be >= 0 but got -1", x, 2, 0, -1)
+    yield error(RuntimeError, "renorm: input needs at least 2 dimensions, got 1 dimensions", x[0], 2, 0, 1.0)
+    yield error(IndexError, "Dimension out of range", x, 2, 3, 1.0)
+
+
+@composite(samples=_bounded, errors=_unbounded)
+def renorm(input: Array, p: float, dim: int, maxnorm: float) -> Array:
+    """Scale each slice along `dim` whose p-norm exceeds `maxnorm` down to it."""
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
+    if input.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+    kept_dim = wrap_dim(dim, input.ndim)
+    norms = vector_norm(input, p, tuple(d for d in range(input.ndim) if d != kept_dim), True)
+    # The small number is torch's, against division by zero.
+    return input * np.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1)

@@ -100,6 +100,7 @@ def square(input: Array) -> Array:
     promote="float",
     samples=samples.positive,
     numpy=np.sqrt,
+    kernel=np.sqrt,
 )
 def sqrt(input: Array) -> Array:
     """Compute the square root; NaN for negative numbers."""
@@ -129,15 +130,23 @@ def reciprocal(input: Array) -> Array:
     return 1 / input
 
 
+def _direction(x: Any) -> Any:
+    """Return x / |x|, 0 for 0 and NaN; of an array from comparisons, which is quicker than np.sign."""
+    if x.__class__ is np.ndarray and x.dtype.kind != "c":
+        return (x > 0).view(np.int8) - (x < 0).view(np.int8)
+    return np.sign(x)
+
+
 @pointwise(
     node="AbsBackward0",
-    input=lambda ct, input: ct * np.sign(input),
-    jvp={"input": lambda t, input: np.real(np.conjugate(np.sign(input)) * t)},
+    input=lambda ct, input: ct * _direction(input),
+    jvp={"input": lambda t, input: np.real(np.conjugate(_direction(input)) * t)},
     holomorphic=False,
     samples=samples.real,
     kinds="uifc",
     aliases="absolute",
     numpy=np.absolute,
+    kernel=np.absolute,
 )
 def abs(input: Array) -> Array:
     """Compute the magnitude; its derivative at 0 is taken as 0."""

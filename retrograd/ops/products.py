@@ -16,6 +16,7 @@ from retrograd.ops.helpers import cast, wrap_dim, wrap_dims
 from retrograd.ops.matmul import grid, mm
 from retrograd.ops.neural import largest, total
 from retrograd.ops.reduce import sum as sum_over
+from retrograd.ops.shape import unsafe_view
 
 
 @composite(
@@ -136,7 +137,7 @@ def kron(input: Array, other: Array) -> Array:
     m = (*(1,) * (rank - other.ndim), *other.shape)
     x = np.reshape(input, tuple(v for k in n for v in (k, 1)))
     y = np.reshape(other, tuple(v for k in m for v in (1, k)))
-    return np.reshape(x * y, tuple(a * b for a, b in zip(n, m, strict=True)))
+    return unsafe_view(x * y, tuple(a * b for a, b in zip(n, m, strict=True)))
 
 
 # ---- chains ----
@@ -408,6 +409,7 @@ def cdist(x1: Array, x2: Array, p: float = 2.0, compute_mode: Any = None) -> Arr
 @composite(
     samples=lambda: [sample(grid(4, 2)), sample(grid(3, 2), 1.0)],
     errors=lambda: [error(RuntimeError, "pdist only supports 2D tensors, got: 1D", grid(3))],
+    out=False,
     places="torch nn.functional",
 )
 def pdist(input: Array, p: float = 2) -> Array:

@@ -201,19 +201,28 @@ def _logs() -> Iterator[Sample]:
     yield sample(samples.ramp(-300.0, 300.0, 2, 3), 1)
 
 
+def _shrinking(result: Any, dim: int, reverse: bool) -> Any:
+    """Return exp(result[k - 1] - result[k]), for the predecessor; in its place, for the successor, `reverse`.
+
+    It is at most 1. The differences are taken inside only: one with the edge would overflow.
+    """
+    head = (slice(None),) * wrap_dim(dim, result.ndim)
+    inside = np.exp(result[(*head, slice(None, -1))] - result[(*head, slice(1, None))])
+    edge = zeros_as(result[(*head, slice(0, 1))])
+    return np.concatenate((inside, edge) if reverse else (edge, inside), dim)
+
+
 def _logcumsumexp_rule(ct: Any, input: Any, result: Any, dim: int) -> Any:
     """Return sum over k >= i of ct[k] * exp(input[i] - result[k]), every factor of which is at most 1."""
     if input.ndim == 0 or 0 in input.shape:
         return ct
-    step = np.exp(result - _neighbour(result, dim, True))
-    return np.exp(input - result) * recurrence(step, ct, dim, True)
+    return np.exp(input - result) * recurrence(_shrinking(result, dim, True), ct, dim, True)
 
 
 def _logcumsumexp_tangent(t: Any, input: Any, result: Any, dim: int) -> Any:
     if input.ndim == 0 or 0 in input.shape:
         return t
-    step = np.exp(_neighbour(result, dim, False) - result)
-    return recurrence(step, t * np.exp(input - result), dim, False)
+    return recurrence(_shrinking(result, dim, False), t * np.exp(input - result), dim, False)
 
 
 @general(

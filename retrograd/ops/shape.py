@@ -196,6 +196,18 @@ def reshape(input: Array, shape: tuple[int, ...]) -> Array:
     return made
 
 
+@movement(
+    node="UnsafeViewBackward0",
+    input=lambda ct, input_shape: reshaped(ct, input_shape),
+    batch=view.batch,  # type: ignore[attr-defined]  # an Op
+    samples=_shapes,
+    places="",
+)
+def unsafe_view(input: Array, shape: tuple[int, ...]) -> Array:
+    """Return a new tensor's elements under another shape; nobody else sees it, so it counts as no view."""
+    return np.reshape(input, infer(shape, math.prod(input.shape)))
+
+
 def _squeezes() -> Iterator[Sample]:
     x = np.arange(6.0).reshape(1, 2, 1, 3)
     yield sample(x)

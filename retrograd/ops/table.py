@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import retrograd.ops.activation
+import retrograd.ops.airy
 import retrograd.ops.along
 import retrograd.ops.attention
 import retrograd.ops.bessel
@@ -20,7 +21,10 @@ import retrograd.ops.elementary
 import retrograd.ops.extremes
 import retrograd.ops.fft
 import retrograd.ops.fourier
+import retrograd.ops.fractional
 import retrograd.ops.gamma
+import retrograd.ops.gamma_integrals
+import retrograd.ops.hashing
 import retrograd.ops.index
 import retrograd.ops.joining
 import retrograd.ops.linalg_cholesky

@@ -15,12 +15,13 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.helpers import cast, unbroadcast
+from retrograd.ops.helpers import cast, memory_of, unbroadcast
 from retrograd.ops.pointwise import zeros_as
 
 
-def geometry_of(view: np.ndarray[Any, Any], base: np.ndarray[Any, Any]) -> Any:
+def geometry_of(view: Any, base: Any) -> Any:
     """Return where a view lies in its base."""
+    view, base = memory_of(view), memory_of(base)
     offset = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     size = base.itemsize
     if base.flags.c_contiguous and view.itemsize == size:
@@ -189,9 +190,7 @@ def copy(input: Array, src: Array) -> Array:
 def _given_back(ct: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return a copy's cotangent in the shape and dtype of what was copied."""
     ct = unbroadcast(ct, shape)
-    if np.iscomplexobj(ct) and dtype.kind != "c":
-        ct = np.real(ct)
-    return cast(ct, dtype)
+    return cast(ct.real if ct.dtype.kind == "c" != dtype.kind else ct, dtype)
 
 
 def _fills() -> Iterator[Sample]:

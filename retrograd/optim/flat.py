@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.modes import enable_grad
+from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.where import here
 from retrograd.optim.optimizer import Optimizer
 from retrograd.tensor import Tensor, wrap
@@ -76,6 +76,9 @@ class FlatOptimizer(Optimizer):
             closure: computes the loss and its gradients anew, and returns the loss.
         """
         loss = None if closure is None else self._evaluate(closure)
+        if modes.special and local.tracer is not None:
+            local.tracer.steps.take(self)
+            return loss
         if self._cohorts is None or len(self._cohorts) != len(self.param_groups):
             self._cohorts = [[] for _ in self.param_groups]
         place = here()
@@ -84,7 +87,7 @@ class FlatOptimizer(Optimizer):
                 self._step_recorded(group)
                 continue
             for cohort, grads in self._ready(i, group):
-                numbers = self.prepare(_plain(group), cohort.scalars, cohort.fresh)
+                numbers = self.prepare(plain_numbers(group), cohort.scalars, cohort.fresh)
                 with np.errstate(all="ignore"):
                     cohort.step(self, numbers, grads)
                 cohort.finish(place)
@@ -189,6 +192,8 @@ class Cohort:
         offsets[1:] = np.cumsum([sizes[i] for i in self.order])
         self.starts = {i: int(offsets[k]) for k, i in enumerate(self.order)}
         self.flat_scalars = {n: np.full(len(self.params), v, np.float32) for n, v in self.scalars.items()}
+        if self.params:  # as the tensors in the state have them: in float32
+            self.scalars = {n: flat.item(0) for n, flat in self.flat_scalars.items()}
         names = [n for n in self.layout if n not in self.scalars]
         self.real = np.dtype(f"f{kind.itemsize // 2}") if kind.kind == "c" else kind
         self.buffers = {n: np.empty(int(offsets[-1]), kind) for n in names}
@@ -259,6 +264,11 @@ class Cohort:
         for param, array in zip(self.params, self.arrays, strict=True):
             if param._array is not array:
                 return False
+        return self.has_state(optimizer)
+
+    def has_state(self, optimizer: FlatOptimizer) -> bool:
+        """Whether the state in the optimizer is still the one that this cohort has laid out."""
+        layout = self.layout
         if not layout:
             return True
         if (
@@ -296,9 +306,17 @@ class Cohort:
     def finish(self, place: tuple[Any, int]) -> None:
         """Store the scalars, and count a write to every parameter, made at `place` in the user's program."""
         self.fresh = False
+        self.store()
+        self.count_write(place)
+
+    def store(self) -> None:
+        """Write the scalars where the tensors in the optimizer's state see them."""
         for name, flat in self.flat_scalars.items():
             flat.fill(self.scalars[name])
             self.scalars[name] = flat.item(0)
+
+    def count_write(self, place: tuple[Any, int]) -> None:
+        """Count a write to every parameter, made at `place` in the user's program."""
         code, lasti = place
         for param in self.params:
             cell = param._cell or param._version_cell()
@@ -334,7 +352,7 @@ def _filled(param: Any, value: float, scalar: bool) -> Tensor:
     return wrap(np.full((), value, np.float32) if scalar else np.full(param.shape, value, param._array.dtype))
 
 
-def _plain(group: dict[str, Any]) -> dict[str, Any]:
+def plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
     """Return the group with Python numbers for the options that are tensors."""
     if type(group["lr"]) is not Tensor and not any(type(b) is Tensor for b in group.get("betas", ())):
         return group

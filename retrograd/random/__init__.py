@@ -5,7 +5,7 @@ and returns a fresh C-contiguous array. A draw that is refused moves no generato
 permutations and masks equal torch's exactly; where a logarithm or a cosine is taken, to the last rounding.
 
 Source: found by watching torch 2.13 on x86, whose kernels fuse the multiply and the add of `uniform`. Arrays
-    fill in C order; for a transposed or strided tensor torch orders the draws differently.
+    fill in C order; `drawn_for` draws for a transposed or strided one, in the order of its memory.
 
 Example:
     >>> import numpy as np
@@ -19,29 +19,43 @@ Example:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from retrograd.random.choices import multinomial, randint, random, randperm
-from retrograd.random.distributions import (
-    bernoulli,
-    cauchy,
-    dropout_mask,
-    exponential,
-    geometric,
-    log_normal,
-    normal,
-    uniform,
-)
-from retrograd.random.mt19937 import Generator, default_generator
+from retrograd.random import choices, distributions
+from retrograd.random.mt19937 import Generator, default_generator, watcher
+from retrograd.random.strided import drawn_for
 
 __all__ = [
-    "Generator", "bernoulli", "cauchy", "default_generator", "dropout_mask", "exponential", "fork_rng",
+    "Generator", "bernoulli", "cauchy", "default_generator", "drawn_for", "dropout_mask", "exponential",
+    "fork_rng",
     "geometric", "get_rng_state", "initial_seed", "log_normal", "manual_seed", "multinomial", "normal",
     "randint", "random", "randperm", "seed", "set_rng_state", "uniform",
 ]  # fmt: skip
+
+
+def _watched(draw: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Let whoever watches this thread answer in place of a distribution."""
+
+    @functools.wraps(draw)
+    def drawn(generator: Generator | None, *args: Any, **kwargs: Any) -> np.ndarray:
+        if watcher.call is not None:
+            found: np.ndarray = watcher.call(draw, generator, args, kwargs)
+            return found
+        return draw(generator, *args, **kwargs)
+
+    return drawn
+
+
+multinomial, randint = _watched(choices.multinomial), _watched(choices.randint)
+random, randperm = _watched(choices.random), _watched(choices.randperm)
+bernoulli, cauchy = _watched(distributions.bernoulli), _watched(distributions.cauchy)
+dropout_mask, exponential = _watched(distributions.dropout_mask), _watched(distributions.exponential)
+geometric, log_normal = _watched(distributions.geometric), _watched(distributions.log_normal)
+normal, uniform = _watched(distributions.normal), _watched(distributions.uniform)
 
 
 def manual_seed(seed: Any) -> Generator:

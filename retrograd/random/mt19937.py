@@ -13,6 +13,7 @@ import math
 import operator
 import os
 import struct
+import threading
 from itertools import chain
 from typing import Any
 
@@ -28,6 +29,16 @@ _SMALL = 2048  # draws up to which `random_raw` (8 bytes a draw) beats `integers
 _HEAD = struct.Struct("<QiiQ")
 _TAIL = struct.Struct("<8xd8xi4xf?3x")
 STATE_BYTES = _HEAD.size + 8 * _WORDS + _TAIL.size  # 5056
+
+
+class _Watcher(threading.local):
+    """Who is told, in this thread, of draws and of states read or set, instead of their happening."""
+
+    call: Any = None  # (distribution, generator, args, kwargs) -> array
+    moved: Any = None  # (what) -> an exception to raise
+
+
+watcher = _Watcher()
 
 
 class Generator:
@@ -84,6 +95,7 @@ class Generator:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")  # noqa: TRY004 - torch's type
         seed = operator.index(seed)
+        _ask("manual_seed")
         if not -(2**63) <= seed < 2**64:
             raise ValueError("Overflow when unpacking long long")
         self._set_seed(seed % 2**64)
@@ -95,6 +107,7 @@ class Generator:
 
     def seed(self) -> int:
         """Start a stream from 64 bits of the operating system's entropy and return them."""
+        _ask("seed")
         self._set_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
@@ -102,6 +115,7 @@ class Generator:
 
     def get_state(self) -> np.ndarray:
         """Return the whole state as 5056 uint8, in torch's format."""
+        _ask("get_state")
         state = self._bits.state["state"]
         left, upcoming = (1, 0) if self._is_fresh else (_WORDS + 1 - state["pos"], state["pos"])
         normal, kept = self._kept_normal, self._kept_float
@@ -128,6 +142,7 @@ class Generator:
                 f"Expected a CPUGeneratorImplState of size {STATE_BYTES} "
                 f"but found the input RNG state size to be {state.size}"
             )
+        _ask("set_state")
         packed = state.tobytes()
         seed, left, is_seeded, upcoming = _HEAD.unpack_from(packed)
         is_fresh = (left, upcoming) == (1, 0)
@@ -230,6 +245,11 @@ class Generator:
         # what is kept is part of the state, so it is computed to torch's last bit
         self._kept_normal = _point(*uniform[-2:].tolist())[1] if drawn.size > count else None
         return drawn[:count]
+
+
+def _ask(what: str) -> None:
+    if watcher.moved is not None:
+        raise watcher.moved(what)
 
 
 def _point(angle: float, radius: float) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 Leaves stand at the top, the tensor itself at the bottom; arrows run the way the data went, so backward()
 visits the picture from the bottom up. Only the graph's public face is used: `grad_fn`, `next_functions`,
-`variable`.
+`variable`; and for the shapes in the boxes (shapes.py), what nodes keep.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from retrograd.show.shapes import shapes_of
 from retrograd.show.svg import Box, Kind, draw
 
 RESULT = Kind("result", "#fef3c7", "#b45309")
@@ -72,20 +73,24 @@ def _walk(tensor: Any, names: dict[int, str]) -> tuple[list[Box], list[tuple[int
         if number is None:
             number = known[id(node)] = len(boxes)
             alive.append(node)
-            boxes.append(_node_box(node, names))
+            boxes.append(_node_box(node, names, ""))
             inputs = [(source, index, number) for source, index in node.next_functions if source is not None]
             todo.extend(reversed(inputs))
         edges.append((number, target))
         outputs.append(output)
+    shapes: dict[int, list[str]] = {}
+    for (owner, _), shape in sorted(shapes_of(tensor, alive).items()):
+        shapes.setdefault(owner, []).append(_sizes(shape))
+    for node in alive:
+        boxes[known[id(node)]] = _node_box(node, names, ", ".join(shapes.get(id(node), ())))
     return boxes, edges, outputs
 
 
-def _node_box(node: Any, names: dict[int, str]) -> Box:
+def _node_box(node: Any, names: dict[int, str], shapes: str) -> Box:
     name = type(node).__name__
     if name == "AccumulateGrad":
         return _leaf_box(node.variable, names)
-    shapes = [_shape(output) for output in getattr(node, "_input_metadata", ())]
-    return Box(re.sub(r"Backward\d*$", "", name) or name, ", ".join(shapes), OPERATION, name)
+    return Box(re.sub(r"Backward\d*$", "", name) or name, shapes, OPERATION, name)
 
 
 def _leaf_box(leaf: Any, names: dict[int, str]) -> Box:
@@ -96,5 +101,8 @@ def _leaf_box(leaf: Any, names: dict[int, str]) -> Box:
 
 
 def _shape(described: Any) -> str:
-    sizes = tuple(described.shape)
+    return _sizes(tuple(described.shape))
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
     return " × ".join(map(str, sizes)) if sizes else "scalar"

@@ -1,269 +1,202 @@
-"""Graphs and transforms let go of memory: at once, without the garbage collector, step after step."""
+"""memory_report: the bytes a graph holds, once each, by line, module and op; and what leaves are called."""
 
 from __future__ import annotations
 
 import gc
-import sys
-import weakref
-from contextlib import contextmanager
+import inspect
 
+import numpy as np
 import pytest
 
 import retrograd as torch
-from retrograd.autograd import forward_ad as fw
-from retrograd.func import grad, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
-from retrograd.utils.checkpoint import checkpoint
+from retrograd import nn
+from retrograd.autograd import graph
+from retrograd.autograd.graph import memory_report, module_paths
 
-STEPS = 10_000
-WARM = 300  # steps after which caches are full
-
-
-@contextmanager
-def no_collector():
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+KIB = 1024
 
 
-def weight():
-    return torch.full((4, 4), 0.1, requires_grad=True)
+def line():
+    frame = inspect.currentframe().f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
-def first_order(w):
-    loss = torch.tanh(torch.ones(3, 4) @ w).square().mean()
-    loss.backward()
-    w.grad = None
+def test_each_storage_counts_once():
+    x = torch.ones(256, requires_grad=True)
+    y, place = x.exp(), line()
+    z = (y * y[:10].sum() + y.reshape(16, 16).sum()) * 2
+    report = memory_report(z.sum())
+    assert report.by("op") == {"exp": KIB, "mul": 4}
+    assert report.by("place")[place] == KIB
+    assert report.total == KIB + 4
+    assert report.leaves == 0
+    assert (x * x).sum().grad_fn is not None
+    assert memory_report((x * x).sum()).leaves == KIB
+    assert memory_report((x * x).sum()).total == 0
 
 
-def second_order(w):
-    loss = torch.tanh(torch.ones(3, 4) @ w).square().mean()
-    (g,) = torch.autograd.grad(loss, w, create_graph=True)
-    torch.autograd.grad(g.square().sum(), w)
+def test_a_view_holds_all_of_its_memory():
+    big = torch.ones(1000, requires_grad=True).exp()
+    small = big[:2] * torch.ones(2, requires_grad=True)
+    (held,) = [h for h in memory_report(small.sum()).holdings if h.shape != (2,) or not h.of_leaf]
+    assert held.bytes == 4000
 
 
-def written_in_place(w):
-    y = w * 2
-    y[0].mul_(3)
-    y.add_(1)
-    y.exp().sum().backward()
-    w.grad = None
+def test_it_counts_what_was_allocated():
+    """Against the arrays themselves: all that die with the graph."""
+    x = torch.randn(64, 64, requires_grad=True)
+    y = torch.nn.functional.gelu((x @ x).tanh() * torch.sigmoid(x)).softmax(1)
+    arrays = {}
+    stack, seen = [y.grad_fn], set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        stack += [n for n, _ in node.next_functions]
+        for name in dir(type(node)):
+            value = getattr(node, name, None) if name.startswith("saved_") else None
+            if isinstance(value, np.ndarray):
+                while value.base is not None:
+                    value = value.base
+                arrays[id(value)] = value
+    expected = sum(a.nbytes for a in arrays.values()) - x._array.nbytes
+    assert memory_report(y).total == expected > 0
 
 
-def hooked(w):
-    y = w * 2
-    y.register_hook(lambda g: g * 2)
-    y.retain_grad()
-    y.grad_fn.register_prehook(lambda g: None)
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
-        y.exp().sum().backward()
-    w.grad = None
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x))) * 2
 
 
-class Square(torch.autograd.Function):
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.head = nn.Sequential(Block(), Block()), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.blocks(x)).exp()
+
+
+def test_modules():
+    net, x = Net(), torch.ones(4, 8)
+    with module_paths(net):
+        y = net(x).sin().sum()
+    inside = memory_report(y).by("module")
+    assert inside == {
+        "blocks.0.a": 128, "blocks.0": 128, "blocks.1.a": 128, "blocks.1": 128, "head": 128, "Net": 32,
+    }  # fmt: skip
+    outside = memory_report(net(x).sin().sum()).by("module")
+    assert outside == {"": 288, "blocks.0.a": 128, "blocks.1.a": 128, "head": 128}
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    with pytest.raises(RuntimeError), module_paths(net):
+        net(torch.ones(4, 3))
+    with module_paths(net):
+        assert set(memory_report(net(x)).by("module")) == set(inside)
+    with pytest.raises(TypeError, match=r"module_paths: expected an nn\.Module; got Tensor"), module_paths(x):
+        pass
+
+
+class Cube(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
-        y = x * x
-        ctx.save_for_backward(x, y)
-        return y
+        ctx.save_for_backward(x)
+        ctx.extra = torch.ones(16)
+        return x**3
 
     @staticmethod
-    def backward(ctx, g):
-        x, _ = ctx.saved_tensors
-        return 2 * x * g
+    def backward(ctx, ct):
+        return ct
 
 
-def custom(w):
-    (g,) = torch.autograd.grad(Square.apply(w).sum(), w, create_graph=True)
-    g.sum().backward()
-    w.grad = None
+def test_functions_freed_graphs_and_hooks():
+    x = torch.ones(256, requires_grad=True) * 1
+    y = Cube.apply(x)
+    report = memory_report(y)
+    assert report.by("op") == {"CubeBackward": KIB + 64}
+    z = x.exp().sum()
+    z.backward()
+    report = memory_report(z)
+    assert (report.total, report.freed) == (0, 2)
+    assert "2 of them freed" in str(report)
+    with graph.saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t):
+        assert memory_report(x.exp()).total == KIB
+    with graph.saved_tensors_hooks(lambda t: t.tolist(), torch.tensor):
+        report = memory_report(x.exp())
+    assert (report.total, report.not_counted) == (0, 1)
+    assert "1 saved values could not be counted" in str(report)
 
 
-def checkpointed(w):
-    checkpoint(lambda w: (w @ w).tanh(), w, use_reentrant=False).sum().backward()
-    w.grad = None
+def test_tables_and_bad_input():
+    x = torch.ones(1024, 1024, requires_grad=True)
+    text = str(memory_report((x.exp() + x.sin()).sum()))
+    assert text.splitlines()[0].startswith("4.0 MiB held by")
+    assert "besides, 4.0 MiB of leaves" in text
+    assert text.splitlines()[1].split() == ["bytes", "line", "module", "op"]
+    for t in (
+        torch.eye(2).to_sparse(),
+        torch.ones(2),
+        torch.ones(2, requires_grad=True),
+        torch.ones(0, requires_grad=True).exp(),
+    ):
+        report = memory_report(t)
+        assert report.total == 0
+        assert "0 B held by" in str(report)
+        assert report.by("op") == {} or report.by("op") == {"exp": 0}
+    with pytest.raises(ValueError, match="expected 'place', 'module' or 'op'; got 'line'"):
+        report.by("line")
+    for value in (None, 3, np.ones(2)):
+        with pytest.raises(TypeError, match="memory_report: expected a Tensor; got"):
+            memory_report(value)
 
 
-def mutated(w):
-    with torch.autograd.graph.allow_mutation_on_saved_tensors():
-        y = w * 2
-        z = y.sin()
-        y.zero_()
-        z.sum().backward()
-    w.grad = None
-
-
-def forward_mode(w):
-    with fw.dual_level():
-        fw.unpack_dual(fw.make_dual(w.detach(), torch.ones(4, 4)).exp().sum())
-
-
-def transformed(w):
-    x = w.detach()[0]
-    f = lambda x: torch.tanh(x).square().sum()  # noqa: E731 - as users write it
-    grad(grad(f))(x[0])
-    vmap(grad(f))(w.detach())
-    jvp(f, (x,), (x,))
-    vjp(f, x)[1](torch.ones(()))
-
-
-def matrices(w):
-    x = w.detach()[0]
-    jacrev(torch.tanh)(x)
-    jacfwd(torch.tanh)(x)
-    hessian(lambda x: torch.tanh(x).sum())(x)
-    linearize(torch.tanh, x)[1](x)
-
-
-PROGRAMS = [
-    first_order, second_order, written_in_place, hooked, custom, checkpointed, mutated, forward_mode,
-    transformed, matrices,
-]  # fmt: skip
-
-
-def blocks_after(program, steps):
-    """Return how many more blocks of memory Python holds after `steps` runs of a program."""
-    w = weight()
-    for _ in range(WARM):
-        program(w)
+def test_it_keeps_nothing_alive():
     gc.collect()
-    before = sys.getallocatedblocks()
-    for _ in range(steps):
-        program(w)
+    before = len(gc.get_objects())
+    net, x = Net(), torch.ones(4, 8)
+    for _ in range(50):
+        with module_paths(net):
+            memory_report(net(x))
+    del net, x
     gc.collect()
-    return sys.getallocatedblocks() - before
+    assert len(gc.get_objects()) - before < 100
 
 
-@pytest.mark.parametrize("program", [first_order, second_order])
-def test_ten_thousand_steps_do_not_grow(program):
-    assert blocks_after(program, STEPS) < STEPS // 50
+# ---- names of what was not used ----
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_programs_do_not_grow(program):
-    assert blocks_after(program, 1000) < 300  # one block a step would be 1000
+def unused(result, *inputs):
+    with pytest.raises(RuntimeError) as e:
+        torch.autograd.grad(result, inputs)
+    first, last = str(e.value).split("\n")
+    assert first.startswith("The differentiated Tensor at index ")
+    assert first.endswith(
+        "appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+    )
+    return last
 
 
-def test_growth_is_seen():
-    kept = []
-    assert blocks_after(lambda w: kept.append(w * 2), 1000) > 1000
+def test_unused_parameters_are_named():
+    net, x = Net(), torch.ones(4, 8)
+    y = net.blocks(x).sum()
+    assert unused(y, net.blocks[0].a.weight, net.head.weight, net.head.bias) == (
+        "[not used: 1: parameter 'head.weight' of shape (2, 8); 2: parameter 'head.bias' of shape (2,)]"
+    )
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_no_cycles_are_left_for_the_collector(program):
-    w = weight()
-    for _ in range(3):
-        program(w)
-    with no_collector():
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            for _ in range(5):
-                program(w)
-            gc.collect()
-            found = [type(o).__name__ for o in gc.garbage]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-    assert found == []
-
-
-def test_a_graph_dies_with_its_last_tensor():
-    with no_collector():
-        x = torch.ones(3, requires_grad=True)
-        y = (x * 2).exp()
-        node, middle = weakref.ref(y.grad_fn), weakref.ref(y.grad_fn.next_functions[0][0])
-        z = y.sum()
-        del y
-        assert node() is not None
-        del z
-        assert node() is None
-        assert middle() is None
-
-
-def test_backward_frees_what_was_saved_and_retain_graph_keeps_it():
-    with no_collector():
-        x = torch.ones(3, requires_grad=True)
-        y = x * 2
-        kept = weakref.ref(y._array)
-        z = y.square().sum()
-        del y
-        z.backward(retain_graph=True)
-        assert kept() is not None
-        z.backward()
-        assert kept() is None
-
-
-def test_intermediate_cotangents_die_during_backward():
-    seen = []
-
-    class Look(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x.clone()
-
-        @staticmethod
-        def backward(ctx, g):
-            seen.append(weakref.ref(g._array))
-            return g * 1
-
-    with no_collector():
-        x = torch.ones(1000, requires_grad=True)
-        y = x
-        alive = []
-        for _ in range(5):
-            y = Look.apply(y)
-            y.register_hook(lambda g: alive.append(sum(r() is not None for r in seen)))
-        y.sum().backward()
-    assert max(alive) <= 2
-
-
-@pytest.mark.parametrize(
-    "transform",
-    [
-        lambda f, x: grad(f)(x), lambda f, x: vjp(f, x)[1](torch.ones(())), lambda f, x: jvp(f, (x,), (x,)),
-        lambda f, x: vmap(f)(x[None]), lambda f, x: jacrev(f)(x), lambda f, x: jacfwd(f)(x),
-        lambda f, x: hessian(f)(x), lambda f, x: vmap(grad(f))(x[None]),
-    ],
-)  # fmt: skip
-def test_a_transform_keeps_nothing_of_its_function(transform):
-    held = []
-
-    def f(x):
-        y = torch.tanh(x)
-        held.append(weakref.ref(y))
-        return (y * y).sum()
-
-    with no_collector():
-        result = transform(f, torch.ones(3))
-        assert held
-        assert all(r() is None for r in held)
-        del result
-
-
-def test_a_pullback_holds_the_graph_until_it_is_dropped():
-    held = []
-
-    def f(x):
-        y = torch.tanh(x)
-        held.append(weakref.ref(y._array))
-        return y * y
-
-    with no_collector():
-        _, pull = vjp(f, torch.ones(3))
-        pull(torch.ones(3))
-        assert held[0]() is not None
-        del pull
-        assert held[0]() is None
-
-
-def test_leaves_and_their_gradients_die_with_the_user():
-    with no_collector():
-        x = torch.ones(3, requires_grad=True)
-        y = (x * 2).sum()
-        y.backward()
-        leaf, gradient = weakref.ref(x), weakref.ref(x.grad)
-        del x, y
-        assert leaf() is None
-        assert gradient() is None
+def test_other_tensors_are_named_by_the_users_variables():
+    w = torch.ones(3, requires_grad=True)
+    left_out = torch.ones(2, requires_grad=True)
+    y = (w * 2).sum()
+    name = "test_other_tensors_are_named_by_the_users_variables"
+    assert unused(y, w, left_out) == f"[not used: 1: variable 'left_out' of {name} of shape (2,)]"
+    assert unused(y, torch.ones((), requires_grad=True)) == "[not used: 0: a tensor of shape ()]"
+    edge = graph.get_gradient_edge(left_out * 2)
+    assert unused(y, edge) == "[not used: 0: the result 0 of MulBackward0]"
+    hidden = left_out * 2
+    assert unused(y, hidden) == f"[not used: 0: variable 'hidden' of {name} of shape (2,)]"
+    assert torch.autograd.grad((w * 2).sum(), [w, left_out], allow_unused=True)[1] is None

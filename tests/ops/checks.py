@@ -142,7 +142,7 @@ def check_forward(op: Op, sample: Sample) -> None:
         return
     for form in forms(op, sample):
         if has_derivative(op, form):
-            _check_forward(op, form)
+            where_defined(_check_forward, op, form)
 
 
 def _check_forward(op: Op, sample: Sample) -> None:

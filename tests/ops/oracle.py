@@ -64,6 +64,7 @@ NOT_FINITE_IN_TORCH = {
     ),
     "modified_bessel_i0": "its series is infinity times zero at infinity",
     "modified_bessel_i1": "its series is infinity times zero at infinity",
+    "airy_ai": "its series is infinity times zero at infinity",
     "gelu": "it overflows at the largest numbers, and multiplies infinity by zero",
     "i0": "its series is infinity times zero at infinity",
     "i1": "its series is infinity times zero at infinity",
@@ -71,7 +72,6 @@ NOT_FINITE_IN_TORCH = {
 """Ops of which torch gives NaN or infinity where the mathematics has a value, which we give."""
 
 FINITE_IN_TORCH = {
-    "abs": "it takes the sign of NaN as 0, which would cost another pass here and hide the NaN",
     "digamma": "its slope at the poles is a large number, by rounding",
     "i1": "it takes NaN as a small number, with the slope 1/2",
     "i1e": "it takes NaN as a small number, with the slope 1/2",

@@ -339,6 +339,12 @@ def linear_cross_entropy(
     del options
     if input.ndim not in (1, 2):
         raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
-    scores = OPS["linear"](input, linear_weight, linear_bias)
+    if linear_weight.ndim > 2:  # classes, further dimensions of the scores, features
+        further = tuple(linear_weight.shape[:-1])
+        bias = None if linear_bias is None else linear_bias.reshape(-1)
+        flat = OPS["linear"](input, linear_weight.reshape((-1, linear_weight.shape[-1])), bias)
+        scores = flat.reshape((*input.shape[:-1], *further))
+    else:
+        scores = OPS["linear"](input, linear_weight, linear_bias)
     ignored = -100 if ignore_index is None else ignore_index
     return cross_entropy(scores, target, weight, None, ignored, None, reduction, label_smoothing)

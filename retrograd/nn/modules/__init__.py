@@ -62,6 +62,7 @@ from retrograd.nn.modules.dropout import (
 from retrograd.nn.modules.flatten import Flatten, Unflatten
 from retrograd.nn.modules.fold import Fold, Unfold
 from retrograd.nn.modules.linear import Bilinear, Identity, Linear
+from retrograd.nn.modules.linear_cross_entropy import LinearCrossEntropyLoss, LinearCrossEntropyOptions
 from retrograd.nn.modules.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -116,6 +117,8 @@ from retrograd.nn.modules.pooling import (
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
     LPPool1d,
     LPPool2d,
     LPPool3d,
@@ -189,6 +192,8 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -211,6 +216,8 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",

@@ -14,6 +14,8 @@ from retrograd.nn import init
 from retrograd.nn.module import Module
 from retrograd.nn.modules import rnn_steps
 from retrograd.nn.modules.made import parameter
+from retrograd.nn.modules.rnn_packed import run_packed
+from retrograd.nn.utils.rnn import PackedSequence
 from retrograd.tensor import wrap
 
 
@@ -161,6 +163,8 @@ class RNNBase(Module):
         return input, tuple(stack(states) for states in last)
 
     def _forward(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...]]:
+        if isinstance(input, PackedSequence):
+            return run_packed(self, getattr(rnn_steps, self.mode.lower()), input, hx)
         if input.dim() not in (2, 3):
             raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got {input.dim()}D instead")
         batched = input.dim() == 3

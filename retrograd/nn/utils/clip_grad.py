@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Iterable
@@ -9,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import Tensor, wrap
 
 
 def _norm(arrays: list[Any], kind: float) -> Any:
     """Return the norm of the arrays' norms, in their type."""
+    if isinstance(arrays[0], ArrayLike):
+        return _traced_norm(arrays, kind)
     if kind == math.inf:
         return max((np.abs(a).max() for a in arrays if a.size), default=arrays[0].dtype.type(0))
     flat = [a.reshape(-1) for a in arrays]
@@ -21,6 +25,17 @@ def _norm(arrays: list[Any], kind: float) -> Any:
         squares = [np.vdot(a, a).real for a in flat]
         return np.sqrt(np.sum(np.array(squares)))
     return np.sum(np.array([np.sum(np.abs(a) ** kind) for a in flat])) ** (1.0 / kind)
+
+
+def _traced_norm(arrays: list[Any], kind: float) -> Any:
+    """Return the same of arrays whose elements are not known yet."""
+    sizes = [np.absolute(a) for a in arrays if a.size]
+    if not sizes:
+        return arrays[0].dtype.type(0)
+    if kind == math.inf:
+        return functools.reduce(np.maximum, [np.max(a) for a in sizes])
+    total = functools.reduce(np.add, [np.sum(a * a if kind == 2.0 else a**kind) for a in sizes])
+    return np.sqrt(total) if kind == 2.0 else total ** (1.0 / kind)
 
 
 def get_total_norm(
@@ -45,7 +60,7 @@ def get_total_norm(
             "`error_if_nonfinite=False`"
         )
     real = np.abs(arrays[0].ravel()[:0]).dtype
-    return wrap(np.asarray(total, real))
+    return wrap(total._cast(real) if isinstance(total, ArrayLike) else np.asarray(total, real))
 
 
 def clip_grads_with_norm_(
@@ -56,10 +71,13 @@ def clip_grads_with_norm_(
     grads = _grads(parameters)
     factor = float(max_norm) / (total_norm._array + total_norm._array.dtype.type(1e-6))
     factor = np.minimum(factor, 1.0)
-    if factor == 1.0:
+    is_known = not isinstance(factor, ArrayLike)
+    if is_known and factor == 1.0:
         return
     for grad in grads:
-        np.multiply(grad._array, grad._array.dtype.type(factor), out=grad._array)
+        kind = grad._array.dtype
+        scale = kind.type(factor) if is_known else factor._cast(kind)
+        np.multiply(grad._array, scale, out=grad._array)
         grad._version_cell().bump()
 
 

@@ -1,0 +1,174 @@
+"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run.
+
+What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is
+an input of the program, a `Number` (numbers.py): `update` may compute with it before it meets an array, as in
+`1 - n.beta1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.arrays import Recorder
+from retrograd.arrays.handles import write
+from retrograd.arrays.traced import place, refused
+from retrograd.autograd.where import here
+from retrograd.compiler.numbers import Number, Owner
+from retrograd.errors import UntraceableError
+from retrograd.optim.flat import Cohort, FlatOptimizer, plain_numbers
+
+if TYPE_CHECKING:
+    from retrograd.compiler.tracer import Tracer
+
+_NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
+
+
+class Site(Owner):
+    """One step of one cohort of parameters: what is done on the host before and after each run."""
+
+    def __init__(
+        self, recorder: Recorder, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any,
+        probes: list[Any],
+    ) -> None:  # fmt: skip
+        super().__init__(recorder)
+        self.optimizer, self.index, self.cohort = optimizer, index, cohort
+        self.layout = optimizer.layout(optimizer.param_groups[index])
+        kind = cohort.arrays[0].dtype
+        self.dtype = np.dtype(np.float32) if kind in _NARROW else kind
+        numbers = []
+        static = []
+        for i, value in enumerate(given):
+            if type(value) in (int, float) and any(p[i] != value for p in probes):
+                numbers.append(Number(self, f"n[{i}]", value))
+            else:
+                numbers.append(value)
+                static.append(i)
+        self.static = itemgetter(*static) if static else lambda _: None
+        self.expected = self.static(given)
+        self.numbers = type(given)(*numbers) if hasattr(given, "_fields") else tuple(numbers)
+        self._before: Any = None
+        self._fill: Any = None
+        self._holds: Any = None
+
+    def force(self, number: Number, why: str) -> Any:
+        """Refuse: the formula is to be one for all values."""
+        raise refused(UntraceableError(f"an optimizer's update uses {why} of {number.text}, at {place()}"))
+
+    def close(self) -> None:
+        """Write the code that computes the numbers, once all of them are known."""
+        names = {f"a{k}": array for k, (array, _) in enumerate(self.inputs.values())}
+        lines = [f"    a{k}[()] = {text}" for k, text in enumerate(text for text, _ in self.inputs)]
+        source = "\n".join(["def fill(n):", *lines, "    return True", ""])
+        source += f"def holds(n):\n    return {' and '.join(self.conditions) or True}\n"
+        exec(compile(source, "<retrograd step>", "exec"), names)  # noqa: S102 - our own text, written above
+        self._fill, self._holds = names["fill"], names["holds"]
+
+    def is_current(self) -> bool:
+        """Whether the optimizer still has this cohort, with this state."""
+        optimizer, cohort = self.optimizer, self.cohort
+        cohorts = optimizer._cohorts
+        if cohorts is None or len(cohorts) != len(optimizer.param_groups):
+            return False
+        group = optimizer.param_groups[self.index]
+        return (
+            cohort in cohorts[self.index]
+            and sum(len(c.params) for c in cohorts[self.index]) == len(group["params"])
+            and optimizer.layout(group) == self.layout
+            and cohort.has_state(optimizer)
+        )
+
+    def advance(self) -> bool:
+        """Advance the count of steps and compute the numbers; False, and nothing done, if they do not fit."""
+        optimizer, cohort = self.optimizer, self.cohort
+        self._before = dict(cohort.scalars), cohort.fresh
+        numbers = optimizer.prepare(
+            plain_numbers(optimizer.param_groups[self.index]), cohort.scalars, cohort.fresh
+        )
+        if self.static(numbers) != self.expected or not self._holds(numbers):
+            self.undo()
+            return False
+        self._fill(numbers)
+        cohort.fresh = False
+        cohort.store()
+        return True
+
+    def undo(self) -> None:
+        """Take `advance` back."""
+        self.cohort.scalars, self.cohort.fresh = self._before
+        self.cohort.store()
+
+    def finish(self) -> None:
+        """Count the write to every parameter."""
+        self.optimizer.__dict__["_opt_called"] = True
+        self.cohort.count_write(here())
+
+
+class Steps:
+    """The optimizer steps of one trace."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        self.sites: list[Site] = []
+        self.known: set[int] = set()  # ids of the tensors that the optimizers hold
+        self._reached: dict[int, tuple[dict[str, Any], bool]] = {}  # by id of a cohort: scalars, fresh
+
+    def take(self, optimizer: FlatOptimizer) -> None:
+        """Trace one step of an optimizer."""
+        if optimizer._cohorts is None or len(optimizer._cohorts) != len(optimizer.param_groups):
+            optimizer._cohorts = [[] for _ in optimizer.param_groups]
+        for i, group in enumerate(optimizer.param_groups):
+            if group.get("differentiable"):
+                raise refused(UntraceableError(f"a step with differentiable=True, at {place()}"))
+            with self._own_memory():
+                ready = optimizer._ready(i, group)
+            for cohort, grads in ready:
+                if cohort.arrays[0].dtype.kind != "f" and cohort.arrays[0].dtype not in _NARROW:
+                    raise refused(UntraceableError(f"a step of complex parameters, at {place()}"))
+                assert len(grads) == len(cohort.params)
+                self._update(self._site(optimizer, i, cohort))
+
+    @contextmanager
+    def _own_memory(self) -> Iterator[None]:
+        """Let the tensors have their own arrays for a while; an optimizer may lay out its state anew."""
+        swapped = [c for c in self.tracer.captured.values() if c.tensor._array is c.handle]
+        for captured in swapped:
+            captured.tensor._array = captured.array
+        try:
+            yield
+        finally:
+            for captured in swapped:
+                captured.array = captured.tensor._array
+                captured.tensor._array = captured.handle
+
+    def _site(self, optimizer: FlatOptimizer, i: int, cohort: Cohort) -> Site:
+        group = plain_numbers(optimizer.param_groups[i])
+        scalars, fresh = self._reached.get(id(cohort), (dict(cohort.scalars), cohort.fresh))
+        later = dict(scalars)
+        optimizer.prepare(group, later, fresh)
+        other = {**group, "lr": group["lr"] * 1.25 + 1e-3}  # any other learning rate will do
+        probes = [optimizer.prepare(g, dict(later), False) for g in (group, other)]
+        given = optimizer.prepare(group, scalars, fresh)
+        self._reached[id(cohort)] = {n: float(np.float32(v)) for n, v in scalars.items()}, False
+        site = Site(self.tracer.recorder, optimizer, i, cohort, given, probes)
+        self.sites.append(site)
+        return site
+
+    def _update(self, site: Site) -> None:
+        optimizer, cohort = site.optimizer, site.cohort
+        adopt = self.tracer.adopt
+        buffers = [n for n in site.layout if n not in optimizer.scalars]
+        for param in cohort.params:
+            state = optimizer.state[param] if site.layout else {}
+            held = [param, *(state[n] for n in buffers)]
+            self.known |= set(map(id, held))
+            targets = [adopt(t) for t in held]
+            p, g, *rest = [h._cast(site.dtype) for h in (targets[0], adopt(param.grad), *targets[1:])]
+            made = optimizer.update(site.numbers, p, g, *rest)
+            for target, value in zip(targets, made, strict=True):
+                write(target, value._cast(target.dtype)._value)

@@ -1,0 +1,110 @@
+"""Watching a function while it is traced: which of the user's code runs, and what has effects."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import random as python_random
+import sys
+import time
+from datetime import date, datetime
+from types import CodeType, FrameType, TracebackType
+from typing import Any, Self
+
+from retrograd.arrays.traced import refusals, refused
+from retrograd.autograd.where import describe
+from retrograd.compiler.code import is_own, is_users, reads
+from retrograd.errors import UntraceableError
+
+_EFFECTS = {
+    builtins.print: "print()", builtins.input: "input()", builtins.open: "open()",
+    builtins.exec: "exec()", builtins.eval: "eval()", builtins.globals: "globals()",
+}  # fmt: skip
+_CLOCKS = {
+    n for n in dir(time) if n in ("time", "time_ns", "monotonic", "perf_counter", "perf_counter_ns", "sleep")
+}
+
+
+class Watch:
+    """Watches this thread, as a profiler does."""
+
+    def __init__(self) -> None:
+        self.codes: dict[int, CodeType] = {}
+        self.effect: UntraceableError | None = None
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        self._before = sys.getprofile()
+        sys.setprofile(self._see)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.setprofile(self._before)
+
+    def _see(self, frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call":
+            self.codes[id(frame.f_code)] = frame.f_code
+        elif event == "c_call" and self.effect is None:
+            what = _effect(arg)
+            caller = frame if what is None else _caller(frame)
+            if what is not None and is_users(caller.f_code.co_filename):
+                place = describe(caller.f_code, caller.f_lasti)
+                self.effect = refused(
+                    UntraceableError(
+                        f"{what} is called, which a compiled program would not repeat, at {place}"
+                    )
+                )
+                raise self.effect
+
+    def check(self) -> None:
+        """Raise if something was refused, or the user's code made a generator of NumPy's."""
+        if refusals.last is not None:
+            raise UntraceableError(str(refusals.last))
+        named = reads(self.users)
+        made = {"default_rng", "RandomState"} & (named.attributes | named.methods | named.globals)
+        if made:
+            raise UntraceableError(
+                f"numpy.random.{made.pop()} is called, which a compiled program would not repeat"
+            )
+
+    @property
+    def users(self) -> list[CodeType]:
+        """The user's code objects that ran."""
+        return [code for code in self.codes.values() if is_users(code.co_filename)]
+
+
+def _caller(frame: FrameType) -> FrameType:
+    """Return the nearest frame outwards that is the user's or this package's, not the standard library's."""
+    while frame.f_back is not None and not (
+        is_users(frame.f_code.co_filename) or is_own(frame.f_code.co_filename)
+    ):
+        frame = frame.f_back
+    return frame
+
+
+def _effect(function: Any) -> str | None:
+    """Return what a builtin function is called if it has effects or its result differs from call to call."""
+    try:
+        if function in _EFFECTS:
+            return _EFFECTS[function]
+    except TypeError:
+        return None
+    owner = getattr(function, "__self__", None)
+    if owner is datetime or owner is date:
+        return (
+            f"{owner.__name__}.{function.__name__}()"
+            if function.__name__ in ("now", "today", "utcnow")
+            else None
+        )
+    if isinstance(owner, python_random.Random):
+        return "Python's random"
+    if isinstance(owner, io.IOBase):
+        return f"{function.__name__}() of a file"
+    if function is os.urandom:
+        return "Python's os.urandom"
+    if getattr(function, "__module__", None) == "time" and function.__name__ in _CLOCKS:
+        return f"time.{function.__name__}()"
+    return None

@@ -1,0 +1,325 @@
+"""From a program to steps: which calls run in one loop, and which values go through memory.
+
+Calls are taken in order. A call joins the latest loop over the same elements that has some of what it needs,
+if everything else that it needs is there by then; otherwise it opens a loop. Then values are looked at from
+the last to the first: one that another step uses is written to memory, unless it is so cheap that the other
+step computes it again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from retrograd.arrays import Instruction, Program, Value
+from retrograd.arrays.ir import values
+from retrograd.native.affine import Index, NotAffineError, Var, of, offset, through
+from retrograd.native.elementwise import cost
+from retrograd.native.graph import Call, Graph, Load, kind_of, looked, operands
+from retrograd.native.kernels import Host, Loop, Product, Step, Store, canonical_index, squeezed
+
+_CHEAP = 2  # what computing a value again may cost, in additions
+_CHEAP_CHAIN = 4  # likewise, of calls that belong to no loop
+_FEW_OPERANDS = 2  # arrays that may be read to compute a value again
+
+
+class Fused:
+    """The steps of a program, and its graph, which knows what lies in memory."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.graph = Graph(program)
+        self.steps: list[Step] = []
+        self.placed: dict[Value, int] = {}  # the step that computes a value
+        self.ready: dict[Value, int] = dict.fromkeys(self.graph.stored, 0)  # the first step that may use it
+        self.floating: dict[
+            Value, int
+        ] = {}  # values that are computed wherever they are used, and their cost
+        self.forced: set[Value] = set()  # values that have to lie in memory
+        self.apart: dict[
+            Value, list[str]
+        ] = {}  # why a call joined none of the loops that it shares arrays with
+        self.settled = self._settled()
+        for instruction in late(program, self.graph):
+            self._place(instruction)
+        for value in values(program.outputs):
+            self._to_memory(value)
+        self._decide()
+
+    def _settled(self) -> set[Value]:
+        """Return the values that will lie in memory anyway: outputs, and what products and NumPy read."""
+        found = set(values(self.program.outputs))
+        for instruction in self.program.instructions:
+            if kind_of(instruction) in ("product", "host"):
+                found |= {self.graph.base(v)[0] for v in instruction.operands}
+        return found
+
+    # ---- placing ----
+
+    def _place(self, instruction: Instruction) -> None:
+        kind = kind_of(instruction)
+        if kind == "view":
+            self._view(instruction)
+        elif kind in ("map", "reduce"):
+            if not self._into_loop(instruction, kind) and not self._float(instruction, kind):
+                self._open(Loop(squeezed(_domain(instruction))), instruction.outputs[0], instruction)
+        else:
+            self._alone(instruction, kind)
+
+    def _earliest(self, instruction: Instruction) -> int:
+        return max((self.ready[v] for v in instruction.operands), default=0)
+
+    def _view(self, instruction: Instruction) -> None:
+        (made,) = instruction.outputs
+        source = instruction.inputs[0]
+        if instruction.name == "reshape":
+            try:
+                through(instruction, tuple(of(Var(i)) for i in range(len(made.shape))))
+            except NotAffineError:
+                self.ready[made] = self._to_memory(source)
+                return
+        self.ready[made] = self.ready[source]
+
+    def _to_memory(self, value: Value) -> int:
+        """See that a value lies in memory, and return the first step that may load it."""
+        if value in self.graph.stored:
+            return self.ready[value]
+        if value not in self.placed:  # a view, or a number
+            self._open(Loop(squeezed(value.shape)), value, self.graph.made_by[value])
+        self.forced.add(value)
+        kind = self.graph.kind(value)
+        return self.placed[value] + 1 if kind in ("map", "reduce", "view") else self.ready[value]
+
+    def _alone(self, instruction: Instruction, kind: str) -> None:
+        views: list[Instruction] = []
+        for value in instruction.operands:
+            base, chain = self.graph.base(value)
+            self._to_memory(base)
+            views += [v for v in chain if v not in views]
+        step = Product(instruction) if kind == "product" else Host(tuple(views), instruction)
+        self.steps.append(step)
+        for value in instruction.outputs:
+            self.placed[value] = len(self.steps) - 1
+            self.ready[value] = len(self.steps)
+            self.graph.stored[value] = len(self.steps) - 1
+
+    def _into_loop(self, instruction: Instruction, kind: str) -> bool:
+        """Join a loop that there is: the latest that fits; a reduction the first, to be there early."""
+        domain = _domain(instruction)
+        if kind == "map" and not squeezed(domain):
+            return False
+        first = self._earliest(instruction)
+        reasons = []
+        found = range(len(self.steps))
+        for number in found if kind == "reduce" else reversed(found):
+            loop = self.steps[number]
+            if not isinstance(loop, Loop) or not self._shares(loop, instruction):
+                continue
+            how = _fits(loop, instruction, kind)
+            if number < first:
+                reasons.append(f"loop {number} has ended before step {first}, which makes what it needs")
+            elif how is None:
+                reasons.append(f"loop {number} goes over {loop.frame}, this over {squeezed(domain)}")
+            elif not self._is_legal(loop, number, instruction, domain):
+                reasons.append(f"it needs reductions of loop {number} at other places than the loop's own")
+            else:
+                self._join(loop, number, instruction, how)
+                return True
+        self.apart[instruction.outputs[0]] = reasons
+        return False
+
+    def _float(self, instruction: Instruction, kind: str) -> bool:
+        """Leave a call unplaced, to be computed where it is used: a number, or what costs next to nothing."""
+        (made,) = instruction.outputs
+        total = cost(instruction) + sum(
+            self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands
+        )
+        if kind != "map" or (squeezed(made.shape) and (total > _CHEAP_CHAIN or made in self.settled)):
+            return False
+        self.floating[made] = total if squeezed(made.shape) else 0
+        self.ready[made] = self._earliest(instruction)
+        return True
+
+    def _open(self, loop: Loop, made: Value, instruction: Instruction) -> None:
+        kind = "reduce" if kind_of(instruction) == "reduce" else "map"
+        how = _fits(loop, instruction, kind) if kind == "reduce" else (None, "")
+        assert how is not None, instruction
+        self.steps.append(loop)
+        self._join(loop, len(self.steps) - 1, instruction, how)
+
+    def _join(self, loop: Loop, number: int, instruction: Instruction, how: tuple[int | None, str]) -> None:
+        split, kind = how
+        (made,) = instruction.outputs
+        loop.split = loop.split if split is None else split
+        loop.members[made] = instruction
+        loop.touched |= {made, *self._bases(instruction)}
+        if kind:
+            loop.reductions[made] = kind
+        self.placed[made] = number
+        self.ready[made] = number + 1 if kind in ("column", "full", "rows") else number
+
+    def _shares(self, loop: Loop, instruction: Instruction) -> bool:
+        return not loop.touched.isdisjoint(self._bases(instruction))
+
+    def _bases(self, instruction: Instruction) -> set[Value]:
+        """Return what a call is computed from: arrays in memory, and what loops compute."""
+        found: set[Value] = set()
+        pending = list(instruction.operands)
+        while pending:
+            base = self.graph.base(pending.pop())[0]
+            if base in self.floating and base not in self.placed:
+                pending += self.graph.made_by[base].operands
+            elif squeezed(base.shape):
+                found.add(base)
+        return found
+
+    def _is_legal(self, loop: Loop, number: int, instruction: Instruction, domain: Any) -> bool:
+        """Whether all that a call needs of a loop is there when the loop gets to the call's element."""
+        index = canonical_index(domain)
+        seen: set[tuple[Value, Index]] = set()
+        if kind_of(instruction) == "reduce":
+            pending = [(instruction.inputs[0], index)]
+        else:
+            pending = operands(Call(instruction, index))
+        while pending:
+            value, at = pending.pop()
+            if (value, at) in seen:
+                continue
+            seen.add((value, at))
+            try:
+                node = self.graph.reach(value, at, number)
+            except NotAffineError:
+                continue  # its source is in memory before this loop, or `ready` would say so
+            if isinstance(node, Load):
+                pending += looked(node.at)
+                continue
+            where = self.placed.get(node.value)
+            if where is not None and where < number:
+                continue
+            if node.value in loop.reductions:
+                if node.index != canonical_index(node.value.shape):
+                    return False
+                continue
+            pending += operands(node)
+        return True
+
+    # ---- what goes through memory ----
+
+    def _decide(self) -> None:
+        """Go from the last value to the first: by then all steps that compute or load it are known."""
+        needed: dict[Value, set[int]] = {}
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Loop):
+                for value in step.reductions:
+                    needed.setdefault(value, set()).add(number)
+        order = {v: i for i, instruction in enumerate(self.program.instructions) for v in instruction.outputs}
+        for value in sorted(order, key=lambda v: -order[v]):
+            instruction = self.graph.made_by[value]
+            kind = self.graph.kind(value)
+            if kind in ("host", "product"):
+                continue
+            users = needed.get(value, set())
+            home = self.placed.get(value)
+            if value in self.forced:
+                users = users | {home} if home is not None else users
+            if not users:
+                continue
+            evaluated = self._evaluated_in(value, kind, home, users)
+            for operand in instruction.operands:
+                needed.setdefault(operand, set()).update(evaluated)
+
+    def _evaluated_in(self, value: Value, kind: str, home: int | None, users: set[int]) -> set[int]:
+        """Return the steps that compute a value; mark it as stored if others load it."""
+        if home is None:
+            return users  # views and numbers are followed wherever they are used
+        loop = self.steps[home]
+        assert isinstance(loop, Loop)
+        elsewhere = users - {home}
+        before = {user for user in users if user < home}  # they compute it for themselves
+        reduction = loop.reductions.get(value)
+        if reduction in ("column", "full", "rows"):
+            self.graph.stored[value] = home
+            return {home}
+        if value not in self.forced:
+            if not elsewhere:
+                return users
+            if reduction is None and kind == "map" and self._is_cheap(value):
+                return users
+        self.graph.stored[value] = home
+        shape = value.shape
+        loop.stores.append(Store(value, value, offset(canonical_index(shape), shape)))
+        return {home} | before
+
+    def _is_cheap(self, value: Value) -> bool:
+        instruction = self.graph.made_by[value]
+        wide = [v for v in values(instruction.inputs) if squeezed(v.shape)]
+        if cost(instruction) > _CHEAP or len(wide) > _FEW_OPERANDS:
+            return False
+        bases = [self.graph.base(v)[0] for v in wide]
+        return all(
+            b in self.graph.stored or b in self.settled or self.graph.kind(b) in ("reduce", "product", "host")
+            for b in bases
+        )
+
+
+def _fits(loop: Loop, instruction: Instruction, kind: str) -> tuple[int | None, str] | None:
+    """Return the split that a call asks of a loop and its kind of reduction; None if it does not fit."""
+    rows = None if loop.split is None else loop.frame[: loop.split]
+    if kind == "map":
+        own = squeezed(instruction.outputs[0].shape)
+        return (None, "") if own in (loop.frame, rows) else None
+    source = instruction.inputs[0].shape
+    own = squeezed(source)
+    wide = [i for i, n in enumerate(source) if n != 1]
+    axes = [wide.index(a) for a in dict(instruction.params)["axis"] if a in wide]
+    rank = len(own)
+    if own == loop.frame:
+        if len(axes) == rank:
+            return None, "full"
+        split = axes[0] if axes[-1] == rank - 1 and axes[0] == rank - len(axes) else None
+        if split is not None:
+            return (split, "row") if loop.split in (None, split) else None
+        if axes[0] == 0 and axes[-1] == len(axes) - 1:
+            split = len(axes)
+            return (split, "column") if loop.split in (None, split) else None
+        return None
+    if own == rows and len(axes) == rank:
+        return None, "rows"
+    return None
+
+
+def late(program: Program, graph: Graph) -> list[Instruction]:
+    """Return the instructions so that what must be finished before something else begins comes first.
+
+    Sums over everything, products and NumPy's calls part a program into stages. A call belongs to the last
+    stage that it can: nothing is computed in an early loop only because its operands were there.
+    """
+    stage: dict[Value, int] = {}
+    stages: list[int] = []
+    for instruction in reversed(program.instructions):
+        # A number that comes out may wait for a last sum: that costs no other loop a stage.
+        last = 0 if any(squeezed(v.shape) for v in instruction.outputs) else 1
+        own = min((stage[v] for v in instruction.outputs if v in stage), default=last)
+        stages.append(own)
+        for value in instruction.operands:
+            made = own - 1 if _is_barrier(graph.made_by.get(value)) else own
+            stage[value] = min(stage.get(value, 1), made)
+    numbered = sorted(zip(stages[::-1], range(len(stages)), strict=True))
+    return [program.instructions[i] for _, i in numbered]
+
+
+def _is_barrier(instruction: Instruction | None) -> bool:
+    """Whether a call must have seen all elements before its result can be used."""
+    if instruction is None:
+        return False
+    kind = kind_of(instruction)
+    if kind != "reduce":
+        return kind in ("product", "host")
+    axes = dict(instruction.params)["axis"]
+    rank = len(instruction.inputs[0].shape)
+    return len(axes) == rank or axes[-1] != rank - 1
+
+
+def _domain(instruction: Instruction) -> tuple[int, ...]:
+    """Return the shape of the elements that a call goes over."""
+    value: Value = instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]
+    return value.shape
