@@ -22,7 +22,8 @@ def against_torch(rounds: int, seconds: float) -> list[Row]:
     rows = []
     workers = {name: Worker(name, 1) for name in ("retrograd", "torch")}
     for workload in WORKLOADS:
-        row = Row(workload.name, 1, target=workload.target)
+        pair = ("retrograd", "torch")
+        row = Row(workload.name, 1, targets={pair: workload.target})
         race(workload, workers, rounds, seconds, row)
         rows.append(row)
         print(line(row, "torch"), flush=True)
@@ -44,8 +45,9 @@ def against_loop(name: str, loop: Workload, rounds: int, seconds: float) -> Row:
             times[key].append(worker.run(count))
     for worker in workers.values():
         worker.close()
-    row = Row(name, 1, {key: median(spent) for key, spent in times.items()}, target=LOOP_TARGET)
-    row.ratios = [ours / theirs for ours, theirs in zip(times["retrograd"], times["loop"], strict=True)]
+    pair = ("retrograd", "loop")
+    row = Row(name, 1, {key: median(spent) for key, spent in times.items()}, targets={pair: LOOP_TARGET})
+    row.ratios[pair] = [a / b for a, b in zip(times["retrograd"], times["loop"], strict=True)]
     print(line(row, "loop"), flush=True)
     return row
 
@@ -54,8 +56,9 @@ def line(row: Row, other: str) -> str:
     if row.failures:
         return f"{row.name:44} failed: {row.failures}"
     ours, theirs = row.values["retrograd"] * 1e6, row.values[other] * 1e6
-    ratios = f"{median(row.ratios):.2f} ({min(row.ratios):.2f} .. {max(row.ratios):.2f})"
-    aim = f", aim {row.target}" if row.target else ""
+    found, target = row.ratios["retrograd", other], row.targets["retrograd", other]
+    ratios = f"{median(found):.2f} ({min(found):.2f} .. {max(found):.2f})"
+    aim = f", aim {target}" if target else ""
     return f"{row.name:44} {ours:8.0f} us, {other} {theirs:8.0f} us, ratio {ratios}{aim}"
 
 

@@ -71,7 +71,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "functional": WHOLE,
     "masked": WHOLE,
     "sparse": WHOLE,
-    "compiler": USERS | {"native", "nn", "optim"},
     "distributed": WHOLE | {"nn", "optim", "utils"},
     "_tensor_str": {"printing"},
     "notebook": set(),
