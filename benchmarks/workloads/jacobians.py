@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from workloads import Step, Workload
+from workloads import Compile, Step, Workload
 
 SIZE = 64  # of the Jacobian, R^64 -> R^64
 VARIABLES = 32  # of the Hessian
@@ -23,18 +23,20 @@ def energy(torch: Any) -> tuple[Callable[[Any], Any], Any]:
     return lambda x: (torch.tanh(weight @ x) ** 2).sum() + (x**4).sum(), x
 
 
-def of_layer(way: Callable[[Any, Any, Any], Any]) -> Callable[[Any], Step]:
+def of_layer(way: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Compile], Step]:
     """Return what builds the step `way(torch, function, x)` for the layer."""
 
-    def build(torch: Any) -> Step:
+    def build(torch: Any, compile: Compile) -> Step:
+        del compile
         function, x = layer(torch)
         return lambda: way(torch, function, x)
 
     return build
 
 
-def of_energy(way: Callable[[Any, Any, Any], Any]) -> Callable[[Any], Step]:
-    def build(torch: Any) -> Step:
+def of_energy(way: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Compile], Step]:
+    def build(torch: Any, compile: Compile) -> Step:
+        del compile
         function, x = energy(torch)
         return lambda: way(torch, function, x)
 
