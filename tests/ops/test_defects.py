@@ -23,3 +23,7 @@ def test_searchsorted_of_rows_of_nothing():
         found = rg.searchsorted(rg.zeros(edges), rg.zeros(values))
         assert found.shape == values and found.dtype is rg.int64
     assert rg.searchsorted(rg.zeros(2, 0), rg.zeros(2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_bool_summed_to_no_dimensions_counts():
+    assert rg.tensor(True).sum_to_size(()).dtype is rg.int64
