@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,10 @@ class PythonProtocol:
         array = self._array
         if array.size != 1:
             raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
-        value = array.item()
-        return float(value) if array.dtype == _BFLOAT16 else value
+        value = float(array.item()) if array.dtype == _BFLOAT16 else array.item()
+        if self._node is not None:
+            self._note_number(value, sys._getframe(1))
+        return value
 
     def tolist(self: Any) -> Any:
         """Return the elements as nested lists of Python numbers; a number for a 0-dim tensor."""

@@ -11,6 +11,7 @@ OPENBLAS_NUM_THREADS=N       and NumPy is not loaded
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 
@@ -57,6 +58,28 @@ def keep_pages() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def rest_collector() -> tuple[int, int, int]:
+    """Have Python look for cyclic garbage rarely while modules are loaded; return how often it did.
+
+    Loading makes many objects and hardly any garbage: looking again and again would lengthen it.
+    """
+    before = gc.get_threshold()
+    if before[0]:  # zero: the user has switched it off
+        gc.set_threshold(1_000_000, *before[1:])
+    return before
+
+
+_collector = rest_collector()
+
+
+def finish() -> None:
+    """Let the collector run as before: all modules are loaded."""
+    if not gc.get_freeze_count():  # else somebody's objects would thaw
+        gc.freeze()
+        gc.unfreeze()  # what was loaded is now among the old objects, without having been looked at
+    gc.set_threshold(*_collector)
 
 
 choose_blas_kernel()

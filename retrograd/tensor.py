@@ -11,7 +11,9 @@ Functions and operators are attached by methods.py from the declared ops.
 
 from __future__ import annotations
 
+import sys
 import warnings
+from types import FrameType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -19,7 +21,7 @@ import numpy as np
 from retrograd import devices, dtypes, hooks
 from retrograd.autograd.graph import AccumulateGrad, Node, Output, Version, new_version
 from retrograd.autograd.modes import local
-from retrograd.autograd.views import Meta
+from retrograd.autograd.views import Cut, Meta, cut_here, cut_in, new_meta, numbers
 from retrograd.interop import NumpyProtocol, PythonProtocol
 
 _NON_LEAF_GRAD = (
@@ -93,9 +95,10 @@ class Tensor(PythonProtocol, NumpyProtocol):
     # ---- facts kept beside the array ----
 
     def _facts(self) -> Meta:
-        if self._meta is None:
-            self._meta = Meta()
-        return self._meta
+        meta = self._meta
+        if meta is None or meta.cut is meta:  # a Cut is shared
+            self._meta = meta = new_meta(meta and meta.cut)
+        return meta
 
     def _root(self) -> Tensor:
         meta = self._meta
@@ -321,6 +324,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
     def data(self) -> Tensor:
         """A tensor on the same memory, without history and with a version of its own."""
         made = wrap(self._array)
+        made._meta = self._lost() if self._node is None else cut_in(_getframe(1), "data", "", self._node)
         if self._array.__class__ is devices.Absent:
             made._version_cell()
         return made
@@ -344,6 +348,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """Return a tensor on the same memory and version, without history."""
         tensor = wrap(self._array)
         tensor._cell = self._version_cell()
+        tensor._meta = self._lost() if self._node is None else cut_in(_getframe(1), "detach", "", self._node)
         if self.is_inference():
             tensor._facts().inference = True
         return tensor
@@ -361,8 +366,18 @@ class Tensor(PythonProtocol, NumpyProtocol):
                 "buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
                 "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
+        if self._node is not None:
+            self._facts().cut = cut_here("detach_", "", self._node)
         self._node = None
         return self
+
+    def _lost(self) -> Cut | None:
+        """Return where this tensor, which has no history, lost it."""
+        return None if self._meta is None else self._meta.cut
+
+    def _note_number(self, value: Any, frame: FrameType) -> None:
+        """Note that a number was taken out of the graph; `why_no_grad` recognises it in other tensors."""
+        numbers.append((value, cut_in(frame, "item", "", self._node)))
 
     register_hook = hooks.register_hook
     register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook
@@ -383,6 +398,7 @@ class Tensor(PythonProtocol, NumpyProtocol):
         return tensor_str(self)
 
 
+_getframe = sys._getframe
 _new = object.__new__
 _T = TypeVar("_T", bound=Tensor)
 
@@ -401,6 +417,15 @@ def wrap(array: np.ndarray[Any, Any]) -> Tensor:
     tensor._array = array
     tensor._node = tensor._cell = tensor._meta = None
     return tensor
+
+
+def hold_cut(tensor: Tensor, cut: Cut) -> None:
+    """Note on a tensor without history where it lost it."""
+    meta = tensor._meta
+    if meta is None or meta.cut is meta:
+        tensor._meta = cut
+    else:
+        meta.cut = cut
 
 
 def history(tensor: Tensor) -> Any:

@@ -2,17 +2,18 @@
 
 Run: python tools/maths_coefficients.py    (needs mpmath; says what error each polynomial has)
 
-A least-squares fit of the relative error at Chebyshev's nodes comes within a small factor of the minimax
-polynomial; what it loses costs less than one bit here. The coefficients are rounded to the format one after the
-other, the most significant one first, and those that are left are fitted again each time, so that they make good
-for the rounding.
+A least-squares fit of the relative error at Chebyshev's nodes is near the minimax polynomial. The
+coefficients are rounded to the format one after the other, the most significant one first, and those that
+are left are fitted again each time, so that they make good for the rounding.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +23,13 @@ from mpmath import mp, mpf
 
 mp.dps = 50
 TARGET = Path(__file__).resolve().parent.parent / "retrograd" / "native" / "maths" / "coefficients.py"
-HEADER = '''"""Coefficients of the polynomials, by width of the number; written by tools/maths_coefficients.py."""
+HEADER = """\"\"\"Coefficients by width of the number; written by tools/maths_coefficients.py.\"\"\"
 
 from __future__ import annotations
-'''
+
+# fmt: off
+# ruff: noqa: ERA001 - what stands above a table is the formula that it is for
+"""
 
 Function = Callable[[mpf], mpf]
 
@@ -40,6 +44,17 @@ class Fit:
     says: str
     fixed: Mapping[int, object] = field(default_factory=dict)  # exact coefficients, which are not written
     weight: Function | None = None  # what the error is relative to, if not the function
+
+
+def rows(numbers: Iterable[object], indent: int) -> str:
+    """Return the numbers as lines of source."""
+    margin = " " * indent
+    return (
+        textwrap.fill(
+            ", ".join(map(str, numbers)) + ",", 110, initial_indent=margin, subsequent_indent=margin
+        )
+        + "\n"
+    )
 
 
 def rounded(value: mpf, bits: int) -> float:
@@ -61,7 +76,7 @@ def nodes(interval: tuple[float, float], count: int, powers: range) -> list[mpf]
     low, high = (low**2, high**2) if squared else (low, high)
     angles = [mp.pi * (2 * k + 1) / (2 * count) for k in range(count)]
     spread = [(low + high) / 2 + (high - low) / 2 * mp.cos(angle) for angle in angles]
-    return [mp.sqrt(z) for z in spread] if squared else [z if z else mpf(10) ** -20 for z in spread]
+    return [mp.sqrt(z) for z in spread] if squared else [z or mpf(10) ** -20 for z in spread]
 
 
 def solve(fit: Fit, bits: int) -> tuple[list[float], mpf]:
@@ -94,7 +109,7 @@ def scaled_erfc(t: mpf, pole: float) -> mpf:
     return mp.exp(x * x) * mp.erfc(x) * (x + pole)
 
 
-ERFC_POLE = 3.75
+ERFC_POLE = 2
 HALF_LN2 = math.log(2) / 2 * 1.001
 FITS: dict[str, Fit] = {
     "EXP": Fit(
@@ -121,9 +136,23 @@ FITS: dict[str, Fit] = {
     "LOG1P": Fit(
         mp.log1p,
         (-0.25, 0.5),
-        {32: range(3, 11), 64: range(3, 22)},
+        {32: range(3, 11), 64: range(3, 21)},
         "log(1 + r) = r - r^2/2 + r^3 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
         {1: 1, 2: -0.5},
+    ),
+    "LOG2_1P": Fit(
+        lambda r: mp.log1p(r) / mp.log(2),
+        (-0.25, 0.5),
+        {32: range(2, 11), 64: range(2, 21)},
+        "log2(1 + r) = log2(e) r + r^2 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
+        {1: 1 / mp.log(2)},
+    ),
+    "LOG10_1P": Fit(
+        lambda r: mp.log1p(r) / mp.log(10),
+        (-0.25, 0.5),
+        {32: range(2, 11), 64: range(2, 21)},
+        "log10(1 + r) = log10(e) r + r^2 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
+        {1: 1 / mp.log(10)},
     ),
     "SIN": Fit(
         mp.sin,
@@ -163,14 +192,14 @@ FITS: dict[str, Fit] = {
     "CBRT": Fit(
         lambda m: 1 / mp.cbrt(m),
         (0.375, 3),
-        {32: range(4), 64: range(4)},
+        {32: range(5), 64: range(5)},
         "m^(-1/3) = c0 + c1 m + ..., 3/8 <= m <= 3: where the iteration starts",
     ),
     "ATANH": Fit(
         lambda s: 2 * mp.atanh(s),
         (0, 0.2),
         {32: range(5, 10, 2), 64: range(5, 24, 2)},
-        "log((1 + s) / (1 - s)) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...), |s| <= 1/5",
+        "log of (1 + s) / (1 - s) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...), |s| <= 1/5",
         {1: 2, 3: mpf(2) / 3},
     ),
     "ERF": Fit(
@@ -182,16 +211,17 @@ FITS: dict[str, Fit] = {
     ),
     "ERF_EXPONENT": Fit(
         lambda x: -mp.log(mp.erfc(x)),
-        (1, 4),
-        {32: range(7)},
-        "erf(x) = 1 - exp(-(c0 + c1 x + ...)), 1 <= x <= 4",
+        (1, 6),
+        {32: range(8), 64: range(17)},
+        "erf(x) = 1 - exp(-(c0 + c1 x + ...)), 1 <= x <= 6",
         weight=lambda x: 1 / mp.erfc(x),
     ),
     "ERFC": Fit(
         lambda t: scaled_erfc(t, ERFC_POLE),
-        (-1, (28 - ERFC_POLE) / (28 + ERFC_POLE)),
-        {32: range(12), 64: range(26)},
-        f"exp(x^2) erfc(x) = (c0 + c1 t + ...) / (x + {ERFC_POLE}), t = (x - {ERFC_POLE}) / (x + {ERFC_POLE}), x >= 0",
+        ((0.5 - ERFC_POLE) / (0.5 + ERFC_POLE), (28 - ERFC_POLE) / (28 + ERFC_POLE)),
+        {32: range(11), 64: range(23)},
+        f"exp(x^2) erfc(x) = (c0 + c1 t + ...) / (x + {ERFC_POLE}), x >= 1/2, "
+        f"t = (x - {ERFC_POLE}) / (x + {ERFC_POLE})",
     ),
 }
 
@@ -204,7 +234,7 @@ PARTS: dict[str, tuple[mpf, int, dict[int, int], str]] = {
     "TWO_THIRDS": (mpf(2) / 3, 2, {32: 24, 64: 53}, "2/3"),
     "HALF_PI": (mp.pi / 2, 3, {32: 24, 64: 53}, "pi/2"),
 }
-"""Constants in positive parts that add up to them: how many, and how many bits the first ones have, by width."""
+"""Constants in positive parts that add up to them: how many, and the bits of the first ones by width."""
 
 
 def in_parts(name: str, value: mpf, count: int, precision: dict[int, int], says: str) -> str:
@@ -221,12 +251,52 @@ def in_parts(name: str, value: mpf, count: int, precision: dict[int, int], says:
     return "".join([*lines, "}\n"])
 
 
+PIECES: dict[str, tuple[Function, float, str]] = {
+    "TANH_PIECES": (mp.tanh, 9.1, "tanh"),
+    "ERF_PIECES": (mp.erf, 3.95, "erf"),
+}
+"""Odd functions in float32, by polynomials on two intervals per binade, and from where on they are 1."""
+
+
+def in_pieces(name: str, function: Function, top: float, says: str) -> str:
+    """Return the centres and the coefficients of degrees 0 to 6, sixteen of each.
+
+    The first interval is [0, 1/8]; there c0 stands for x, which is not in the table.
+    """
+    edges = [0.0, *(2.0**k * m for k in range(-3, 6) for m in (1, 1.5))]
+    pieces, errors = [], []
+    for low, high in itertools.pairwise(edges):
+        if low >= top:
+            pieces.append((0.0, 1.0, *[0.0] * 6))
+            continue
+        centre = (low + min(high, top)) / 2 if low else 0.0
+        centre = rounded(mpf(centre), 32)
+        piece = Fit(
+            lambda d, centre=centre: function(centre + d) - (0 if centre else d),
+            (low - centre, min(high, top) - centre),
+            {32: range(7) if low else range(1, 7)},
+            says,
+            weight=lambda d, centre=centre: function(centre + d),
+        )
+        found, error = solve(piece, 32)
+        pieces.append((centre, *(found if low else (0.0, *found))))
+        errors.append(error)
+    print(
+        f"{name:13} float32  {len(errors):2} intervals     "
+        f"error {mpmath.nstr(max(errors) * 2**24, 3)} half ulp"
+    )
+    head = f"{says}(x) = c0 + c1 (x - centre) + ... + c6 (x - centre)^6: centres, c0, c1, ... by interval"
+    lines = [f"\n# {head}\n{name}: tuple[tuple[float, ...], ...] = (\n"]
+    lines.extend(f"    (\n{rows(column, 8)}    ),\n" for column in zip(*pieces[:16], strict=True))
+    return "".join([*lines, ")\n"])
+
+
 def two_over_pi() -> str:
     """Return the bits of 2/pi that the reduction of any float64 asks for, in words, the least one first."""
     words = 19
     with mp.workprec(64 * words + 64):
         number = int(mp.floor(2 / mp.pi * mpf(2) ** (64 * words)))
-    lines = [f"    0x{number >> 64 * k & 2**64 - 1:016x},\n" for k in range(words)]
+    lines = [rows((f"0x{number >> 64 * k & 2**64 - 1:016x}" for k in range(words)), 4)]
     return "".join(
         [
             "\n# 2/pi = TWO_OVER_PI / 2^1216, in words of 64 bits, the least one first\n",
@@ -243,9 +313,10 @@ def written(name: str, fit: Fit) -> str:
         coefficients, error = solve(fit, bits)
         unit = mpf(2) ** (-24 if bits == 32 else -53)
         print(
-            f"{name:8} float{bits}  {len(coefficients):2} coefficients  error {mpmath.nstr(error / unit, 3)} half ulp"
+            f"{name:13} float{bits}  {len(coefficients):2} coefficients  "
+            f"error {mpmath.nstr(error / unit, 3)} half ulp"
         )
-        lines.append(f"    {bits}: (\n" + "".join(f"        {c!r},\n" for c in coefficients) + "    ),\n")
+        lines.append(f"    {bits}: (\n{rows(coefficients, 8)}    ),\n")
     return "".join([*lines, "}\n"])
 
 
@@ -254,5 +325,6 @@ if __name__ == "__main__":
     texts = [written(name, fit) for name, fit in FITS.items() if not only or name in only]
     if not only:
         texts += [in_parts(name, *constant) for name, constant in PARTS.items()]
+        texts += [in_pieces(name, *piece) for name, piece in PIECES.items()]
         texts.append(two_over_pi())
         TARGET.write_text(HEADER + "".join(texts), encoding="utf-8")

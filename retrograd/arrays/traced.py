@@ -25,7 +25,7 @@ from retrograd.arrays.handles import VIEWS, now, phantom, write
 from retrograd.arrays.ir import Value
 from retrograd.arrays.vocabulary import ValueDependentError, arguments, is_known, name_of
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ArrayLike, memory_of
+from retrograd.ops.helpers import ArrayLike, ScalarLike, memory_of
 
 if TYPE_CHECKING:
     from retrograd.arrays.handles import Move
@@ -44,16 +44,13 @@ def place() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
-class Scalar:
-    """A number that is known only when the program runs: an input without dimensions, of a dtype it is given.
-
-    `of` returns its traced array in a program.
-    """
+class Scalar(ScalarLike):
+    """A Python number that is known only when the program runs: an input without dimensions."""
 
     __slots__ = ()
 
-    def of(self, recorder: Recorder) -> Traced:
-        """Return the input that the number is in a program."""
+    def of(self, dtype: Any) -> Traced:
+        """Return the input that the number is in the program, of the dtype that it takes."""
         raise NotImplementedError
 
 
@@ -80,8 +77,8 @@ def refused(error: _E) -> _E:
 def value_dependent(what: str, instead: str) -> ValueDependentError:
     return refused(
         ValueDependentError(
-            f"value-dependent: {what} needs the elements of a traced array, known only when the program runs, "
-            f"at {place()}; {instead}, or leave this part out of the traced function"
+            f"value-dependent: {what} needs the elements of a traced array, known only when the program "
+            f"runs, at {place()}; {instead}, or leave this part out of the traced function"
         )
     )
 
@@ -115,11 +112,11 @@ class Traced(ArrayLike):
         self._phantom: ndarray[Any, Any] | None = None
         self._seen = self._writes = 0
 
-    shape = property(lambda self: self._value.shape)
-    dtype = property(lambda self: self._value.dtype)
-    ndim = property(lambda self: len(self._value.shape))
-    size = property(lambda self: math.prod(self._value.shape))
-    itemsize = property(lambda self: self._value.dtype.itemsize)
+    shape = property(lambda self: self._seen_value().shape)
+    dtype = property(lambda self: self._seen_value().dtype)
+    ndim = property(lambda self: len(self._seen_value().shape))
+    size = property(lambda self: math.prod(self._seen_value().shape))
+    itemsize = property(lambda self: self._seen_value().dtype.itemsize)
     nbytes = property(lambda self: self.size * self.itemsize)
     memory = property(phantom, doc="An array that lies in memory as this one would.")
     strides = property(lambda self: phantom(self).strides)
@@ -127,6 +124,10 @@ class Traced(ArrayLike):
     real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
     imag = property(lambda self: np.imag(self))  # noqa: PLW0108 - np.imag's own docstring is no part of this
     T = property(lambda self: np.transpose(self))  # noqa: PLW0108
+
+    def _seen_value(self) -> Value:
+        self._recorder.seen.add(self._value.id)
+        return self._value
 
     def __repr__(self) -> str:
         return f"<traced {now(self)}: {self._value.type}>"
@@ -165,7 +166,7 @@ class Traced(ArrayLike):
         return made.copy() if made is self and copy else made
 
     def reshape(self, *shape: Any, copy: bool | None = None) -> Any:
-        """Return the elements in another shape; ValueError where that would need the copy that is forbidden."""
+        """Return the elements in another shape; ValueError where that needs a forbidden copy."""
         size = shape[0] if len(shape) == 1 else shape
         if copy is False:
             phantom(self).reshape(size, copy=False)
@@ -268,7 +269,9 @@ class Traced(ArrayLike):
 
     def item(self, *args: Any) -> Any:
         """Refuse: the elements are not known."""
-        raise value_dependent("item()", "keep the array")
+        caller = sys._getframe(1)  # the tensor that has this array: for itself, or for Python
+        names = [f.f_code.co_name for f in (caller, caller.f_back) if f is not None]
+        raise value_dependent(next((_ASKED[n] for n in names if n in _ASKED), "item()"), "keep the array")
 
     def tolist(self) -> Any:
         """Refuse: the elements are not known."""
@@ -287,9 +290,14 @@ class Traced(ArrayLike):
         return np.invert(self)
 
 
+_ASKED = {
+    "__bool__": "a truth value (if, while, and, or)", "_scalar": "float(), int() or complex()",
+    "__index__": "a Python index or size",
+}  # fmt: skip
+
 _METHODS = frozenset({
-    "all", "any", "argmax", "argmin", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "prod",
-    "ravel", "round", "squeeze", "std", "sum", "swapaxes", "trace", "transpose", "var",
+    "all", "any", "argmax", "argmin", "clip", "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min",
+    "prod", "ravel", "round", "squeeze", "std", "sum", "swapaxes", "trace", "transpose", "var",
 })  # fmt: skip
 """An array's methods that are NumPy's functions of the same name."""
 
@@ -326,7 +334,8 @@ def _write_out(ufunc: Any, made: Any, out: tuple[Any, ...], *, unsafe: bool) -> 
     if not isinstance(target, Traced):
         raise refused(
             TypeError(
-                f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at {place()}"
+                f"np.{ufunc.__name__}: out= is an array that is not traced; its write would be lost, at "
+                f"{place()}"
             )
         )
     if not unsafe and not np.can_cast(made.dtype, target.dtype, "same_kind"):

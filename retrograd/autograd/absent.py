@@ -14,7 +14,7 @@ import numpy as np
 
 from retrograd.autograd.dispatch import plain
 from retrograd.autograd.modes import modes
-from retrograd.autograd.views import Meta
+from retrograd.autograd.views import new_meta
 from retrograd.devices import Absent, numbers_of
 from retrograd.ops.declare import Op
 from retrograd.tensor import Tensor, history, wrap
@@ -68,7 +68,7 @@ def call(op: Op, args: tuple[Any, ...], target: Tensor | None) -> Any:
         return _written(target, result)
     for made in result if isinstance(result, tuple) else (result,):
         made._array = Absent.of(made._array.shape, made._array.dtype)
-        made._meta = Meta()
+        made._meta = new_meta()
         made._version_cell().rebased = -1
     return result
 

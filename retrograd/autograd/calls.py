@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from retrograd import dtypes
 from retrograd.autograd.engine import accumulate, run
 from retrograd.autograd.graph import AccumulateGrad, Node, Output
 from retrograd.autograd.modes import enable_grad, local, modes
+from retrograd.autograd.quiet import quiet, restore
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import ARRAYS, ArrayLike, as_array
@@ -52,8 +54,11 @@ def tensor_backward(
     node = history(self)
     if node is None:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
-    with np.errstate(all="ignore"):
+    before = quiet()
+    try:
         run([(node, _one(self))], bool(retain_graph), recorded=False)
+    finally:
+        restore(before)
 
 
 def backward(
@@ -196,10 +201,23 @@ def grad(
             if ct is None:
                 raise RuntimeError(
                     f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-                    "allow_unused=True if this is the desired behavior."
+                    f"allow_unused=True if this is the desired behavior.{_unused(found, wanted)}"
                 )
     tensors = [_as_tensor(ct, t, materialize_grads) for ct, t in zip(found, wanted, strict=True)]
     return dict(zip(keys, tensors, strict=True)) if keys is not None else tuple(tensors)
+
+
+def _unused(found: list[Any], wanted: list[Any]) -> str:
+    """Return a line with the names and shapes of the inputs that were not used."""
+    from retrograd.autograd.owners import name_of_leaf  # noqa: PLC0415 - failing path only
+
+    facts = []
+    for i, (ct, tensor) in enumerate(zip(found, wanted, strict=True)):
+        if ct is None and isinstance(tensor, Tensor):
+            facts.append(f"{i}: {name_of_leaf(tensor) or 'a tensor'} of shape {tuple(tensor.shape)}")
+        elif ct is None:
+            facts.append(f"{i}: the result {tensor.output_nr} of {tensor.node.name()}")
+    return f"\n[not used: {'; '.join(facts)}]"
 
 
 def _captures(roots: list[tuple[Node, Any]], wanted: list[Any], keep: bool, recorded: bool) -> list[Any]:
@@ -252,12 +270,12 @@ def _guarded(
     roots: list[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
 ) -> None:
     """Run with NumPy's floating-point warnings off; recording, if the run is to be recorded."""
-    if recorded:
-        with np.errstate(all="ignore"), enable_grad():
+    before = quiet()
+    try:
+        with enable_grad() if recorded else nullcontext():
             run(roots, keep, recorded, captured)
-    else:
-        with np.errstate(all="ignore"):
-            run(roots, keep, recorded, captured)
+    finally:
+        restore(before)
 
 
 def _as_sequence(value: Any) -> Sequence[Any]:
@@ -296,6 +314,8 @@ def _one(output: Any) -> Any:
             "grad can be implicitly created only for scalar outputs; got a GradientEdge"
         )
     array = output._array
+    if array.__class__ is np.ndarray and array.ndim == 0 and array.dtype in _ONES:
+        return _ONES[array.dtype]
     if array.size != 1:
         raise RuntimeError(
             "grad can be implicitly created only for scalar outputs\n"
@@ -306,8 +326,11 @@ def _one(output: Any) -> Any:
             f"grad can be implicitly created only for real scalar outputs but got {dtypes.of_array(array)}"
         )
     if isinstance(array, ArrayLike):
-        return array.of(np.ones(array.shape, array.dtype))  # type: ignore[attr-defined]
+        return array.of(np.ones(array.shape, array.dtype))
     return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
+
+
+_ONES = {np.dtype(t): t(1) for t in (np.float32, np.float64)}
 
 
 def _checked(output: Any, ct: Any, i: int) -> Tensor:

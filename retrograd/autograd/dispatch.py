@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.autograd.graph import UNSHARED
+from retrograd.autograd.anomaly import check_forward
+from retrograd.autograd.graph import UNSHARED, anomaly
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.record import record
-from retrograd.autograd.views import Meta
+from retrograd.autograd.views import Meta, cut_here
 from retrograd.errors import ShapeError
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ARRAYS, as_array
-from retrograd.tensor import Tensor, wrap
+from retrograd.ops.helpers import ARRAYS
+from retrograd.tensor import Tensor, hold_cut, wrap
 
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
 
@@ -54,14 +55,19 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
-    run: Any = op if modes.special and local.tracer is not None else op.definition  # traced: maybe one instruction
+    run: Any = (
+        op if modes.special and local.tracer is not None else op.definition
+    )  # traced: maybe one instruction
     try:
         result = run(*positional(op, values), **keywords(op, values))
     except ValueError as error:
         raise _broadcast_error(op, values, error) from None
     if compute is not None and compute != common.np:
         result = _narrow(result, compute, common.np)
-    return _wrap(op, args, result, originals, handles, compute)
+    made = _wrap(op, args, result, originals, handles, compute)
+    if anomaly.check_forward:
+        check_forward(op, originals, made)
+    return made
 
 
 def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:
@@ -155,9 +161,9 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(as_array(r)) for r in result]
+        tensors = [_wrapped(r) for r in result]
     else:
-        tensors = [wrap(as_array(result))]
+        tensors = [_wrapped(result)]
     if op.view:
         source = handles[0]
         for tensor in tensors:
@@ -167,9 +173,31 @@ def _wrap(
             mark_inference(tensor)
     elif op.rules and local.grad:
         record(op, args, tensors, values, handles, compute)
+    if tensors and tensors[0]._node is None:
+        _hand_on_cut(op, tensors, handles)
     if not op.outputs:
         return tensors[0]
     return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def _wrapped(result: Any) -> Tensor:
+    return wrap(result if isinstance(result, ARRAYS) else np.asarray(result))  # type: ignore[arg-type] # of any kind
+
+
+def _hand_on_cut(op: Op, tensors: list[Tensor], handles: list[Any]) -> None:
+    """Note where results that have no history lost it: here, or where an operand did."""
+    cut = None
+    for handle in handles:
+        for item in handle if handle.__class__ is list else (handle,):
+            if item is UNSHARED:
+                continue
+            if item._node is not None:
+                cut = local.cut or cut_here("op", op.torch_name, item._node)
+            elif cut is None and item._meta is not None:
+                cut = item._meta.cut
+    if cut is not None:
+        for tensor in tensors:
+            hold_cut(tensor, cut)
 
 
 def mark_inference(tensor: Tensor) -> None:
@@ -177,7 +205,8 @@ def mark_inference(tensor: Tensor) -> None:
 
     Its cell says 'rebased', so that dispatch always looks closer at it.
     """
-    tensor._facts().inference = True
+    meta = tensor._facts()
+    meta.inference, meta.cut = True, local.cut
     tensor._version_cell().rebased = -1
 
 
@@ -190,14 +219,15 @@ def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
         return
     cell = tensor._cell = source._version_cell()
     cell.viewed = True
-    meta = Meta()
-    meta.base = source._root()
+    facts = source._meta
+    tensor._meta = meta = Meta()
+    meta.base, meta.cut = source._root(), None if facts is None else facts.cut
     meta.epoch = cell.rebased
     if multi:
         meta.origin = "multi"
-    if modes.special and not local.grad:
+    if modes.special and local.cut is not None:
         meta.origin = "no_grad"
-    tensor._meta = meta
+        meta.cut = local.cut if source._node is not None else meta.cut
 
 
 def write_out(op: Op, args: Sequence[Any], result: Any, out: Any) -> Any:

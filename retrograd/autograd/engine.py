@@ -15,15 +15,17 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
 
 from retrograd import devices
-from retrograd.autograd.anomaly import check, show
+from retrograd.autograd.anomaly import show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
+from retrograd.autograd.modes import local, modes
 from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.autograd.watch import is_watching, pull_watched
 from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import wrap
 
@@ -58,103 +60,149 @@ def run(
         recorded: compute with Tensors, so that the cotangents have a history.
         captured: nodes whose cotangents are wanted, to be filled in; nothing else is accumulated then.
     """
-    waiting = _count_edges([node for node, _ in roots])
-    running.stack.append(Run(waiting, captured is not None))
+    if modes.special and local.nan_safe:
+        from retrograd.autograd.nan_safe import run_masked  # noqa: PLC0415 - rare, and it needs this file
+
+        run_masked(_start, roots, keep, recorded, captured)
+    else:
+        _start(roots, keep, recorded, captured)
+
+
+def _start(
+    roots: Sequence[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
+) -> None:
+    waiting = _count_edges(roots)
+    stack = running.stack
+    stack.append(Run(waiting, captured is not None))
     try:
         _run(roots, waiting, keep, recorded, captured)
     finally:
-        running.stack.pop()
+        stack.pop()
 
 
 def _run(
     roots: Sequence[tuple[Node, Any]], waiting: dict[Node, int], keep: bool, recorded: bool, captured: Any
 ) -> None:
     needed = None if captured is None else _needed(waiting, captured)
+    watching = is_watching()
+    usual = captured is None and not recorded and not watching
     held: dict[Any, Any] = {}  # cotangents that are still growing
     owned: set[Any] = set()  # those of them that are our own sums, which may be added to in place
-    ready: list[int] = []  # ages of complete nodes, youngest first
-    by_age: dict[int, Node] = {}
-    leaves: list[AccumulateGrad] = []  # whose cotangents have just been completed
-    checking = anomaly.on
+    ready: list[tuple[int, Node, Any]] = []  # complete nodes and their cotangents, by age, youngest first
+    leaves: list[tuple[AccumulateGrad, Any]] = []  # whose cotangents have just been completed
+    following: Any
+    ct: Any
+    edges, cts = zip(*roots)  # noqa: B905 - the roots are reached as if from a node above them
 
-    for node, ct in roots:
-        held[node] = ct if node not in held else held[node] + ct
-        waiting[node] -= 1
-        if waiting[node] == 0:
-            _queue(node, ready, by_age)
-    while ready:
-        node = by_age.pop(heappop(ready))
-        while node is not None:
-            following: Any = None
-            ct = held.pop(node, None)
-            if node.__class__ is AccumulateGrad:
-                _finish_leaf(node, ct, recorded, captured)
-                break
-            edges = node.edges
-            if node.extras is not None and ct is not None:
-                ct = before(node, ct, recorded)
-            if captured is not None:
-                if node in captured:
-                    captured[node] = ct
-                edges = tuple(edge if edge in needed else None for edge in edges)  # type: ignore[operator]
-            if ct is None or (captured is not None and not any(edges)):
-                cts: tuple[Any, ...] = (None,) * len(edges)
-            else:
-                try:
-                    cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
-                except Exception as error:
-                    error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
-                    if anomaly.on:
-                        show(node)
-                    raise
-                if checking:
-                    check(node, cts)
-                if node.extras is not None and node.extras.post:
-                    cts = after(node, cts, ct, recorded)
-            ct = None
-            for edge, part in zip(edges, cts):  # noqa: B905 - as many by construction; strict= costs on the hot path
-                if edge is None:
-                    continue
+    while True:
+        following = ct = None
+        for edge, part in zip(edges, cts):  # noqa: B905 - as many by construction; strict= costs on the hot path
+            if edge is None:
+                continue
+            if edge in held:
+                part = _sum(held.pop(edge), part, edge, owned)
+            left = waiting[edge] - 1
+            if left:
+                waiting[edge] = left
                 if part is not None:
-                    have = held.get(edge)
-                    if have is None:
-                        held[edge] = part
-                    elif edge in owned:
-                        np.add(have, part, out=have)
-                    else:
-                        have = held[edge] = have + part
-                        if have.__class__ is np.ndarray:
-                            owned.add(edge)
-                left = waiting[edge] = waiting[edge] - 1
-                if left:
-                    continue
-                if edge.__class__ is AccumulateGrad:
-                    leaves.append(edge)
-                elif following is None and not ready:
-                    following = edge  # a chain: no need to queue
-                else:
-                    if following is not None:
-                        _queue(following, ready, by_age)
-                        following = None
-                    _queue(edge, ready, by_age)
-            if leaves:
-                part = have = cts = None  # type: ignore[assignment] # `held` alone has them now: a leaf may keep its own
-                for leaf in leaves:
-                    _finish_leaf(leaf, held.pop(leaf, None), recorded, captured)
-                leaves.clear()
-            node = following
+                    held[edge] = part
+            elif edge.__class__ is AccumulateGrad:
+                leaves.append((edge, part))
+            elif following is None:
+                following, ct = edge, part
+            else:
+                heappush(ready, (-edge.seq, edge, part))
+        part = cts = None  # type: ignore[assignment] # they are in one place now: a leaf may keep its own
+        if leaves:
+            for leaf, whole in leaves:
+                _finish_leaf(leaf, whole, recorded, captured)
+            whole = None
+            leaves.clear()
+
+        if following is None:
+            if not ready:
+                return
+            _, node, ct = heappop(ready)
+        elif ready:
+            _, node, ct = heappushpop(ready, (-following.seq, following, ct))
+        else:
+            node = following  # a chain: no need to queue
+
+        if usual and node.extras is None and ct is not None:
+            edges = node.edges
+            try:
+                cts = node.pullback(ct, keep)
+            except Exception as error:
+                _note(error, node)
+                raise
+        else:
+            edges, cts = _look_closer(node, ct, keep, recorded, captured, needed, watching)
 
 
-def _queue(node: Node, ready: list[int], by_age: dict[int, Node]) -> None:
-    by_age[-node.seq] = node
-    heappush(ready, -node.seq)
+def _look_closer(
+    node: Node, ct: Any, keep: bool, recorded: bool, captured: Any, needed: Any, watching: bool
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Pull a cotangent back through a node where hooks, captures, recording or anomaly mode may matter.
+
+    Returns:
+        The edges to follow, None for the others, and their cotangents.
+    """
+    edges = node.edges
+    if node.extras is not None and ct is not None:
+        ct = before(node, ct, recorded)
+    if captured is not None:
+        if node in captured:
+            captured[node] = ct
+        edges = tuple(edge if edge in needed else None for edge in edges)
+    if ct is None or (captured is not None and not any(edges)):
+        return edges, (None,) * len(edges)
+    try:
+        if watching:
+            cts = pull_watched(node, ct, keep, recorded)
+        else:
+            cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
+    except Exception as error:
+        _note(error, node)
+        raise
+    if node.extras is not None and node.extras.post:
+        cts = after(node, cts, ct, recorded)
+    return edges, cts
 
 
-def _count_edges(roots: Sequence[Node]) -> dict[Node, int]:
-    """Return, for every node below the roots, how many contributions its cotangent has."""
+def _note(error: Exception, node: Node) -> None:
+    """Add to an error where it came up: the node, and the user's line that recorded it."""
+    error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
+    if anomaly.on:
+        show(node)
+
+
+def _sum(have: Any, part: Any, edge: Any, owned: set[Any]) -> Any:
+    """Add a contribution to those that an edge has: in place, if their memory is nobody else's."""
+    if part is None:
+        return have
+    if edge in owned:
+        return np.add(have, part, out=have)
+    if (
+        have.__class__ is np.ndarray
+        and sys.getrefcount(have) <= _ALONE
+        and have.base is None
+        and have.flags.writeable
+        and have.dtype == part.dtype
+        and have.shape == part.shape
+    ):
+        owned.add(edge)
+        return np.add(have, part, out=have)
+    found = have + part
+    if found.__class__ is np.ndarray:
+        owned.add(edge)
+    return found
+
+
+def _count_edges(roots: Sequence[tuple[Node, Any]]) -> dict[Node, int]:
+    """Return, for every node at or below the roots, how many contributions its cotangent has."""
     waiting: dict[Node, int] = {}
     stack: list[Node] = []
-    for root in roots:
+    for root, _ in roots:
         if root in waiting:
             waiting[root] += 1
         else:
@@ -192,6 +240,8 @@ def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[N
         if node in captured:
             captured[node] = ct
         return
+    if recorded and not local.grad:  # Tensors, but no history is wanted of them
+        ct, recorded = ct._array, False
     accumulate(node, ct, recorded)
     if node.post:
         run_post_accumulate(node)
@@ -227,6 +277,12 @@ def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
         cell.code = None  # no line of the user's wrote this
 
 
+def _count_own_references() -> int:
+    for leaf, whole in [(None, np.empty(1))]:
+        return _probe_leaf(leaf, whole)
+    raise AssertionError
+
+
 def _probe_leaf(node: Any, ct: Any) -> int:
     return _probe_accumulate(node, ct)
 
@@ -235,10 +291,11 @@ def _probe_accumulate(node: Any, ct: Any) -> int:  # noqa: ARG001 - called as `a
     return sys.getrefcount(ct)
 
 
-_MINE = _probe_leaf(None, {0: np.empty(1)}.pop(0))
-"""The references that `accumulate` counts to an array which nobody else holds, measured through the same
-calls: how many the interpreter itself makes differs between Python versions. (tests/autograd/test_engine.py
-checks what depends on it.)
+_MINE = _count_own_references()
+_ALONE = _probe_accumulate(None, {0: np.empty(1)}.pop(0))
+"""The references that `accumulate` and `_sum` count to an array which nobody else holds, measured through the
+same loop and calls: how many the interpreter itself makes differs between Python versions.
+(tests/autograd/test_engine.py checks what depends on it.)
 """
 
 
@@ -247,7 +304,9 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.__class__ is devices.Absent:
         return array
     if isinstance(array, ArrayLike):
-        return array.of(ct)  # type: ignore[attr-defined]
+        return array.of(ct)  # type: ignore[no-any-return]
+    if array.flags.c_contiguous and ct.__class__ is np.ndarray:
+        return ct.copy()
     dense = array.flags.forc or 0 not in array.strides
     made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
     made[...] = ct

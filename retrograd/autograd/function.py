@@ -31,9 +31,9 @@ from retrograd.autograd.graph import Cotangents, Node, Output
 from retrograd.autograd.inplace import rebase
 from retrograd.autograd.modes import enable_grad, local, no_grad
 from retrograd.autograd.saved import SavedTensor
-from retrograd.autograd.views import VIEW_MADE_INSIDE
+from retrograd.autograd.views import VIEW_MADE_INSIDE, cut_here
 from retrograd.ops.helpers import as_array, unbroadcast
-from retrograd.tensor import Tensor, history, wrap
+from retrograd.tensor import Tensor, history, hold_cut, wrap
 
 
 class FunctionCtx:
@@ -325,6 +325,10 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
         for number, i in enumerate(places):
             edge = node if len(places) == 1 else Output(node, number, len(places))
             _hang(outputs[i], edge, id(given[i]) in dirty, node, i, args)
+        source = next((e for e in node.edges if e is not None), None)
+        for i in node.plain_outputs:
+            if outputs[i]._node is None:
+                hold_cut(outputs[i], cut_here("function", type(node)._forward_cls.__name__, source))
     node.__dict__.pop("to_save", None)
     node.__dict__.pop("dirty_tensors", None)
     return outputs[0] if single else tuple(outputs)

@@ -19,30 +19,32 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.dispatch import general, operator, return_type, write_out
-from retrograd.autograd.graph import UNSHARED, Output, Version, clock
+from retrograd.autograd.graph import FREED, UNSHARED, Metas, Output, Version, clock
 from retrograd.autograd.inplace import inplace
 from retrograd.autograd.modes import local, modes, process
 from retrograd.autograd.pull import fit, pull
-from retrograd.autograd.record import Metas, named_node_class
+from retrograd.autograd.record import named_node_class
 from retrograd.autograd.source_call import composite_source, dispatch_source
 from retrograd.autograd.source_pull import pullback_source
 from retrograd.autograd.source_write import write_source
-from retrograd.autograd.views import Meta
+from retrograd.autograd.views import Meta, cut_in
 from retrograd.autograd.where import library, outside, seen
 from retrograd.errors import DeclarationError
 from retrograd.ops.declare import Op
+from retrograd.ops.numbers import double, single
 from retrograd.tensor import Tensor
 
 _SHARED: dict[str, Any] = {
-    "__builtins__": builtins, "__name__": "retrograd.generated", "Meta": Meta, "Metas": Metas,
+    "__builtins__": builtins, "__name__": "retrograd.generated", "FREED": FREED, "Meta": Meta, "Metas": Metas,
     "Output": Output, "Tensor": Tensor, "UNSHARED": UNSHARED, "Version": Version, "asarray": np.asarray,
-    "copyto": np.copyto, "inplace": inplace, "clock": clock, "fit": fit, "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64), "general": general, "getframe": sys._getframe, "library": library,
-    "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__, "operator": operator,
-    "outside": outside, "process": process, "pull": pull, "seen": seen, "write_out": write_out,
+    "copyto": np.copyto, "cut_in": cut_in, "double": double, "inplace": inplace, "clock": clock, "fit": fit,
+    "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "general": general,
+    "getframe": sys._getframe, "library": library, "local": local, "modes": modes, "ndarray": np.ndarray,
+    "new": object.__new__, "operator": operator, "outside": outside, "process": process, "pull": pull,
+    "seen": seen, "single": single, "write_out": write_out,
 }  # fmt: skip
 
-_LOCALS = {"_dtype", "base", "cell", "code", "frame", "item", "made", "meta", "node", "out", "result"}
+_LOCALS = {"_dtype", "base", "cell", "code", "cut", "frame", "item", "made", "meta", "node", "out", "result"}
 """What generated code calls its own local variables."""
 
 

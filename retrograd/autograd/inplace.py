@@ -21,7 +21,7 @@ from retrograd.autograd.record import named_node_class
 from retrograd.ops import write as writes
 from retrograd.ops.declare import TABLE, Op
 from retrograd.ops.helpers import memory_of
-from retrograd.tensor import Tensor, history, wrap
+from retrograd.tensor import Tensor, history, hold_cut, wrap
 
 _WRITE_PLACE, _TAKE_PLACE = TABLE["write_place"], TABLE["take_place"]
 
@@ -100,6 +100,8 @@ def write(target: Tensor, result: Tensor) -> None:
     if node is not None:
         _patch_saved(node, target, new)
         rebase(target, node)
+    elif result._meta is not None and result._meta.cut is not None and target._node is None:
+        hold_cut(target, result._meta.cut)
 
 
 def _patch_saved(node: Any, target: Tensor, result: Any) -> None:

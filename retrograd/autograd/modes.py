@@ -4,18 +4,21 @@ Dispatch asks one question, `modes.special`: the number of reasons, over all thr
 path. At zero nothing else is looked at. Otherwise the thread's own state decides: `local.intercepts`, a stack
 whose top is given each op instead (tracing, vmap, forward AD ...), `local.inference`, whether results are
 marked as unusable for recording, and `local.grad`, whether to record. `local.careful` says that one of the
-first two holds.
+first two holds. `local.cut` is None while the thread records, else the place that stopped it.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
+from types import CodeType
 from typing import Any, Protocol
 
+from retrograd.autograd.views import Cut, cut_at, cut_in
 from retrograd.ops.declare import Op
 
 
@@ -39,6 +42,7 @@ class _Modes:
 class _Local(threading.local):
     def __init__(self) -> None:
         self.grad = True
+        self.cut: Cut | None = None
         self.inference = False
         self.intercepts: list[Interpreter] = []
         self.tracer: Any = None  # what records this thread's arrays into a program (compiler/tracer.py)
@@ -46,6 +50,8 @@ class _Local(threading.local):
         self.careful = False
         self.saved_hooks: tuple[Any, ...] = ()
         self.saved_hooks_refused: str | None = None
+        self.nan_safe = 0  # how many nan_safe contexts this thread is in
+        self.masking: Any = None  # what such a backward, if one runs, follows masks with
 
 
 class _Process:
@@ -69,10 +75,26 @@ def is_grad_enabled() -> bool:
     return local.grad
 
 
-def set_grad(mode: bool) -> None:
-    """Make this thread record, or not."""
+def set_grad(mode: bool, kind: str = "no_grad", decorated: CodeType | None = None) -> None:
+    """Make this thread record, or not.
+
+    Args:
+        mode: whether to record.
+        kind: what the user called to stop it.
+        decorated: the function that the user put it on; else the place is that of the caller's caller.
+    """
+    if mode:
+        restore_grad(None)
+    else:
+        restore_grad(cut_at(decorated, -1, kind) if decorated else cut_in(sys._getframe(2), kind))
+
+
+def restore_grad(cut: Cut | None) -> None:
+    """Make this thread record as it did when its `local.cut` was this."""
+    mode = cut is None
     _count(local.grad - mode)
     local.grad = mode
+    local.cut = cut
 
 
 def _look_closer() -> None:
@@ -84,6 +106,12 @@ def set_saved_hooks(hooks: tuple[Any, ...]) -> None:
     _count(bool(hooks) - bool(local.saved_hooks))
     local.saved_hooks = hooks
     _look_closer()
+
+
+def set_nan_safe(depth: int) -> None:
+    """Set how many nan_safe contexts this thread is in (see nan_safe.py)."""
+    _count(bool(depth) - bool(local.nan_safe))
+    local.nan_safe = depth
 
 
 def set_anomaly_reason(mode: bool) -> None:
@@ -110,6 +138,8 @@ def pop() -> Interpreter:
 class _GradMode:
     """A context manager, also a decorator of functions and of generators (which keep it per step)."""
 
+    decorated: CodeType | None = None
+
     def __enter__(self) -> Any:
         raise NotImplementedError
 
@@ -134,10 +164,15 @@ class _GradMode:
 
         @functools.wraps(function)
         def decorated(*args: Any, **kwargs: Any) -> Any:
-            with self.clone():
+            with self._around(function):
                 return function(*args, **kwargs)
 
         return decorated
+
+    def _around(self, function: Callable[..., Any]) -> _GradMode:
+        mode = self.clone()
+        mode.decorated = getattr(function, "__code__", None)
+        return mode
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -146,7 +181,7 @@ class _GradMode:
             resume, value = generator.send, None
             while True:
                 try:
-                    with self.clone():
+                    with self._around(function):
                         item = resume(value)
                 except StopIteration as stop:
                     return stop.value
@@ -184,22 +219,22 @@ class no_grad(_NoParentheses):  # noqa: N801 - torch's public name
     """
 
     def __enter__(self) -> None:
-        self._before = local.grad
-        set_grad(False)
+        self._before = local.cut
+        set_grad(False, "no_grad", self.decorated)
 
     def __exit__(self, *exc: object) -> None:
-        set_grad(self._before)
+        restore_grad(self._before)
 
 
 class enable_grad(_NoParentheses):  # noqa: N801 - torch's public name
     """Record in this thread, also within `no_grad`. Context manager and decorator."""
 
     def __enter__(self) -> None:
-        self._before = local.grad
+        self._before = local.cut
         set_grad(True)
 
     def __exit__(self, *exc: object) -> None:
-        set_grad(self._before)
+        restore_grad(self._before)
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801 - torch's public name
@@ -208,19 +243,19 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - torch's public name
     __module__ = "torch.autograd.grad_mode"  # its public path
 
     def __init__(self, mode: bool) -> None:
-        self._before = local.grad
+        self._before = local.cut
         self.mode = mode
-        set_grad(mode)
+        set_grad(mode, "set_grad_enabled")
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        set_grad(self._before)
+        restore_grad(self._before)
         return super().__call__(function)
 
     def __enter__(self) -> None:
-        set_grad(self.mode)
+        set_grad(self.mode, "set_grad_enabled", self.decorated)
 
     def __exit__(self, *exc: object) -> None:
-        set_grad(self._before)
+        restore_grad(self._before)
 
     def clone(self) -> set_grad_enabled:
         return self.__class__(self.mode)
@@ -251,14 +286,14 @@ class inference_mode(_GradMode):  # noqa: N801 - torch's public name
         self.mode = mode
 
     def __enter__(self) -> None:
-        self._before = local.inference, local.grad
+        self._before = local.inference, local.cut
         _set_inference(self.mode)
-        set_grad(not self.mode)
+        set_grad(not self.mode, "inference_mode", self.decorated)
 
     def __exit__(self, *exc: object) -> None:
-        inference, grad = self._before
+        inference, cut = self._before
         _set_inference(inference)
-        set_grad(grad)
+        restore_grad(cut)
 
     def clone(self) -> inference_mode:
         return self.__class__(self.mode)

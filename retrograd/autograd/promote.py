@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ARRAYS
+from retrograd.ops.helpers import ARRAYS, ScalarLike
 
 NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
 PROMOTED = ("tensor", "operand", "optional", "operand?", "tensors")
@@ -81,7 +81,9 @@ def cast(value: Any, to: np.dtype[Any]) -> Any:
     A Python scalar becomes a 0-dim array, wrapping as torch's integers do.
     """
     if isinstance(value, ARRAYS):
-        return value if value.dtype == to else value.astype(to)  # type: ignore[union-attr]
+        return value if value.dtype == to else value.astype(to)
+    if isinstance(value, ScalarLike):
+        return value.of(to)
     if to.kind in "ui" and isinstance(value, int):
         return np.asarray(value % (1 << 8 * to.itemsize), np.dtype(f"u{to.itemsize}")).view(to)
     return np.asarray(value).astype(to)

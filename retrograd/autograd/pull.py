@@ -8,15 +8,18 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.graph import (
+    FREED,
     AccumulateGrad,
+    Metas,
     Output,
     Version,
     Witness,
     raise_freed,
     raise_modified,
 )
+from retrograd.autograd.modes import local
 from retrograd.autograd.promote import PROMOTED
-from retrograd.autograd.record import Metas, saved_names
+from retrograd.autograd.record import saved_names
 from retrograd.autograd.saved_hooks import Packed
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import ARRAYS, unbroadcast
@@ -46,6 +49,8 @@ def pull(node: Any, ct: Any, keep: bool, recorded: bool) -> tuple[Any, ...]:
             if name not in values:
                 values[name] = _cast_saved(op, name, unpack(node, name, recorded), special)
         found = rule(**{name: values[name] for name in op.needs[parameter.name]})
+        if recorded and local.masking is not None:
+            found = local.masking.after_rule(op, values["ct"], found)
         cts += list(found) if several else [found]
     if special is not None and special.conjugate:
         cts = [None if c is None else conjugate(c) for c in cts]
@@ -180,7 +185,7 @@ def edge_of(node: Any, name: str) -> Any:
 def _recorded(value: Any, edge: Any) -> Any:
     if not isinstance(value, ARRAYS):
         return value
-    tensor = wrap(value)
+    tensor = wrap(value)  # type: ignore[arg-type] # tensors may hold every kind of array
     tensor._node = edge
     return tensor
 
@@ -224,4 +229,4 @@ def free(node: Any) -> None:
         if name == "result" or any(p.name == name and not p.is_static for p in node.op.parameters):
             setattr(node, f"saved_{name}", None)
             setattr(node, "saved_result_cell" if name == "result" else f"saved_{name}_of", None)
-            node.freed = True
+            node.metas = FREED

@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from retrograd.autograd.graph import Node, Output, raise_freed
+from retrograd.autograd.graph import Metas, Node, Output, raise_freed
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import NARROW
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, history
-
-
-
-class Metas(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
-    """(shape, dtype) per edge, for a node whose rules run in another dtype than the op's operands have."""
-
-    compute: np.dtype[Any] | None
-    conjugate: bool
 
 
 def record(
@@ -64,7 +54,9 @@ def _metas(op: Op, metas: list[Any], tensors: list[Tensor], compute: Any) -> Any
     is_complex = dtype.kind == "c" or any(d is not None and d.kind == "c" for _, d in metas)
     if op.promote == "none" and not is_complex:
         is_single = len([p for p in op.parameters if not p.is_static]) == 1
-        return None if op.exact or is_single or all(s == shape or d is None for s, d in metas) else tuple(metas)
+        return (
+            None if op.exact or is_single or all(s == shape or d is None for s, d in metas) else tuple(metas)
+        )
     if not mixed and not is_complex:
         if op.exact or all(s == shape or d is None for s, d in metas):
             return None
@@ -82,9 +74,7 @@ def _pack(op: Op, node: Node) -> None:
     edges["result"] = node
     pack_saved(node, saved_names(op), edges)
     if not isinstance(node.metas, Metas):  # makes the pullback the readable one, which unpacks
-        plain = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
-        plain.compute, plain.conjugate = None, False
-        node.metas = plain
+        node.metas = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
 
 
 def save(

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.graph import AccumulateGrad, Cotangents, Node
-from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.autograd.modes import enable_grad, local, no_grad
 from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, wrap
 
 
 def before(node: Node, ct: Any, recorded: bool) -> Any:
     """Run what wants to see or replace a node's cotangent before its pullback."""
-    with enable_grad() if recorded else no_grad():
+    with enable_grad() if recorded and local.grad else no_grad():
         return _before(node, ct, recorded)
 
 
@@ -46,7 +46,7 @@ def after(node: Node, cts: tuple[Any, ...], ct: Any, recorded: bool) -> tuple[An
     assert node.extras is not None
     given = _tuple(ct)
     for hook in list(node.extras.post.values()):
-        with enable_grad() if recorded else no_grad():
+        with enable_grad() if recorded and local.grad else no_grad():
             answer = hook(tuple(None if c is None else _tensor(c) for c in cts), given)
         if answer is not None:
             answer = answer if isinstance(answer, tuple) else (answer,)

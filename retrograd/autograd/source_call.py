@@ -39,12 +39,20 @@ def dispatch_source(op: Op, dunder: bool) -> str:
     recorded = [p for p in tensors if p.name in op.rules]
     blank = [f"    {' = '.join(f'{m}._cell = {m}._node' for m in made)} = None"]
     if not recorded:
-        return "\n".join([*lines, *blank, *_view_lines(op), f"    return {results}"]) + "\n"
+        tail = [*blank, *_cut_lines(op, tensors), *_view_lines(op), f"    return {results}"]
+        return "\n".join([*lines, *tail]) + "\n"
     lines += [
-        f"    if {_idle(recorded)} or (modes.special and not local.grad):",
+        f"    if {_idle(recorded)}:",
         *_in(blank),
+        *_in(_cut_lines(op, tensors)),
         *_in(_view_lines(op)),
         f"        return {results}",
+        "    if modes.special and (cut := local.cut) is not None:",
+        *_in(blank),
+        *_in(_hold_lines(op, "cut")),
+        *_in(_view_lines(op)),
+        f"        return {results}",
+        *_whole_lines(op, fall),
         *_record_lines(op, recorded, dunder),
         *_view_lines(op),
         f"    return {results}",
@@ -139,15 +147,23 @@ def _operand_lines(op: Op, parameter: Parameter, take: list[str], stale: list[st
     x = parameter.name
     check = [f"    if {x}_.dtype is not _dtype:", f"        return {fall}"] if op.promote != "none" else []
     number = f"{x}.__class__ is float or {x}.__class__ is int"
+    saved = x in saved_names(op)
     return [
         f"    if {f'{x} is None or ' if parameter.kind == 'operand?' else ''}{number}:",
-        f"        {x}_ = {x}",
+        f"        {x}_ = {number_expression(op, x)}",
         f"        {x}_cell = {x}_node = None",
+        *_in(_in([f"{x}_of = UNSHARED"] if saved else [])),
         "    else:",
         *_in(_in(["try:", *_in(take), "except AttributeError:", f"    return {fall}"])),
+        *_in(_in([f"{x}_of = {x}"] if saved else [])),
         *_in(check),
         *_in(stale),
     ]
+
+
+def number_expression(op: Op, x: str) -> str:
+    """Return the expression for what the definition gets for a Python number: for a kernel, an array."""
+    return f"(single if _dtype is float32 else double)[{x}]" if op.kernel else x
 
 
 def _sequence_lines(op: Op, x: str, fall: str) -> list[str]:
@@ -204,7 +220,9 @@ def usual_condition(op: Op, dunder: bool = False) -> str:
     """Return the condition that all static parameters have their defaults; empty if there are none."""
     statics = [p for p in op.parameters if p.is_static and not (dunder and p.keyword_only)]
     return " and ".join(
-        f"{p.name} {'is' if p.default is None or isinstance(p.default, bool) else '=='} {default(p)}"
+        f"{p.name} is {default(p)}"
+        if p.default is None or isinstance(p.default, bool)
+        else f"{p.name}.__class__ is {type(p.default).__name__} and {p.name} == {default(p)}"
         for p in statics
     )
 
@@ -226,6 +244,49 @@ def _wrap_lines(op: Op) -> list[str]:
     return lines
 
 
+def _whole_lines(op: Op, fall: str) -> list[str]:
+    """Leave it to `general` where the user asks for integers or bools, which are not recorded."""
+    if all(p.name != "dtype" for p in op.parameters):
+        return []
+    return ["    if dtype is not None and result.dtype.kind in 'biu':", f"        return {fall}"]
+
+
+def _hold_lines(op: Op, cut: str) -> list[str]:
+    """Note on the results where they lost their history."""
+    return [f"    {' = '.join(f'{m}._meta' for m in _made(op))} = {cut}"]
+
+
+def is_tensor(parameter: Parameter) -> str:
+    """Return the condition that an argument, which may be a number or None, is neither."""
+    x = parameter.name
+    number = f"{x}.__class__ is not float and {x}.__class__ is not int"
+    return {"operand": number, "operand?": f"{x} is not None and {number}"}.get(
+        parameter.kind, f"{x} is not None"
+    )
+
+
+def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
+    """Hand on where an operand lost its history; it does so here, if the op has no rules."""
+    lines: list[str] = []
+    for position, p in enumerate(tensors):
+        x = p.name
+        if p.kind == "tensors":
+            lines += [
+                f"    for item in {x}:",
+                "        if item._meta is not None and item._meta.cut is not None:",
+                *_in(_in(_hold_lines(op, "item._meta.cut"))),
+            ]
+            continue
+        has = f"{x}._meta is not None and {x}._meta.cut is not None"
+        if p.kind != "tensor" and (position or p.kind != "operand"):
+            has = f"{is_tensor(p)} and {has}"
+        lines += [f"    if {has}:", *_in(_hold_lines(op, f"{x}._meta.cut"))]
+        if not op.rules:
+            cut = f"cut_in(getframe(1), 'op', {op.torch_name!r}, {x}_node)"
+            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, cut))]
+    return lines
+
+
 def _view_lines(op: Op) -> list[str]:
     """Make the result a view of the first operand, if it shares its memory."""
     if not op.view:
@@ -240,7 +301,9 @@ def _view_lines(op: Op) -> list[str]:
         f"            {x}_cell = {x}._version_cell()",
         f"        {x}_cell.viewed = True",
         f"        made._cell = {x}_cell",
-        "        made._meta = meta = Meta()",
+        "        meta = Meta()",
+        "        meta.cut = made._meta",
+        "        made._meta = meta",
         f"        meta.base = {x} if {x}._meta is None or {x}._meta.base is None else {x}._meta.base",
         f"        meta.epoch = {x}_cell.rebased",
         "        if modes.special and not local.grad:",
@@ -285,7 +348,6 @@ def stamp_lines(owner: str) -> list[str]:
     """Note the user's place on a node, and number it."""
     return [
         f"    {owner}.extras = None",
-        f"    {owner}.freed = False",
         f"    {owner}.seq = next(clock)",
         *place_lines(owner),
     ]
@@ -317,13 +379,11 @@ def _metas_expression(op: Op, recorded: list[Parameter]) -> str:
         for p in recorded
     ]
     operands = [p for p in op.parameters if not p.is_static]
+    same = " and ".join(f"({p.name}_node is None or {p.name}_.shape == result.shape)" for p in recorded)
     if len(operands) == 2 and len(recorded) == 2:
         first, second = (p.name for p in operands)
-        same = f"{second}_.__class__ is not ndarray or {first}_.shape == {second}_.shape"
-    else:
-        same = " and ".join(
-            f"({p.name}_.__class__ is not ndarray or {p.name}_.shape == result.shape)" for p in recorded
-        )
+        numbers = f"{second}_.__class__ is not ndarray or " if operands[1].kind.startswith("operand") else ""
+        same = f"{numbers}{first}_.shape == {second}_.shape or ({same})"
     return f"None if {same} else ({', '.join(shapes)},)"
 
 
@@ -347,6 +407,7 @@ def _save_lines(op: Op, recorded: list[Parameter], dunder: bool) -> list[str]:
 def _save_one(op: Op, name: str, dunder: bool) -> list[str]:
     """Return the lines that save one value (a single line where it costs nothing to save it always)."""
     parameters = {p.name: p for p in op.parameters}
+    first = next(p for p in op.parameters if not p.is_static)
     if name == "result":
         cells = [f"cell_{m}" for m in _made(op)]
         lines = [
@@ -386,11 +447,11 @@ def _save_one(op: Op, name: str, dunder: bool) -> list[str]:
             f"node.saved_{name}_of = list({name})",
             f"node.saved_{name}_version = [0 if x._cell is None else x._cell.count for x in {name}]",
         ]
-    owner = (
-        name
-        if parameter.kind in ("tensor", "plain")
-        else f"{name} if {name}_.__class__ is ndarray else UNSHARED"
-    )
+    owner = name
+    if parameter.kind in ("operand", "operand?") and parameter is not first:
+        owner = f"{name}_of"
+    elif parameter.kind.endswith("?") or parameter.kind == "optional":
+        owner = f"UNSHARED if {name} is None else {name}"
     return [
         f"node.saved_{name} = {name}_",
         f"node.saved_{name}_of = {owner}",

@@ -17,7 +17,7 @@ def pullback_source(op: Op) -> str:
     lines = [
         "def pullback(node, ct, keep):",
         "    metas = node.metas",
-        "    if node.freed or metas.__class__ is Metas:",
+        "    if metas.__class__ is Metas:",
         "        return pull(node, ct, keep, False)",
         f"    {', '.join(f'{x}_node' for x in recorded)}, = node.edges",
     ]
@@ -35,16 +35,32 @@ def pullback_source(op: Op) -> str:
             else:
                 continue
             lines.append("            return pull(node, ct, keep, False)")
-        lines.append(f"        {x}_ct = {x}_rule({', '.join(op.needs[x])})")
+        lines.append(f"        {x}_ct = {_rule_expression(op, x)}")
         lines.append(f"        if metas is not None and {x}_ct is not None:")
         lines.append(f"            {x}_ct = fit({x}_ct, metas[{position}])")
     kept = [n for n in saved_names(op) if n == "result" or n in tensors]
     if kept:
         slots = " = ".join(f"node.saved_{n}" for n in kept)
         owners = " = ".join(f"node.saved_{n}_cell" if n == "result" else f"node.saved_{n}_of" for n in kept)
-        lines += ["    if not keep:", f"        {slots} = {owners} = None", "        node.freed = True"]
+        lines += ["    if not keep:", f"        {slots} = {owners} = None", "        node.metas = FREED"]
     lines.append(f"    return {', '.join(f'{x}_ct' for x in recorded)},")
     return "\n".join(lines) + "\n"
+
+
+_SIMPLE = {
+    (lambda a: a).__code__.co_code: "{}",
+    (lambda a: -a).__code__.co_code: "-{}",
+    (lambda a, b: a * b).__code__.co_code: "{} * {}",
+    (lambda a, b: a / b).__code__.co_code: "{} / {}",
+}
+"""Rules that are written in line, by their bytecode (which has the places of parameters, not their names)."""
+
+
+def _rule_expression(op: Op, x: str) -> str:
+    """Return the expression for the cotangent of parameter `x`."""
+    code, needs = op.rules[x].__code__, op.needs[x]
+    simple = None if code.co_freevars else _SIMPLE.get(code.co_code)
+    return simple.format(*needs) if simple else f"{x}_rule({', '.join(needs)})"
 
 
 def _is_unusual(op: Op) -> bool:

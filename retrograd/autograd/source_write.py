@@ -5,8 +5,12 @@ It serves where nothing is recorded and no view is involved.
 
 from __future__ import annotations
 
+import numpy as np
+
 from retrograd.autograd.source_call import (
     definition_call,
+    is_tensor,
+    number_expression,
     place_lines,
     signature,
     usual_condition,
@@ -14,6 +18,11 @@ from retrograd.autograd.source_call import (
 from retrograd.ops.declare import Op, Parameter
 
 _RECORDS = "(not modes.special or local.grad)"
+
+
+def _has_facts(x: str) -> str:
+    """Return the condition that a tensor is a view, or has other facts than where it lost its history."""
+    return f"({x}._meta is not None and {x}._meta.cut is not {x}._meta)"
 
 
 def write_source(op: Op) -> str:
@@ -30,11 +39,11 @@ def write_source(op: Op) -> str:
         return "\n".join([*lines, f"    {fall}"]) + "\n"
     x = operands[0].name
     lines += [
-        "    if modes.special and local.careful:",
+        "    if modes.special and (local.careful or process.anomaly):",
         f"        {fall}",
         "    try:",
         f"        {x}_ = {x}._array",
-        f"        if {x}._meta is not None or ({x}._node is not None and {_RECORDS}):",
+        f"        if {_has_facts(x)} or ({x}._node is not None and {_RECORDS}):",
         f"            {fall}",
         "    except AttributeError:",
         f"        {fall}",
@@ -43,9 +52,10 @@ def write_source(op: Op) -> str:
         f"        {fall}",
     ]
     for operand in operands[1:]:
-        lines += _operand_lines(operand, fall)
+        lines += _operand_lines(op, operand, fall)
     lines += [
         *_store_lines(op, x, fall),
+        *_cut_lines(x, operands[1:]),
         f"    cell = {x}._version_cell()",
         "    cell.count += 1",
         *place_lines("cell"),
@@ -53,13 +63,22 @@ def write_source(op: Op) -> str:
     return "\n".join([*lines, f"    return {x}"]) + "\n"
 
 
-def _operand_lines(operand: Parameter, fall: str) -> list[str]:
+def _cut_lines(x: str, others: list[Parameter]) -> list[str]:
+    """Note on the target where another operand lost its history."""
+    lines = []
+    for other in others:
+        y = other.name
+        lines += [f"    if {is_tensor(other)} and {y}._meta is not None:", f"        {x}._meta = {y}._meta"]
+    return lines
+
+
+def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
     y = operand.name
     lines = [
         "    try:",
         f"        {y}_ = {y}._array",
         (
-            f"        if {y}_.__class__ is not ndarray or {y}._meta is not None or "
+            f"        if {y}_.__class__ is not ndarray or {_has_facts(y)} or "
             f"({y}._node is not None and {_RECORDS}):"
         ),
         f"            {fall}",
@@ -74,7 +93,12 @@ def _operand_lines(operand: Parameter, fall: str) -> list[str]:
     if operand.kind != "operand":
         return lines
     number = f"    if {y}.__class__ is float or {y}.__class__ is int:"
-    return [number, f"        {y}_ = {y}", "    else:", *[f"    {line}" for line in lines]]
+    return [
+        number,
+        f"        {y}_ = {number_expression(op, y)}",
+        "    else:",
+        *[f"    {line}" for line in lines],
+    ]
 
 
 def _store_lines(op: Op, x: str, fall: str) -> list[str]:
@@ -88,7 +112,7 @@ def _store_lines(op: Op, x: str, fall: str) -> list[str]:
         f"        {fall}",
         f"    copyto({x}_, result)",
     ]
-    if op.kernel is None or op.promote == "bool":
+    if not isinstance(op.kernel, np.ufunc) or op.promote == "bool":
         return [
             *copy[:1],
             "    if result.__class__ is not ndarray:",

@@ -51,5 +51,10 @@ def describe(code: CodeType | None, lasti: int) -> str:
     """Return `file:line in function` of a place."""
     if code is None:
         return "backward's accumulation into .grad"
-    line = next((p[0] for i, p in enumerate(code.co_positions()) if 2 * i == lasti), code.co_firstlineno)
-    return f"{code.co_filename}:{line} in {code.co_name}"
+    return f"{code.co_filename}:{line_of(code, lasti)} in {code.co_name}"
+
+
+def line_of(code: CodeType, lasti: int) -> int:
+    """Return the line of an instruction; the first of the code if there is no such instruction."""
+    line = next((p[0] for i, p in enumerate(code.co_positions()) if 2 * i == lasti), None)
+    return code.co_firstlineno if line is None else line

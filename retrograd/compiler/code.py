@@ -30,6 +30,12 @@ def is_users(filename: str) -> bool:
     return not filename.startswith(_STANDARD) or filename.startswith(_SITE)
 
 
+@functools.cache
+def is_own(filename: str) -> bool:
+    """Whether a file is this package's."""
+    return filename.startswith((_PACKAGE, "<retrograd"))
+
+
 @dataclass(frozen=True, slots=True)
 class Reads:
     """The names that code reads: `attributes` for their value, `methods` to be called."""
@@ -58,7 +64,7 @@ def _reads(code: CodeType) -> Reads:
         elif instruction.opname == "LOAD_ATTR":
             is_method = sys.version_info >= (3, 12) and bool((instruction.arg or 0) & 1)
             (methods if is_method else attributes).add(name)
-        elif instruction.opname in ("STORE_ATTR", "IMPORT_FROM"):
+        elif instruction.opname == "IMPORT_FROM":
             attributes.add(name)
     return Reads(frozenset(globals_), frozenset(attributes), frozenset(methods))
 

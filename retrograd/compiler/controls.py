@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from retrograd.arrays.traced import place, refused
 from retrograd.autograd.modes import local
@@ -32,7 +32,9 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
             name = getattr(fn, "__qualname__", type(fn).__name__)
             why = f" ({reason})" if reason else ""
             raise refused(
-                UntraceableError(f"{name}, which is marked with compiler.disable{why}, is called, at {place()}")
+                UntraceableError(
+                    f"{name}, which is marked with compiler.disable{why}, is called, at {place()}"
+                )
             )
         return fn(*args, **kwargs)
 
@@ -78,7 +80,7 @@ class set_stance:  # noqa: N801 - torch's public name
         switch.off = self.stance == "force_eager"
         switch.strict = self.stance == "fail_on_recompile"
 
-    def __enter__(self) -> set_stance:
+    def __enter__(self) -> Self:
         self._set()
         return self
 

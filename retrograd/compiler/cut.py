@@ -1,7 +1,7 @@
 """What a backward program keeps of the forward one: the cheapest set of values to save, as a minimum cut.
 
-Backward needs values that forward computed. Each can be saved, at the price of its bytes, or computed again from
-others, if that is cheap: arithmetic and movement of elements, not sums, products of matrices, gathers or
+Backward needs values that forward computed. Each can be saved, at the price of its bytes, or computed again
+from others, if that is cheap: arithmetic and movement of elements, not sums, products of matrices, gathers or
 transcendental functions. Inputs cost nothing: they are there. The cheapest set to save separates what must be
 computed once from what is needed; of several, the one nearest to what is needed leaves the least to do again.
 """
@@ -15,11 +15,12 @@ from collections.abc import Iterable, Sequence
 from retrograd.arrays.ir import Instruction, Value
 
 CHEAP = frozenset({
-    "absolute", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "broadcast_to", "cast", "clip", "conjugate",
-    "copysign", "equal", "expand_dims", "flip", "full_like", "greater", "greater_equal", "invert", "isfinite",
-    "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or", "maximum", "minimum",
-    "moveaxis", "multiply", "negative", "not_equal", "ones_like", "positive", "reshape", "sign", "square",
-    "squeeze", "subtract", "swapaxes", "transpose", "where", "zeros_like",
+    "absolute", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "broadcast_to", "cast", "clip",
+    "conjugate", "copysign", "equal", "expand_dims", "flip", "full_like", "greater", "greater_equal",
+    "invert", "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not",
+    "logical_or", "maximum", "minimum", "moveaxis", "multiply", "negative", "not_equal", "ones_like",
+    "positive", "reshape", "sign", "square", "squeeze", "subtract", "swapaxes", "transpose", "where",
+    "zeros_like",
 })  # fmt: skip
 """Instructions that are computed again rather than that their result is kept."""
 

@@ -1,4 +1,4 @@
-"""Random draws of a traced function: done anew before each run, by the code and generator that always do them."""
+"""Random draws of a traced function: done anew before each run, by the code that always does them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from retrograd.arrays import Recorder, Traced
 from retrograd.arrays.ir import Value
 from retrograd.arrays.traced import place, refused
+from retrograd.compiler.numbers import Number
 from retrograd.errors import UntraceableError
 from retrograd.random.mt19937 import default_generator, watcher
 
@@ -43,13 +44,18 @@ class Draws:
 
     def _moved(self, what: str) -> Exception:
         return refused(
-            UntraceableError(f"Generator.{what} is called, which a compiled program would not repeat, at {place()}")
+            UntraceableError(
+                f"Generator.{what} is called, which a compiled program would not repeat, at {place()}"
+            )
         )
 
     def _drawn(
         self, function: Callable[..., Any], generator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Traced:
         """Return the traced array of a draw, whose shape and dtype another generator's draw tells."""
+        for number in (*args, *kwargs.values()):
+            if isinstance(number, Number):
+                number.owner.force(number, "a random draw")
         if any(isinstance(a, Traced) for a in (*args, *kwargs.values())):
             raise refused(
                 UntraceableError(

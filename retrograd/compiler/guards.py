@@ -1,8 +1,8 @@
-"""Guards on Python state: lines of code that answer MISS where something that the function reads has changed."""
+"""Guards on Python state: code that answers MISS where something that the function reads has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CellType, CodeType
 from typing import Any
 
@@ -49,8 +49,8 @@ class Guards:
                 continue
             if array.nbytes > _SMALL or array.dtype.hasobject:
                 raise UntraceableError(
-                    f"a NumPy array of shape {array.shape} is read, whose elements no guard can watch; make it a "
-                    "tensor outside the function"
+                    f"a NumPy array of shape {array.shape} is read, whose elements no guard can watch; "
+                    "make it a tensor outside the function"
                 )
             self.arrays.append((array, array.tobytes()))
 
@@ -59,7 +59,12 @@ class Guards:
         found = []
         for edge in self.steps:
             holder, value = name("q", edge.holder), name("q", edge.value)
-            now = f"{holder}.cell_contents" if isinstance(edge.holder, CellType) else f"{holder}.get({edge.key!r})"
+            if isinstance(edge.holder, CellType):
+                now = f"{holder}.cell_contents"
+            elif isinstance(edge.holder, Mapping):
+                now = f"{holder}.get({edge.key!r})"
+            else:
+                now = f"getattr({holder}, {edge.key!r}, None)"
             if isinstance(edge.value, CONSTANTS) and not isinstance(edge.value, (bool, type(None))):
                 same_ = name("q", same)
                 found += [f"now = {now}", f"if now is not {value} and not {same_}(now, {value}): return MISS"]
@@ -68,7 +73,9 @@ class Guards:
         for picture in self.pictures:
             holder = name("q", picture.holder)
             if isinstance(picture.holder, list) and not any(isinstance(v, CONSTANTS) for v in picture.items):
-                found.append(f"if [*map(id, {holder})] != {name('q', [*map(id, picture.items)])}: return MISS")
+                found.append(
+                    f"if [*map(id, {holder})] != {name('q', [*map(id, picture.items)])}: return MISS"
+                )
             else:
                 found.append(f"if not {name('q', picture.holds)}(): return MISS")
         for array, content in self.arrays:

@@ -1,9 +1,9 @@
 """A forward program and its backward one: what becomes of results whose backward is called outside.
 
-When the traced function returns results with a history, backward is traced from them, in the same recorder, to
-the inputs that require grad. The forward program then also returns what `cut.choose` says is to be saved; the
-results hang on a node that runs the backward program. A backward that is itself recorded (create_graph=True)
-runs the instructions of both programs on Tensors, which record.
+When the traced function returns results with a history, backward is traced from them, in the same recorder,
+to the inputs that require grad. The forward program then also returns what `cut.choose` says is to be saved;
+the results hang on a node that runs the backward program. A backward that is itself recorded
+(create_graph=True) runs the instructions of both programs on Tensors, which record.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import native
+from retrograd import dtypes, native
 from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import now
 from retrograd.arrays.ir import Instruction, Value, tidy
 from retrograd.autograd.engine import run
-from retrograd.autograd.graph import Node, Output, Witness, raise_freed, raise_modified
+from retrograd.autograd.graph import FREED, Node, Output, Witness, raise_freed, raise_modified
 from retrograd.compiler.cut import choose
 from retrograd.compiler.replay import replay
 from retrograd.compiler.tracer import Captured, Tracer
-from retrograd import dtypes
-from retrograd.errors import FreedGraphError
 from retrograd.tensor import wrap
 
 Array = np.ndarray[Any, Any]
@@ -58,8 +56,8 @@ class Pullback:
         self.inputs: list[Captured] = []
         self.grads: list[Value] = []
 
-    def trace(self, results: Sequence[tuple[Any, Node]]) -> bool:
-        """Trace backward from results and their nodes; False, and nothing done, if their graph has been freed."""
+    def trace(self, results: Sequence[tuple[Any, Node]]) -> None:
+        """Trace backward from results and their nodes."""
         tracer, recorder = self.tracer, self.tracer.recorder
         wanted = {c.tensor._node: c for c in tracer.captured.values() if c.node is not None}
         kept = [(c.node, c.node.extras, c.node.post) for c in wanted.values() if c.is_leaf]
@@ -70,9 +68,6 @@ class Pullback:
         try:
             with np.errstate(all="ignore"):
                 run([(node, ct) for (_, node), ct in zip(results, cts, strict=True)], True, False, captured)
-        except FreedGraphError:
-            del recorder.instructions[self.start :]
-            return False
         finally:
             for node, extras, post in kept:
                 node.extras, node.post = extras, post
@@ -80,9 +75,10 @@ class Pullback:
         for node, grad in captured.items():
             if grad is not None:
                 self.inputs.append(wanted[node])
-                array = grad if isinstance(grad, Traced) else Traced(recorder, recorder.operand(np.asarray(grad)))
+                array = (
+                    grad if isinstance(grad, Traced) else Traced(recorder, recorder.operand(np.asarray(grad)))
+                )
                 self.grads.append(now(array))
-        return True
 
     def close(
         self, inputs: list[Value], changing: set[int], constants: list[tuple[Value, Array]]
@@ -103,29 +99,38 @@ class Pullback:
         given = {v.id for v in self.cts} | {v.id for v, _ in constants}
         needed = [v for v in needed if v.id not in given]
         moving = [v for v in inputs if v.id in changing and any(v.id == n.id for n in needed)]
-        saved, again = choose(
-            forward, [*free, *moving, *self.cts, *(v for v, _ in constants)], needed
-        )
+        saved, again = choose(forward, [*free, *moving, *self.cts, *(v for v, _ in constants)], needed)
         again_uses = {v.id for i in again for v in i.operands}
         moving = [v for v in inputs if v.id in changing and (v in moving or v.id in again_uses)]
         saved = [*moving, *saved]
         used = {v.id for v in needed} | again_uses
         taken = [v for v in free if v.id in used]
         program = tidy(
-            Program((*taken, *saved, *self.cts), _used(constants, again, backward, self.grads), (*again, *backward), tuple(self.grads))  # noqa: E501
+            Program(
+                (*taken, *saved, *self.cts),
+                _used(constants, again, backward, self.grads),
+                (*again, *backward),
+                tuple(self.grads),
+            )
         )
         joint = Program((*inputs, *self.cts), tuple(constants), (*forward, *backward), tuple(self.grads))
-        return saved, Pair(program, joint, [inputs.index(v) for v in taken], self, {v.id for v in inputs if v.id in changing})
+        return saved, Pair(
+            program, joint, [inputs.index(v) for v in taken], self, {v.id for v in inputs if v.id in changing}
+        )
 
 
 class Pair:
     """The backward program of an entry, and how its results get a node that runs it."""
 
-    def __init__(self, program: Program, joint: Program, taken: list[int], traced: Pullback, changing: set[int]) -> None:
+    def __init__(
+        self, program: Program, joint: Program, taken: list[int], traced: Pullback, changing: set[int]
+    ) -> None:
         self.program, self.joint, self.taken = program, joint, taken
         self.types = [(v.shape, v.dtype) for v in traced.cts]
         self.inputs = traced.inputs
-        self.positions = [next((i for i, v in enumerate(joint.inputs) if v.id == c.input.id), None) for c in self.inputs]
+        self.positions = [
+            next((i for i, v in enumerate(joint.inputs) if v.id == c.input.id), None) for c in self.inputs
+        ]
         self.changing = [i for i, v in enumerate(joint.inputs) if v.id in changing]
         self._executable: Any = None
         self._lock = threading.Lock()
@@ -144,7 +149,12 @@ class Pair:
         return str(self.program).splitlines()
 
     def attach(
-        self, results: Sequence[Any], edges: tuple[Any, ...], arrays: tuple[Any, ...], owners: tuple[Any, ...], saved: tuple[Any, ...]
+        self,
+        results: Sequence[Any],
+        edges: tuple[Any, ...],
+        arrays: tuple[Any, ...],
+        owners: tuple[Any, ...],
+        saved: tuple[Any, ...],
     ) -> None:
         """Give the results of a call their history.
 
@@ -196,13 +206,11 @@ class CompiledBackward(Node):
         self._check(range(len(self.arrays)))
         if pair.changing:
             raise RuntimeError(
-                "a second derivative is asked of a compiled function that writes to its inputs; call it without "
-                "compiling it"
+                "a second derivative is asked of a compiled function that writes to its inputs; call it "
+                "without compiling it"
             )
         cts = ct if len(pair.types) > 1 else (ct,)
-        given = [
-            wrap(np.zeros(s, d)) if c is None else c for c, (s, d) in zip(cts, pair.types, strict=True)
-        ]
+        given = [wrap(np.zeros(s, d)) if c is None else c for c, (s, d) in zip(cts, pair.types, strict=True)]
         tensors = [wrap(a) for a in self.arrays]
         for position, edge in zip(pair.positions, self.edges, strict=True):
             if position is not None:
@@ -218,12 +226,14 @@ class CompiledBackward(Node):
             owner = self.owners[i]
             if owner is not None and owner._cell is not None and owner._cell.count != self.versions[i]:
                 array = self.arrays[i]
-                raise_modified(self, Witness(owner._cell), array.shape, dtypes.of_array(array), self.versions[i])
+                raise_modified(
+                    self, Witness(owner._cell), array.shape, dtypes.of_array(array), self.versions[i]
+                )
 
     def _free(self, keep: bool) -> None:
         if not keep:
             self.arrays = self.owners = self.saved = None
-            self.freed = True
+            self.metas = FREED
 
 
 def _needed(instructions: list[Instruction], outputs: list[Value]) -> list[Instruction]:
@@ -238,7 +248,10 @@ def _needed(instructions: list[Instruction], outputs: list[Value]) -> list[Instr
 
 
 def _used(
-    constants: list[tuple[Value, Array]], again: list[Instruction], backward: list[Instruction], grads: list[Value]
+    constants: list[tuple[Value, Array]],
+    again: list[Instruction],
+    backward: list[Instruction],
+    grads: list[Value],
 ) -> tuple[tuple[Value, Array], ...]:
     used = {v.id for i in (*again, *backward) for v in i.operands} | {v.id for v in grads}
     return tuple((v, a) for v, a in constants if v.id in used)

@@ -1,4 +1,4 @@
-"""Pictures of containers: what was in a list, a dictionary, a set, a variable; is it still, and if not, put it back."""
+"""Pictures of containers: what was in a list, a dictionary, a variable; is it still; and putting it back."""
 
 from __future__ import annotations
 
@@ -16,11 +16,38 @@ def same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b) or not isinstance(a, (int, float, complex, str, bytes)):
         return False
-    return bool(a == b) and (a != 0 or repr(a) == repr(b)) or (a != a and b != b)  # noqa: PLR0124, RUF021 - nan
+    return bool(a == b) and (a != 0 or repr(a) == repr(b)) or (a != a and b != b)  # noqa: RUF021 - nan
+
+
+class RandomPicture:
+    """Where one of NumPy's generators of random numbers was."""
+
+    __slots__ = ("holder", "is_exempt", "is_fixed", "path", "state")
+
+    def __init__(self, holder: Any) -> None:
+        self.holder = holder  # a bit generator
+        self.path = "the state of NumPy's random numbers"
+        self.is_exempt, self.is_fixed = False, True
+        self.state = holder.state
+
+    def holds(self) -> bool:
+        """Whether nothing has been drawn since."""
+        return bool(_key(self.holder.state) == _key(self.state))
+
+    def restore(self) -> None:
+        """Go back there."""
+        self.holder.state = self.state
+
+
+def _key(state: Any) -> Any:
+    """Return nested dictionaries with bytes in place of arrays."""
+    if isinstance(state, dict):
+        return {k: _key(v) for k, v in state.items()}
+    return state.tobytes() if hasattr(state, "tobytes") else state
 
 
 class Picture:
-    """What was in a container, by identity of the items; of a dictionary, if `names` are given, in those only."""
+    """What was in a container, by identity of the items; of a dictionary, if so given, under `names`."""
 
     __slots__ = ("holder", "is_exempt", "is_fixed", "items", "names", "path")
 
@@ -52,7 +79,7 @@ class Picture:
     @property
     def is_there(self) -> bool:
         """Whether a variable has a value."""
-        return self.items != (_ABSENT,)
+        return len(self.items) != 1 or self.items[0] is not _ABSENT
 
     def holds(self) -> bool:
         """Whether the same is in the container now."""

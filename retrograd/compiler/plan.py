@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
-from retrograd.arrays.ir import Instruction, Value, replace, tidy
+from retrograd.arrays.ir import Instruction, Value, tidy
 from retrograd.autograd.graph import AccumulateGrad
+from retrograd.compiler.numbers import Number
 from retrograd.compiler.pair import Pullback, Spent
-from retrograd.compiler.tracer import Boundary, Captured, Tracer
+from retrograd.compiler.state import CONSTANTS
+from retrograd.compiler.tracer import Boundary, Captured, Tracer, facts
 from retrograd.compiler.trees import leaves
 from retrograd.errors import UntraceableError
 from retrograd.tensor import Tensor, history
@@ -77,24 +80,32 @@ class Plan:
     places: dict[int, int] = field(default_factory=dict)  # by id of a traced tensor: its number in results
     writes: list[tuple[Captured, int]] = field(default_factory=list)  # and how many, for the version
     rebound: list[tuple[Captured, int]] = field(default_factory=list)  # tensor.data = output
-    grads: list[tuple[Captured, Any]] = field(default_factory=list)  # a leaf's new gradient: result, same, None
+    grads: list[tuple[Captured, Any]] = field(
+        default_factory=list
+    )  # a leaf's new gradient: result, same, None
     tree: Any = None
+    references: list[Reference] = field(default_factory=list)  # in the tree
+    seen: list[Captured] = field(default_factory=list)  # no inputs, but the trace depends on their shapes
     draws: list[Any] = field(default_factory=list)
     sites: list[Any] = field(default_factory=list)
+    given: Any = None  # numbers among the arguments
     pair: Any = None
     saved: tuple[int, int] = (0, 0)  # the first of the outputs that are saved for backward, and how many
-    needs_grads: list[tuple[Captured, bool]] = field(default_factory=list)  # whether a leaf must have a gradient
+    needs_grads: list[tuple[Captured, bool]] = field(
+        default_factory=list
+    )  # whether a leaf must have a gradient
     grad_types: dict[int, Captured] = field(default_factory=dict)  # by id of a leaf's node
 
 
 class Planner:
     """Takes a trace apart."""
 
-    def __init__(self, tracer: Tracer, known: set[int]) -> None:
-        """Begin; `known` has the ids of tensors that are reached from outside."""
+    def __init__(self, tracer: Tracer, known: set[int], is_reached: Callable[[Any], bool]) -> None:
+        """Begin; `known` has ids of tensors reached from outside, `is_reached` tells of other objects."""
         self.tracer = tracer
         self.known = known
-        self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites)
+        self.is_reached = is_reached
+        self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites, given=tracer.given)
         self.outputs: list[Value] = []
         self._root_outputs: dict[int, int] = {}
         self._made: dict[int, Tensor] = {}  # the results by number
@@ -118,54 +129,46 @@ class Planner:
 
     def histories(self) -> None:
         """Trace the backward of the results that have a history."""
-        results = self.plan.results
-        roots = [(i, t) for i, t in self._made.items() if history(t) is not None and not results[i].is_leaf]
-        leaves_ = {history(t) for i, t in self._made.items() if results[i].is_leaf}
-        if not roots:
+        live: list[Tensor] = []
+        made_leaves: set[Any] = set()
+        for i, tensor in self._made.items():
+            node, result = history(tensor), self.plan.results[i]
+            if result.is_leaf:
+                made_leaves.add(node)
+            elif node is not None and _is_freed(node):
+                result.spent = Spent()
+            elif node is not None:
+                result.root = len(live)
+                live.append(tensor)
+        if not live:
             return
         pullback = Pullback(self.tracer)
-        if pullback.trace([(t._array, history(t)) for _, t in roots]):
-            if any(c.node in leaves_ for c in pullback.inputs):
-                raise UntraceableError("a leaf made inside the function is returned together with what depends on it")
-            self._adopt(pullback)
-            for k, (i, _) in enumerate(roots):
-                self.plan.results[i].root = k
-        elif len(roots) == 1:
-            self.plan.results[roots[0][0]].spent = Spent()
-        else:
-            self._part(roots)
-
-    def _adopt(self, pullback: Pullback) -> None:
-        """Take a backward, as far as it leads to tensors from outside."""
+        pullback.trace([(t._array, history(t)) for t in live])
+        if any(c.node in made_leaves for c in pullback.inputs):
+            raise UntraceableError("a leaf made inside the function is returned with what depends on it")
         pairs = list(zip(pullback.inputs, pullback.grads, strict=True))
         kept = [(c, g) for c, g in pairs if self._known(c.tensor) is not None]
         pullback.inputs, pullback.grads = [c for c, _ in kept], [g for _, g in kept]
         self.pullback = pullback
 
-    def _part(self, roots: list[tuple[int, Tensor]]) -> None:
-        """Tell the results whose graph has been freed from the others."""
-        live = []
-        for i, tensor in roots:
-            if Pullback(self.tracer).trace([(tensor._array, history(tensor))]):
-                live.append((i, tensor))
-            else:
-                self.plan.results[i].spent = Spent()
-        pullback = Pullback(self.tracer)
-        if live and pullback.trace([(t._array, history(t)) for _, t in live]):
-            self._adopt(pullback)
-            for k, (i, _) in enumerate(live):
-                self.plan.results[i].root = k
-
     def _referred(self, tree: Any) -> Any:
         """Return what is returned with references in place of the tensors."""
         if isinstance(tree, Tensor):
-            return Reference(self.result(tree))
+            made = Reference(self.result(tree))
+            self.plan.references.append(made)
+            return made
         if type(tree) is dict:
             return {k: self._referred(v) for k, v in tree.items()}
         if isinstance(tree, (tuple, list)):
             parts = [self._referred(v) for v in tree]
             return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-        return tree
+        if isinstance(tree, Number):
+            return tree.owner.force(tree, "a result")
+        if isinstance(tree, CONSTANTS) or self.is_reached(tree):
+            return tree
+        raise UntraceableError(
+            f"it returns a {type(tree).__name__}, which a compiled program could not make anew"
+        )
 
     def _handle(self, tensor: Tensor) -> Traced:
         array: Any = tensor._array
@@ -189,7 +192,9 @@ class Planner:
         node = history(tensor)
         if type(node) is AccumulateGrad:
             if node.grad is not None:
-                raise UntraceableError("a leaf made inside the function is returned together with its gradient")
+                raise UntraceableError(
+                    "a leaf made inside the function is returned together with its gradient"
+                )
             made.is_leaf = True
             node = None
         root = handle.base
@@ -232,13 +237,15 @@ class Planner:
             tensor = captured.tensor
             if self._known(tensor) is None:
                 continue
-            if tensor._meta is not captured.meta:
-                raise UntraceableError("a facility of a captured tensor was changed (its gradient or its view)")
+            if facts(tensor) != captured.facts:
+                raise UntraceableError(
+                    "what is kept with a captured tensor is changed: its gradient, or whose view it is"
+                )
             node = tensor._node
             if node is not captured.node and type(node) is not Boundary:
                 raise UntraceableError(
-                    f"a tensor from outside, of shape {tuple(captured.array.shape)}, gets a history inside the "
-                    "compiled function; a later backward would need it"
+                    f"a tensor from outside, of shape {tuple(captured.array.shape)}, gets a history inside "
+                    "the compiled function; a later backward would need it"
                 )
             if tensor._array is not captured.handle:
                 handle = self._handle(tensor)
@@ -292,6 +299,9 @@ class Planner:
             else:
                 inputs.append(value)
                 plan.sources.append(source)
+        plan.seen = [
+            s.what for v, s in sources.items() if s.kind == "tensor" and s.what.is_seen and v not in used
+        ]
         position = {v.id: i for i, v in enumerate(inputs)}
         keep = [i for i in range(len(outputs)) if i not in targets or targets[i].id in position]
         plan.updates = {k: position[targets[i].id] for k, i in enumerate(keep) if i in targets}
@@ -309,7 +319,7 @@ class Planner:
         return plan
 
     def _alone(self) -> dict[int, Array]:
-        """Let go of the arrays and of the tensors that nobody is known to reach; return the arrays by value."""
+        """Let go of arrays, and of tensors that nobody is known to reach; return the arrays by value."""
         recorder = self.tracer.recorder
         arrays = {value.id: array for value, array in recorder.constants.values()}
         arrays |= recorder.arrays
@@ -332,15 +342,17 @@ class Planner:
                 found[captured.input.id] = Source("tensor", captured, captured.input)
         for draw in self.plan.draws:
             found[draw.value.id] = Source("draw", draw, draw.value)
-        for site in self.plan.sites:
-            for array, value in site.inputs.values():
+        for owner in (*self.plan.sites, self.tracer.given):
+            for array, value in owner.inputs.values():
                 found[value.id] = Source("number", array, value)
         return found
 
     def _outside(self, value: Value, arrays: dict[int, Array]) -> Source | None:
-        """Return where an array comes from that no tensor was seen to have; None: from the function itself."""
+        """Return where an array comes from that no tensor was seen to have; None: the function itself."""
         base = arrays[value.id].base
-        if sys.getrefcount(arrays[value.id]) <= _ALONE and (base is None or sys.getrefcount(base) <= _BASE_ALONE):
+        if sys.getrefcount(arrays[value.id]) <= _ALONE and (
+            base is None or sys.getrefcount(base) <= _BASE_ALONE
+        ):
             return None
         array = arrays[value.id]
         owner = next((o for o in gc.get_referrers(array) if isinstance(o, Tensor)), None)
@@ -385,6 +397,20 @@ def _of(
 ) -> tuple[tuple[Value, Array], ...]:
     used = _used(outputs, instructions)
     return tuple((v, a) for v, a in constants if v.id in used)
+
+
+def _is_freed(node: Any) -> bool:
+    """Whether backward has gone through a part of a graph, and freed it."""
+    todo, seen = [node], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        if node.freed:
+            return True
+        seen.add(node)
+        todo += node.edges
+    return False
 
 
 def _root(handle: Traced) -> Traced:

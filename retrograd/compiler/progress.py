@@ -29,4 +29,8 @@ def progress(name: str) -> Iterator[None]:
     finally:
         timer.cancel()
         if is_shown.is_set():
-            print(f"retrograd: compiled {name} in {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+            print(
+                f"retrograd: compiled {name} in {time.perf_counter() - start:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -45,7 +45,9 @@ def _call(name: str, inputs: Any, params: dict[str, Any]) -> Any:
         return function(*inputs, **params)
     # An op that answers may call its parameters otherwise: what has no default is passed by position.
     needed = [n for n, p in signature(function).parameters.items() if n in params and p.default is p.empty]
-    return function(*inputs, *(params[n] for n in needed), **{k: v for k, v in params.items() if k not in needed})
+    return function(
+        *inputs, *(params[n] for n in needed), **{k: v for k, v in params.items() if k not in needed}
+    )
 
 
 def _typed(result: Any, value: Value) -> Any:

@@ -1,8 +1,9 @@
 """The Python state around a function: what it can reach, whether a trace changed it, and what is guarded.
 
-Before a function is traced, `Reach` walks what it can reach: the variables of its closure, the global variables
-that its code names, the attributes of the objects in them, containers. That finds the tensors, and is a picture
-of the state (pictures.py), to be compared with afterwards: a compiled program could not repeat a change.
+Before a function is traced, `Reach` walks what it can reach: the variables of its closure, the global
+variables that its code names, the attributes it names of the objects in them, containers. That finds the
+tensors, and is a picture of the state (pictures.py), to be compared with afterwards: a compiled program could
+not repeat a change.
 
 After the trace it is known which code ran. What that code names is guarded (see `guarded`).
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,9 +23,10 @@ import numpy as np
 
 from retrograd import devices, dtypes
 from retrograd.compiler.code import Reads, is_users, nested, reads
-from retrograd.compiler.pictures import Picture
+from retrograd.compiler.pictures import Picture, RandomPicture
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
+from retrograd.nn.module_hooks import HookProtocol, everywhere
 from retrograd.optim.lr_scheduler.base import LRScheduler
 from retrograd.optim.optimizer import Optimizer
 from retrograd.random import Generator
@@ -42,7 +45,7 @@ _MOST = 50_000  # objects that are walked
 class Edge:
     """A step from one piece of state to another: the content of a cell, an item of a dictionary."""
 
-    holder: Any  # the cell or dictionary; None for what cannot change by itself
+    holder: Any  # the cell, dictionary, or object with slots; None for what cannot change by itself
     key: Any
     value: Any
     path: str
@@ -66,10 +69,16 @@ class Reach:
         self.roots: list[Any] = [function, *arguments]
         self.tensors: list[Tensor] = []
         self.edges: dict[int, list[Edge]] = {}  # by id of what they lead from
-        self.pictures: list[Picture] = []
+        self.pictures: list[Any] = []
         self._kept: dict[int, Any] = {}  # so that ids stay theirs
+        self._names: set[str] = set()  # that code which is reached asks of objects
+        self._is_wild = False  # whether it may ask others
+        self._made: set[int] = set()  # ids of classes that were found as those of objects
+        self._waiting: dict[Any, list[Edge]] = {}  # steps not taken, by name
         for root in self.roots:
             self.walk(root, "")
+        if "numpy.random" in sys.modules:
+            self.pictures.append(RandomPicture(np.random.mtrand._rand._bit_generator))
 
     def walk(self, value: Any, path: str) -> None:
         """Look into a value, and all that is reached from it."""
@@ -79,15 +88,50 @@ class Reach:
             if id(edge.value) in self._kept or isinstance(edge.value, CONSTANTS):
                 continue
             self._kept[id(edge.value)] = edge.value
+            if edge.key == "class of an object":
+                self._made.add(id(edge.value))
             found = self.edges[id(edge.value)] = list(self._steps(edge.value, edge.path))
-            todo += found
+            for step in reversed(found):
+                if self._is_named(edge.value, step):
+                    todo.append(step)
+                else:
+                    self._waiting.setdefault(step.key, []).append(step)
+            if isinstance(edge.value, types.FunctionType):
+                todo += self._learn(edge.value)
+
+    def _is_named(self, value: Any, edge: Edge) -> bool:
+        """Whether code that is reached names a step; no others are taken from the user's objects."""
+        if edge.holder is None or self._is_wild or isinstance(value, (types.FunctionType, Module, Tensor)):
+            return True
+        if not users_class(value if isinstance(value, type) else type(value)):
+            return True
+        if edge.key in ("__init__", "__new__") and id(value) in self._made:
+            return False  # its objects are there
+        return edge.key in self._names or edge.key == "forward" or edge.key.startswith("__")
+
+    def _learn(self, function: types.FunctionType) -> list[Edge]:
+        """Take in the names in a function's code; return the steps that waited for one of them."""
+        if not is_users(function.__code__.co_filename):
+            return []
+        named = reads(list(nested(function.__code__)))
+        new = (named.attributes | named.methods) - self._names
+        self._names |= new
+        if named.is_wild and not self._is_wild:
+            self._is_wild = True
+            new = frozenset(self._waiting)
+        return [edge for name in new for edge in self._waiting.pop(name, ())]
 
     def _steps(self, value: Any, path: str) -> Iterable[Edge]:
         """Return the steps from a value, and take its picture if it can change."""
         if isinstance(value, Tensor):
             self.tensors.append(value)
-            return ()
+            held = value.__dict__
+            return [Edge(held, n, v, f"attribute '{n}' of a tensor") for n, v in held.items()]
         if isinstance(value, (np.ndarray, Generator, types.ModuleType)):
+            return ()
+        if type(value).__module__.startswith("numpy.random"):
+            bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", value)
+            self.pictures.append(RandomPicture(bits))
             return ()
         if isinstance(value, types.FunctionType):
             return self._function(value)
@@ -103,9 +147,12 @@ class Reach:
             return self._class(value)
         if hasattr(value, "__next__"):
             raise UntraceableError(
-                f"an iterator is reached ({path or type(value).__name__}), which a trace would use up; take the "
-                "items outside the function"
+                f"an iterator is reached ({path or type(value).__name__}), which a trace would use up; take "
+                "the items outside the function"
             )
+        kind = type(value)
+        if not users_class(kind) and not kind.__module__.startswith("retrograd"):
+            return ()  # a lock, a path, a logger: the standard library's own affairs
         return self._object(value, path)
 
     def _function(self, function: types.FunctionType) -> list[Edge]:
@@ -126,7 +173,9 @@ class Reach:
         self.pictures.append(Picture(held, "a global variable", names))
         found += [Edge(held, n, held[n], f"global variable '{n}'") for n in names if n in held]
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-        return found + _fixed(f"a default of {function.__name__}", *defaults, getattr(function, "__wrapped__", None))
+        return found + _fixed(
+            f"a default of {function.__name__}", *defaults, getattr(function, "__wrapped__", None)
+        )
 
     def _items(self, value: Any, path: str) -> list[Edge]:
         self.pictures.append(Picture(value, path or type(value).__name__))
@@ -137,8 +186,12 @@ class Reach:
     def _optimizer(self, value: Optimizer, path: str) -> list[Edge]:
         for part in (value.__dict__, value.state, *value.state.values()):
             self.pictures.append(Picture(part, path, is_exempt=True))
+        hooks = [*value._optimizer_step_pre_hooks.values(), *value._optimizer_step_post_hooks.values()]
         states = [t for state in value.state.values() for t in state.values()] if value.state else []
-        return [Edge(value.__dict__, "param_groups", value.param_groups, path), *_fixed(path, *states)]
+        return [
+            Edge(value.__dict__, "param_groups", value.param_groups, path),
+            *_fixed(path, *states, *hooks),
+        ]
 
     def _class(self, value: type) -> list[Edge]:
         """Return the steps from a class of the user's; it is taken not to change while it is traced."""
@@ -154,15 +207,26 @@ class Reach:
     def _object(self, value: Any, path: str) -> list[Edge]:
         kind = type(value)
         what = f"{path} ({kind.__name__})" if path else kind.__name__
-        found = _fixed("", kind)
+        found = [Edge(None, "class of an object", kind, "")]
         attributes = getattr(value, "__dict__", None)
+        if isinstance(value, Module) and (value._hooked or everywhere.hooked):
+            for name, part in vars(HookProtocol).items():  # tables that are made when first asked for
+                if isinstance(part, property):
+                    getattr(value, name)
         if isinstance(attributes, dict):
             self.pictures.append(Picture(attributes, f"an attribute of {what}"))
             found += [Edge(attributes, n, v, f"attribute '{n}' of {what}") for n, v in attributes.items()]
         if users_class(kind):
-            slots = [s for cls in kind.__mro__ for s in _names(getattr(cls, "__slots__", ()))]
-            found += _fixed(what, *(getattr(value, s, None) for s in slots if s not in ("__dict__", "__weakref__")))
+            slots = {s for cls in kind.__mro__ for s in _names(getattr(cls, "__slots__", ()))}
+            found += [
+                Edge(value, s, getattr(value, s, None), f"attribute '{s}' of {what}")
+                for s in sorted(slots - {"__dict__", "__weakref__"})
+            ]
         return found
+
+    def has(self, value: Any) -> bool:
+        """Whether an object is reached."""
+        return id(value) in self._kept
 
     # ---- after the trace ----
 
@@ -179,8 +243,8 @@ class Reach:
     def guarded(self, codes: list[types.CodeType]) -> Guarded:
         """Return what must stay as it is.
 
-        A step is guarded where code that ran names it: a variable of a closure that ran, a global variable, an
-        attribute. A module's parts all are, except constants that only the user's code could read.
+        A step is guarded where code that ran names it: a variable of a closure that ran, a global variable,
+        an attribute. A module's parts all are, except constants that only the user's code could read.
         """
         names = reads(codes)
         ran = {id(code) for code in codes}
@@ -196,14 +260,16 @@ class Reach:
                 found.arrays.append(value)
             if isinstance(value, types.ModuleType):
                 self.edges[id(value)] = self._module_steps(value, names)
-            for edge in self.edges.get(id(value), ()):
+            for edge in (*self.edges.get(id(value), ()), *_shadows(value, names)):
                 if not _is_read(value, edge, names, ran):
                     continue
                 if id(edge.value) not in self._kept:
                     self.walk(edge.value, edge.path)
                 is_module = isinstance(value, Module)
                 todo.append((edge.value, is_own or (is_module and edge.key == "_names")))
-                if edge.holder is not None and (isinstance(edge.value, CONSTANTS) or not isinstance(value, type)):
+                if edge.holder is not None and (
+                    isinstance(edge.value, CONSTANTS) or not isinstance(value, type)
+                ):
                     (found.of_modules if is_module else found.steps).append(edge)
         for picture in self.pictures:
             if isinstance(picture.holder, CONTAINERS) and not picture.is_fixed and id(picture.holder) in used:
@@ -218,6 +284,17 @@ class Reach:
         return [Edge(held, n, held[n], f"'{n}' of module {module.__name__}") for n in read]
 
 
+def _shadows(value: Any, names: Reads) -> list[Edge]:
+    """Return steps to attributes that an object has of its class, where it may get ones of its own."""
+    attributes = getattr(value, "__dict__", None)
+    if not isinstance(attributes, dict) or isinstance(value, (types.FunctionType, Optimizer, Tensor)):
+        return []
+    read = {n for n in names.attributes | names.methods if n not in attributes and hasattr(type(value), n)}
+    if isinstance(value, Module) and "_hooked" not in attributes:
+        read.add("_hooked")
+    return [Edge(attributes, n, None, f"attribute '{n}' of {type(value).__name__}") for n in sorted(read)]
+
+
 def _is_read(value: Any, edge: Edge, names: Reads, ran: set[int]) -> bool:
     """Whether code that ran reads the step from `value`."""
     if edge.holder is None or isinstance(value, types.ModuleType):
@@ -228,11 +305,19 @@ def _is_read(value: Any, edge: Edge, names: Reads, ran: set[int]) -> bool:
         return edge.key in names.globals and any(id(code) in ran for code in nested(value.__code__))
     if edge.key == "_non_persistent_buffers_set":
         return False
+    if edge.value is None and isinstance(edge.holder, dict) and edge.key not in edge.holder:
+        return True
     is_constant = isinstance(edge.value, CONSTANTS)
-    is_named = edge.key in names.attributes or names.is_wild or (edge.key in names.methods and not is_constant)
+    is_named = (
+        edge.key in names.attributes or names.is_wild or (edge.key in names.methods and not is_constant)
+    )
     if isinstance(value, Module):
-        return is_named or not is_constant or edge.key.startswith("_") or edge.key == "training" or not users_class(
-            type(value)
+        return (
+            is_named
+            or not is_constant
+            or edge.key.startswith("_")
+            or edge.key == "training"
+            or not users_class(type(value))
         )
     if isinstance(value, LRScheduler):
         return False
@@ -247,11 +332,8 @@ def _names(slots: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-@functools.lru_cache(maxsize=4096)
-def users_class(cls: type) -> bool:
+def users_class(cls: Any) -> bool:
     """Whether a class is defined in the user's program."""
-    import sys  # noqa: PLC0415
-
     module = sys.modules.get(cls.__module__)
     if module is None or cls.__module__ == "builtins":
         return False

@@ -1,13 +1,13 @@
-"""Optimizer steps of a traced function: the update formula is traced, its numbers are computed before each run.
+"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run.
 
-What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is an
-input of the program. `update` may compute with it before it meets an array (`1 - n.beta1`), so it is a
-`Number`, which writes down what is done to it, to be done again, in Python's own floats, before each run.
+What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is
+an input of the program, a `Number` (numbers.py): `update` may compute with it before it meets an array, as in
+`1 - n.beta1`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.arrays import Recorder, Traced
+from retrograd.arrays import Recorder
 from retrograd.arrays.handles import write
-from retrograd.arrays.ir import Value
-from retrograd.arrays.traced import Scalar, place, refused
+from retrograd.arrays.traced import place, refused
 from retrograd.autograd.where import here
+from retrograd.compiler.numbers import Number, Owner
 from retrograd.errors import UntraceableError
 from retrograd.optim.flat import Cohort, FlatOptimizer, plain_numbers
+from retrograd.tensor import Tensor
 
 if TYPE_CHECKING:
     from retrograd.compiler.tracer import Tracer
@@ -29,77 +30,19 @@ if TYPE_CHECKING:
 _NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
 
 
-class Number(Scalar):
-    """A number of a step, and the expression that it is of what `prepare` returns (`n`)."""
-
-    __slots__ = ("site", "text", "value")
-
-    def __init__(self, site: Site, text: str, value: Any) -> None:
-        self.site = site
-        self.text = text
-        self.value = value
-
-    def of(self, recorder: Recorder) -> Traced:
-        """Return the input that the number is in the program."""
-        return self.site.input(recorder, self)
-
-    def __bool__(self) -> bool:
-        return bool(self != 0)
-
-    def __float__(self) -> float:
-        raise refused(UntraceableError(f"an optimizer's update makes a float of a number, at {place()}"))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _text(value: Any) -> str:
-    return value.text if isinstance(value, Number) else f"float({str(value)!r})" if value != value or abs(value) == float("inf") else repr(value)  # noqa: E501, PLR0124
-
-
-def _arithmetic(symbol: str, *, swapped: bool = False) -> Any:
-    calculate: Callable[[Any, Any], Any] = eval(f"lambda a, b: a {symbol} b")  # noqa: S307 - our own text
-
-    def method(self: Number, other: Any) -> Any:
-        if not isinstance(other, (int, float, Number)):
-            return NotImplemented
-        a, b = (other, self) if swapped else (self, other)
-        found = calculate(*(x.value if isinstance(x, Number) else x for x in (a, b)))
-        return Number(self.site, f"({_text(a)} {symbol} {_text(b)})", found)
-
-    return method
-
-
-def _comparison(symbol: str) -> Any:
-    compare: Callable[[Any, Any], bool] = eval(f"lambda a, b: a {symbol} b")  # noqa: S307 - our own text
-
-    def method(self: Number, other: Any) -> Any:
-        if not isinstance(other, (int, float, Number)):
-            return NotImplemented
-        found = compare(self.value, other.value if isinstance(other, Number) else other)
-        self.site.conditions.append(f"({self.text} {symbol} {_text(other)}) is {found}")
-        return found
-
-    return method
-
-
-for _name, _symbol in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**"}.items():
-    setattr(Number, f"__{_name}__", _arithmetic(_symbol))
-    setattr(Number, f"__r{_name}__", _arithmetic(_symbol, swapped=True))
-for _name, _symbol in {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
-    setattr(Number, f"__{_name}__", _comparison(_symbol))
-Number.__neg__ = lambda self: Number(self.site, f"(-{self.text})", -self.value)  # type: ignore[attr-defined]
-
-
-class Site:
+class Site(Owner):
     """One step of one cohort of parameters: what is done on the host before and after each run."""
 
-    def __init__(self, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any, probes: list[Any]) -> None:
+    def __init__(
+        self, recorder: Recorder, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any,
+        probes: list[Any],
+    ) -> None:  # fmt: skip
+        super().__init__(recorder)
         self.optimizer, self.index, self.cohort = optimizer, index, cohort
+        self.hooks = _hooks(optimizer)
         self.layout = optimizer.layout(optimizer.param_groups[index])
         kind = cohort.arrays[0].dtype
         self.dtype = np.dtype(np.float32) if kind in _NARROW else kind
-        self.conditions: list[str] = []
-        self.inputs: dict[str, tuple[np.ndarray[Any, Any], Value]] = {}
         numbers = []
         static = []
         for i, value in enumerate(given):
@@ -115,18 +58,14 @@ class Site:
         self._fill: Any = None
         self._holds: Any = None
 
-    def input(self, recorder: Recorder, number: Number) -> Traced:
-        """Return the input of a number: one for each expression."""
-        found = self.inputs.get(number.text)
-        if found is None:
-            array = np.array(number.value, self.dtype)
-            found = self.inputs[number.text] = array, recorder.input(array)._value
-        return recorder.input(found[0])
+    def force(self, number: Number, why: str) -> Any:
+        """Refuse: the formula is to be one for all values."""
+        raise refused(UntraceableError(f"an optimizer's update uses {why} of {number.text}, at {place()}"))
 
     def close(self) -> None:
         """Write the code that computes the numbers, once all of them are known."""
         names = {f"a{k}": array for k, (array, _) in enumerate(self.inputs.values())}
-        lines = [f"    a{k}[()] = {text}" for k, text in enumerate(self.inputs)]
+        lines = [f"    a{k}[()] = {text}" for k, text in enumerate(text for text, _ in self.inputs)]
         source = "\n".join(["def fill(n):", *lines, "    return True", ""])
         source += f"def holds(n):\n    return {' and '.join(self.conditions) or True}\n"
         exec(compile(source, "<retrograd step>", "exec"), names)  # noqa: S102 - our own text, written above
@@ -144,6 +83,7 @@ class Site:
             and sum(len(c.params) for c in cohorts[self.index]) == len(group["params"])
             and optimizer.layout(group) == self.layout
             and cohort.has_state(optimizer)
+            and _hooks(optimizer) == self.hooks
         )
 
     def advance(self) -> bool:
@@ -168,8 +108,20 @@ class Site:
 
     def finish(self) -> None:
         """Count the write to every parameter."""
-        self.optimizer._opt_called = True
+        self.optimizer.__dict__["_opt_called"] = True
         self.cohort.count_write(here())
+
+
+def _tensors(group: dict[str, Any]) -> list[Any]:
+    """Return the options of a group that are tensors."""
+    options = [v for k, v in group.items() if k != "params"]
+    return [t for v in options for t in (v if isinstance(v, tuple) else (v,)) if isinstance(t, Tensor)]
+
+
+def _hooks(optimizer: FlatOptimizer) -> list[int]:
+    """Return the ids of what is called around a step."""
+    before, after = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+    return [*map(id, before.values()), *map(id, after.values())] if before or after else []
 
 
 class Steps:
@@ -188,13 +140,17 @@ class Steps:
         for i, group in enumerate(optimizer.param_groups):
             if group.get("differentiable"):
                 raise refused(UntraceableError(f"a step with differentiable=True, at {place()}"))
+            for option in _tensors(group):
+                if self.tracer.is_written(option):
+                    raise refused(UntraceableError(f"an option of an optimizer is written to, at {place()}"))
             with self._own_memory():
                 ready = optimizer._ready(i, group)
+                options = plain_numbers(group)
             for cohort, grads in ready:
                 if cohort.arrays[0].dtype.kind != "f" and cohort.arrays[0].dtype not in _NARROW:
                     raise refused(UntraceableError(f"a step of complex parameters, at {place()}"))
                 assert len(grads) == len(cohort.params)
-                self._update(self._site(optimizer, i, cohort))
+                self._update(self._site(optimizer, i, options, cohort))
 
     @contextmanager
     def _own_memory(self) -> Iterator[None]:
@@ -207,19 +163,17 @@ class Steps:
         finally:
             for captured in swapped:
                 captured.array = captured.tensor._array
-                captured.tensor._array = captured.handle  # type: ignore[assignment]
+                captured.tensor._array = captured.handle
 
-    def _site(self, optimizer: FlatOptimizer, i: int, cohort: Cohort) -> Site:
-        group = plain_numbers(optimizer.param_groups[i])
+    def _site(self, optimizer: FlatOptimizer, i: int, group: dict[str, Any], cohort: Cohort) -> Site:
         scalars, fresh = self._reached.get(id(cohort), (dict(cohort.scalars), cohort.fresh))
-        probes = []
         later = dict(scalars)
         optimizer.prepare(group, later, fresh)
-        for changed in (group, {**group, "lr": group["lr"] * 1.25 + 1e-3}):  # any other learning rate will do
-            probes.append(optimizer.prepare(changed, dict(later), False))
+        other = {**group, "lr": group["lr"] * 1.25 + 1e-3}  # any other learning rate will do
+        probes = [optimizer.prepare(g, dict(later), False) for g in (group, other)]
         given = optimizer.prepare(group, scalars, fresh)
         self._reached[id(cohort)] = {n: float(np.float32(v)) for n, v in scalars.items()}, False
-        site = Site(optimizer, i, cohort, given, probes)
+        site = Site(self.tracer.recorder, optimizer, i, cohort, given, probes)
         self.sites.append(site)
         return site
 

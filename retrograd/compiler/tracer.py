@@ -1,13 +1,14 @@
 """Tracing: a function of tensors runs once, and what it does to their arrays becomes a program.
 
-While the function runs, each tensor that it touches has a traced array in place of its own (arrays/traced.py),
-so the tensor, its gradient and its place in an optimizer stay the very objects that the user's program knows.
-The ops, the engine and the derivative rules run as always and record. `restore` gives every tensor back what
-it had; what has become of it is a `Captured`.
+While the function runs, each tensor that it touches has a traced array in place of its own
+(arrays/traced.py), so the tensor, its gradient and its place in an optimizer stay the very objects that the
+user's program knows. The ops, the engine and the derivative rules run as always and record. `restore` gives
+every tensor back what it had; what has become of it is a `Captured`.
 """
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.arrays import Recorder, Traced
+from retrograd.arrays.handles import now
 from retrograd.arrays.ir import Value
 from retrograd.arrays.traced import place, refusals, refused
 from retrograd.autograd import modes
@@ -23,6 +25,7 @@ from retrograd.autograd.graph import AccumulateGrad, Node
 from retrograd.autograd.inplace import inplace_here
 from retrograd.autograd.modes import local
 from retrograd.compiler.draws import Draws
+from retrograd.compiler.numbers import Given
 from retrograd.compiler.steps import Steps
 from retrograd.errors import UntraceableError
 from retrograd.ops.declare import Op
@@ -53,6 +56,21 @@ class Boundary(Node):
     pullback_recorded = pullback
 
 
+def facts(tensor: Tensor) -> tuple[int, ...]:
+    """Return what matters of the rare facts of a tensor: whose view it is, its gradient, its mode."""
+    meta = tensor._meta
+    base, grad = (None, None) if meta is None else (meta.base, meta.grad)
+    retains, inference = (False, False) if meta is None else (meta.retains, meta.inference)
+    return id(base), id(grad), retains, inference
+
+
+def hooks_of(node: Any) -> list[int]:
+    """Return the ids of the hooks on a leaf."""
+    extras = node.extras
+    tables = [] if extras is None else [extras.tensor, extras.pre, extras.post]
+    return [id(hook) for table in (*tables, node.post or {}) for hook in table.values()]
+
+
 class Captured:
     """A tensor whose array is traced, what it had before, and what it must have when the program runs."""
 
@@ -64,11 +82,14 @@ class Captured:
         self.input: Value = handle._value
         self.node: Any = history(tensor)
         self.meta = tensor._meta
+        self.facts = facts(tensor)
         self.cell = tensor._version_cell()
         self.count, self.rebased = self.cell.count, self.cell.rebased
         self.is_leaf = type(self.node) is AccumulateGrad  # one that requires grad
         self.grad: Any = self.node.grad if self.is_leaf else None
+        self.hooks = hooks_of(self.node) if self.is_leaf else []
         self.grad_of: Captured | None = None
+        self.is_seen = False  # whether the trace depends on its shape or dtype
         self.is_laid = False  # whether the trace depends on how it lies in memory
 
     def restore(self) -> None:
@@ -82,7 +103,9 @@ class Captured:
 
     def let_go(self, is_known: bool) -> None:
         """Hold the tensor no longer, if nobody else holds it, nor what the trace needed."""
-        self.is_laid = self.input.id in self.handle._recorder.laid
+        recorder = self.handle._recorder
+        self.is_laid = self.input.id in recorder.laid
+        self.is_seen = self.is_laid or self.input.id in recorder.seen
         self.array = self.handle = self.grad = None
         if not is_known:
             alive = weakref.ref(self.tensor)
@@ -98,8 +121,10 @@ class Tracer:
         self.captured: dict[int, Captured] = {}
         self.assumed: dict[int, Tensor] = {}  # by id of a leaf's node: the gradient that it is taken to have
         self.assumes = assumed_grads
+        self.made: list[weakref.ref[Tensor]] = []  # results of ops
         self.draws = Draws(self.recorder)
         self.steps = Steps(self)
+        self.given = Given(self.recorder)
 
     def start(self, tensors: Iterable[Tensor]) -> None:
         """Begin; these tensors are known to be reached."""
@@ -118,6 +143,16 @@ class Tracer:
         for captured in self.captured.values():
             captured.restore()
 
+    def check_kept(self, known: set[int]) -> None:
+        """Raise if a tensor that the function made is held even now, when all that was known of are gone."""
+        if self._alive(known):
+            gc.collect()
+            if self._alive(known):
+                raise UntraceableError("a tensor made inside the function is kept outside, not as a result")
+
+    def _alive(self, known: set[int]) -> bool:
+        return any(r() is not None and id(r()) not in known for r in self.made)
+
     # ---- tensors ----
 
     def adopt(self, tensor: Tensor) -> Traced:
@@ -126,11 +161,9 @@ class Tracer:
         if array.__class__ is Traced:
             if array._recorder is not self.recorder:
                 raise refused(UntraceableError(f"a tensor of another trace is used, at {place()}"))
-            return array  # type: ignore[no-any-return]
+            return array
         if array.__class__ is not ndarray:
-            raise refused(
-                UntraceableError(f"a {type(array).__name__} tensor cannot be traced, at {place()}")
-            )
+            raise refused(UntraceableError(f"a {type(array).__name__} tensor cannot be traced, at {place()}"))
         handle = self.recorder.input(array)
         if handle._phantom is None:
             handle._phantom = array
@@ -142,6 +175,11 @@ class Tracer:
         elif found.node is not None:
             tensor._node = Boundary(found.node)
         return handle
+
+    def is_written(self, tensor: Tensor) -> bool:
+        """Whether a tensor has been written to since the trace began."""
+        captured = self.captured.get(id(tensor))
+        return captured is not None and now(captured.handle) != captured.input
 
     def _adopt_grad(self, leaf: Captured) -> None:
         """Trace a leaf's gradient; one that it has not, as if it had, where that may make no difference."""
@@ -168,7 +206,9 @@ class Tracer:
         """Run an op on traced arrays."""
         self._adopt_all(args)
         if out is None:
-            return plain(op, args)
+            made = plain(op, args)
+            self.made += [weakref.ref(t) for t in (made if isinstance(made, tuple) else (made,))]
+            return made
         handle = self.adopt(out)
         if args and out is args[0]:
             return inplace_here(op, args)

@@ -1,25 +1,29 @@
-"""Watching a function while it is traced: which of the user's code runs, and what it calls that has effects."""
+"""Watching a function while it is traced: which of the user's code runs, and what has effects."""
 
 from __future__ import annotations
 
 import builtins
 import io
+import os
 import random as python_random
 import sys
 import time
+from datetime import date, datetime
 from types import CodeType, FrameType, TracebackType
-from typing import Any
+from typing import Any, Self
 
-from retrograd.arrays.traced import refused
+from retrograd.arrays.traced import refusals, refused
 from retrograd.autograd.where import describe
-from retrograd.compiler.code import is_users
+from retrograd.compiler.code import is_own, is_users, reads
 from retrograd.errors import UntraceableError
 
 _EFFECTS = {
     builtins.print: "print()", builtins.input: "input()", builtins.open: "open()",
     builtins.exec: "exec()", builtins.eval: "eval()", builtins.globals: "globals()",
 }  # fmt: skip
-_CLOCKS = {n for n in dir(time) if n in ("time", "time_ns", "monotonic", "perf_counter", "perf_counter_ns", "sleep")}
+_CLOCKS = {
+    n for n in dir(time) if n in ("time", "time_ns", "monotonic", "perf_counter", "perf_counter_ns", "sleep")
+}
 
 
 class Watch:
@@ -30,7 +34,7 @@ class Watch:
         self.effect: UntraceableError | None = None
         self._before: Any = None
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._before = sys.getprofile()
         sys.setprofile(self._see)
         return self
@@ -42,20 +46,49 @@ class Watch:
 
     def _see(self, frame: FrameType, event: str, arg: Any) -> None:
         if event == "call":
-            self.codes[id(frame.f_code)] = frame.f_code
+            if frame.f_code.co_filename != "<string>" or not _is_ours(frame):
+                self.codes[id(frame.f_code)] = frame.f_code
         elif event == "c_call" and self.effect is None:
             what = _effect(arg)
-            if what is not None and (is_users(frame.f_code.co_filename) or what.startswith("Python's")):
-                place = describe(frame.f_code, frame.f_lasti)
+            caller = frame if what is None else _caller(frame)
+            if what is not None and is_users(caller.f_code.co_filename):
+                place = describe(caller.f_code, caller.f_lasti)
                 self.effect = refused(
-                    UntraceableError(f"{what} is called, which a compiled program would not repeat, at {place}")
+                    UntraceableError(
+                        f"{what} is called, which a compiled program would not repeat, at {place}"
+                    )
                 )
                 raise self.effect
+
+    def check(self) -> None:
+        """Raise if something was refused, or the user's code made a generator of NumPy's."""
+        if refusals.last is not None:
+            raise UntraceableError(str(refusals.last))
+        named = reads(self.users)
+        made = {"default_rng", "RandomState"} & (named.attributes | named.methods | named.globals)
+        if made:
+            raise UntraceableError(
+                f"numpy.random.{made.pop()} is called, which a compiled program would not repeat"
+            )
 
     @property
     def users(self) -> list[CodeType]:
         """The user's code objects that ran."""
         return [code for code in self.codes.values() if is_users(code.co_filename)]
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether code without a file, as dataclasses write it, is for a class of this package's or NumPy's."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("retrograd", "numpy")
+
+
+def _caller(frame: FrameType) -> FrameType:
+    """Return the nearest frame outwards that is the user's or this package's, not the standard library's."""
+    while frame.f_back is not None and not (
+        is_users(frame.f_code.co_filename) or is_own(frame.f_code.co_filename)
+    ):
+        frame = frame.f_back
+    return frame
 
 
 def _effect(function: Any) -> str | None:
@@ -66,12 +99,18 @@ def _effect(function: Any) -> str | None:
     except TypeError:
         return None
     owner = getattr(function, "__self__", None)
+    if owner is datetime or owner is date:
+        return (
+            f"{owner.__name__}.{function.__name__}()"
+            if function.__name__ in ("now", "today", "utcnow")
+            else None
+        )
     if isinstance(owner, python_random.Random):
         return "Python's random"
-    if type(owner).__module__.startswith("numpy.random") and type(owner).__name__ in ("RandomState", "Generator"):
-        return "NumPy's random"
     if isinstance(owner, io.IOBase):
         return f"{function.__name__}() of a file"
+    if function is os.urandom:
+        return "Python's os.urandom"
     if getattr(function, "__module__", None) == "time" and function.__name__ in _CLOCKS:
         return f"time.{function.__name__}()"
     return None

@@ -37,13 +37,15 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Write into the elements at an index."""
     kind = index.__class__
     if (
-        self._meta is None
+        (self._meta is None or self._meta.cut is self._meta)
         and (self._node is None or not local.grad)
         and not (modes.special and local.careful)
         and self.__class__ is Tensor
         and _write_plainly(self._array, kind, index, value)
     ):
         self._version_cell().bump()
+        if value.__class__ is Tensor and value._meta is not None:
+            self._meta = value._meta
         return
     given = _value(self, value)
     dims: tuple[int, ...]
@@ -92,7 +94,10 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
 def _write_plainly(array: Any, kind: Any, index: Any, value: Any) -> bool:
     """Let NumPy do the write where its meaning of index and value is torch's; return whether it did."""
     if value.__class__ is Tensor:
-        if value._node is not None or value._array.dtype != array.dtype or value._meta is not None:
+        meta = value._meta
+        if value._node is not None or value._array.dtype != array.dtype:
+            return False
+        if meta is not None and meta.cut is not meta:
             return False
         value = value._array
         if value.base is array or value is array:

@@ -11,11 +11,12 @@ import numpy as np
 from retrograd import devices, dtypes
 from retrograd.autograd.draws import like
 from retrograd.autograd.modes import local, modes
+from retrograd.autograd.views import cut_here
 from retrograd.functions import counting, sampling
 from retrograd.functions.inference import array_from
 from retrograd.functions.making import finish, finish_absent, numpy_type, sizes_of
 from retrograd.ops.masks import as_number
-from retrograd.tensor import Tensor, wrap
+from retrograd.tensor import Tensor, history, hold_cut, wrap
 
 ndarray = np.ndarray
 
@@ -86,7 +87,10 @@ def tensor(
             UserWarning,
             stacklevel=2,
         )
-    return finish(array_from(data, dtype, copy=True), requires_grad, device=device)
+    made = finish(array_from(data, dtype, copy=True), requires_grad, device=device)
+    if isinstance(data, Tensor) and data.requires_grad and not requires_grad:
+        hold_cut(made, cut_here("tensor", "", history(data)))
+    return made
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

@@ -42,7 +42,7 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None, out: Tensor | No
     arrays = _plain(tensors)
     if arrays:
         try:
-            return wrap(np.concatenate(arrays, dim))
+            return _joined(np.concatenate(arrays, dim), tensors)
         except ValueError:
             pass  # the op says what is wrong
     elif not _sequence("cat", tensors):
@@ -57,12 +57,21 @@ def stack(tensors: Any, dim: int = 0, *, out: Tensor | None = None) -> Tensor:
         if arrays:
             try:
                 if dim == 0:
-                    return wrap(np.concatenate([a[None] for a in arrays]))
+                    return _joined(np.concatenate([a[None] for a in arrays]), tensors)
             except ValueError:
                 pass  # the op says what is wrong
         elif not _sequence("stack", tensors):
             raise RuntimeError("stack expects a non-empty TensorList")
     return _stack(tensors, dim, out=out)
+
+
+def _joined(array: Any, tensors: Any) -> Tensor:
+    """Return a tensor that says where the tensors it was joined from lost their history."""
+    made = wrap(array)
+    for x in tensors:
+        if x._meta is not None and x._meta.cut is not None:
+            made._meta = x._meta.cut
+    return made
 
 
 _LISTS = (list, tuple)

@@ -1,8 +1,8 @@
 """From steps to a module of LLVM IR: where every array lies, a function per loop, and one per run of steps.
 
 A running program finds its arrays through a table of pointers: the status word, inputs, constants, outputs,
-and the temporaries, which lie in an arena. `table` fills it from a tuple of NumPy arrays; `run0`, `run1` ... do
-the steps between calls that NumPy makes.
+and the temporaries, which lie in an arena. `table` fills it from a tuple of NumPy arrays; `run0`, `run1` ...
+do the steps between calls that NumPy makes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from retrograd.native import code, gemm, target
 from retrograd.native.affine import offset
 from retrograd.native.arena import Arena
 from retrograd.native.code import i64
+from retrograd.native.epilogue import Epilogue, absorbed
 from retrograd.native.fuse import Fused
 from retrograd.native.graph import Load
 from retrograd.native.join import emit_join
 from retrograd.native.kernels import Host, Loop, Product, canonical_index
 from retrograd.native.layout import Layout, plan, sinks, walk
+from retrograd.native.lookups import is_lookup
 from retrograd.native.loops import Writer
 from retrograd.native.products import describe
 from retrograd.native.types import llvm
@@ -29,7 +31,7 @@ _ITEMS, _DATA = (
     24,
     16,
 )  # bytes: where CPython's tuple has its items, and NumPy's array the address of its data
-_HEAD = 64  # bytes at the arena's beginning, for the status word
+HEAD = 64  # bytes at the arena's beginning, for the status word
 _MOST_LANES = 32
 
 
@@ -46,6 +48,10 @@ class Assembly:
         self.products = {
             n: describe(self.graph, s, n) for n, s in enumerate(fused.steps) if isinstance(s, Product)
         }
+        written = {program.outputs[o] for o in updates}
+        self.absorbed = absorbed(self.graph, fused.steps, written)
+        for number in self.absorbed.values():
+            del self.layouts[number]
         self.loads = {n: self._loads(n) for n in range(len(fused.steps))}
         self.places: dict[Value, int] = {}
         self.parts: dict[Value, int] = {}
@@ -54,6 +60,7 @@ class Assembly:
         ] = []  # places in the table, and the offsets in the arena that go there
         self.copies: list[tuple[Value, int]] = []  # temporaries that are copied to an input in the end
         self.status = 0
+        self.has_lookups = any(is_lookup(i) for i in program.instructions)
         self.arena = Arena()
         self._give_places()
         self.runs: list[list[int]] = [[]]
@@ -106,9 +113,11 @@ class Assembly:
             elif self._may_overwrite(value, targets[value]):
                 self.places[value] = self.places[targets[value]]
         last = len(self.fused.steps)
+        takes_in = {loop: product for product, loop in self.absorbed.items()}
         for value, step in self.graph.stored.items():
-            if value in self.places or step < 0:
-                continue
+            if value in self.places or step < 0 or step in self.absorbed:
+                continue  # a product that takes in a loop is never in memory itself
+            step = takes_in.get(step, step)
             is_update = value in targets
             dead = (
                 last
@@ -140,7 +149,7 @@ class Assembly:
         self.offsets.append((place, self.arena.reserve(copies * _bytes(value), first, last)))
 
     def _may_overwrite(self, value: Value, old: Value) -> bool:
-        """Whether a value may be written where an input lies: nothing reads the input's old elements later."""
+        """Whether a value may be written where an input lies: nothing reads the input's elements later."""
         home = self.graph.stored[value]
         if any(old in read for number, read in self.loads.items() if number > home):
             return False
@@ -167,25 +176,17 @@ class Assembly:
         for number, layout in self.layouts.items():
             loop = self.fused.steps[number]
             assert isinstance(loop, Loop)
-            writer = Writer(
-                self.module,
-                f"loop{number}",
-                self.graph,
-                loop,
-                layout,
-                number,
-                self,
-                self._lanes(number, loop),
-            )
-            functions[number] = writer.function
+            lanes = self._lanes(number, loop)
+            writer = Writer(self.graph, loop, layout, number, self, lanes)
+            functions[number] = writer.write(self.module, f"loop{number}")
         for index, run in enumerate(self.runs):
             function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer,)), f"run{index}")
             builder = ir.IRBuilder(function.append_basic_block("entry"))
             for number in run:
                 step = self.fused.steps[number]
-                if isinstance(step, Loop):
+                if isinstance(step, Loop) and number in functions:
                     self._call_loop(builder, function.args[0], number, functions[number])
-                else:
+                elif isinstance(step, Product):
                     self._call_product(builder, function.args[0], number, step)
             if index == len(self.runs) - 1:
                 for value, place in self.copies:
@@ -194,7 +195,7 @@ class Assembly:
         self._emit_entry()
 
     def _lanes(self, number: int, loop: Loop) -> int:
-        """Return how many elements a loop's vectors have: as many of its widest numbers as fill a register."""
+        """Return the elements of a loop's vectors: as many of its widest numbers as fill a register."""
         kinds = [v.dtype for v in (*loop.members, *self.loads[number])]
         floats = [d.itemsize for d in kinds if d.kind == "f"]
         widest = max(floats or [d.itemsize for d in kinds if d.kind != "b"] or [1])
@@ -220,12 +221,21 @@ class Assembly:
 
     def _call_product(self, builder: Any, table: Any, number: int, step: Product) -> None:
         spec, left, right = self.products[number]
-        function = gemm.emit(self.module, spec, f"product{number}", target=self.host, parallel=self.parallel)
+        made = step.instruction.outputs[0]
+        loop = self.fused.steps[self.absorbed[number]] if number in self.absorbed else None
+        epilogue = None
+        if isinstance(loop, Loop):
+            epilogue = Epilogue(self.graph, loop, made, self.absorbed[number], self)
+            made = loop.stores[0].target
+        function = gemm.emit(
+            self.module, spec, f"product{number}",
+            target=self.host, epilogue=epilogue, parallel=self.parallel,
+        )  # fmt: skip
         given = []
         for node in (left, right):
             base = self.pointer(builder, table, self.places[node.value])
             given.append(code.element(builder, base, node.value.dtype, i64(node.at.constant)))
-        result = self.pointer(builder, table, self.places[step.instruction.outputs[0]])
+        result = self.pointer(builder, table, self.places[made])
         scratch = self.pointer(builder, table, self.scratch[number])
         builder.call(function, (*given, result, scratch, table))
 
@@ -247,7 +257,10 @@ class Assembly:
         builder.call(function, (to, of, i64(size), ir.IntType(1)(0)))
 
     def _emit_entry(self) -> None:
-        """Emit `table(tuple, table)`, and `call(tuple)`, which has a table of its own and does the first run."""
+        """Emit `table(tuple, table)`, and `call(tuple)`, which has a table of its own and does the first run.
+
+        `call` returns the status word, and clears it.
+        """
         ir = llvm()
         pointer = ir.PointerType()
         fill = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer, pointer)), "table")
@@ -270,14 +283,21 @@ class Assembly:
         for item, value in enumerate(given_arrays):
             put(self.places[value], data(item))
         for place, at in self.offsets:
-            put(place, builder.gep(arena, [i64(at + _HEAD)], source_etype=ir.IntType(8)))
+            put(place, builder.gep(arena, [i64(at + HEAD)], source_etype=ir.IntType(8)))
         builder.ret_void()
-        call = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer,)), "call")
+        word = ir.IntType(64)
+        call = ir.Function(self.module, ir.FunctionType(word, (pointer,)), "call")
         builder = ir.IRBuilder(call.append_basic_block("entry"))
         own = builder.alloca(pointer, ir.IntType(32)(self.table))
         builder.call(fill, (call.args[0], own))
         builder.call(self.module.globals["run0"], (own,))
-        builder.ret_void()
+        if self.has_lookups:
+            status = self.pointer(builder, own, self.status)
+            failed = builder.load(status, typ=word, align=8)
+            builder.store(word(0), status, align=8)
+            builder.ret(failed)
+        else:
+            builder.ret(word(0))
 
 
 def _bytes(value: Value) -> int:

@@ -193,12 +193,23 @@ def below(builder: Any, start: Any, stop: Any, lanes: int) -> Any:
             known(stop) - known(start)  # type: ignore[operator]
         )
     )
-    if known(left) is not None:
-        n = known(left)
+    n = known(left)
+    if n is not None:
         return ir.Constant(ir.VectorType(ir.IntType(1), lanes), [ir.IntType(1)(k < n) for k in range(lanes)])
     small = builder.trunc(left, ir.IntType(32))
     steps = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [ir.IntType(32)(k) for k in range(lanes)])
     return builder.icmp_signed("<", steps, spread(builder, small, lanes))
+
+
+def resized(builder: Any, value: Any, lanes: int) -> Any:
+    """Return a vector of another width: its first lanes, and nothing in particular behind them."""
+    ir = llvm()
+    have = lanes_of(value)
+    if have == lanes or have is None:
+        return value
+    order = [ir.IntType(32)(min(k, have - 1)) for k in range(lanes)]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), order)
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
 
 
 # ---- reductions ----

@@ -12,7 +12,7 @@ from typing import Any
 
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.ir import values
-from retrograd.native.affine import Index, NotAffineError, Var, offset, of, through
+from retrograd.native.affine import Index, NotAffineError, Var, of, offset, through
 from retrograd.native.elementwise import cost
 from retrograd.native.graph import Call, Graph, Load, kind_of, looked, operands
 from retrograd.native.kernels import Host, Loop, Product, Step, Store, canonical_index, squeezed
@@ -30,21 +30,24 @@ class Fused:
         self.graph = Graph(program)
         self.steps: list[Step] = []
         self.placed: dict[Value, int] = {}  # the step that computes a value
-        self.ready: dict[Value, int] = {v: 0 for v in self.graph.stored}  # the first step that may use it
+        self.ready: dict[Value, int] = dict.fromkeys(self.graph.stored, 0)  # the first step that may use it
         self.floating: dict[
             Value, int
         ] = {}  # values that are computed wherever they are used, and their cost
         self.forced: set[Value] = set()  # values that have to lie in memory
-        self.why: list[str] = []
+        self.apart: dict[
+            Value, list[str]
+        ] = {}  # why a call joined none of the loops that it shares arrays with
         self.settled = self._settled()
         for instruction in late(program, self.graph):
             self._place(instruction)
         for value in values(program.outputs):
             self._to_memory(value)
+        self._drop_empty()
         self._decide()
 
     def _settled(self) -> set[Value]:
-        """Return the values that will lie in memory whatever happens: outputs, and what products and NumPy read."""
+        """Return the values that will lie in memory anyway: outputs, and what products and NumPy read."""
         found = set(values(self.program.outputs))
         for instruction in self.program.instructions:
             if kind_of(instruction) in ("product", "host"):
@@ -101,22 +104,33 @@ class Fused:
             self.graph.stored[value] = len(self.steps) - 1
 
     def _into_loop(self, instruction: Instruction, kind: str) -> bool:
-        """Join a loop that there is: the latest that fits; a reduction the first, so that its result is early."""
+        """Join a loop that there is: the latest that fits; a reduction the first, to be there early."""
         domain = _domain(instruction)
         if kind == "map" and not squeezed(domain):
             return False
-        found = range(self._earliest(instruction), len(self.steps))
+        first = self._earliest(instruction)
+        reasons = []
+        found = range(len(self.steps))
         for number in found if kind == "reduce" else reversed(found):
             loop = self.steps[number]
-            if isinstance(loop, Loop) and self._shares(loop, instruction):
-                how = _fits(loop, instruction, kind)
-                if how is not None and self._is_legal(loop, number, instruction, domain):
-                    self._join(loop, number, instruction, how)
-                    return True
+            if not isinstance(loop, Loop) or not self._shares(loop, instruction):
+                continue
+            how = _fits(loop, instruction, kind)
+            if number < first:
+                reasons.append(f"loop {number} has ended before step {first}, which makes what it needs")
+            elif how is None:
+                reasons.append(f"loop {number} goes over {loop.frame}, this over {squeezed(domain)}")
+            elif not self._is_legal(loop, number, instruction, domain):
+                reasons.append(f"it needs reductions of loop {number} at other places than the loop's own")
+            else:
+                self._join(loop, number, instruction, how)
+                self._gather(number, instruction)
+                return True
+        self.apart[instruction.outputs[0]] = reasons
         return False
 
     def _float(self, instruction: Instruction, kind: str) -> bool:
-        """Leave a call unplaced, to be computed wherever it is used: a number, or what costs next to nothing."""
+        """Leave a call unplaced, to be computed where it is used: a number, or what costs next to nothing."""
         (made,) = instruction.outputs
         total = cost(instruction) + sum(
             self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands
@@ -183,12 +197,73 @@ class Fused:
             where = self.placed.get(node.value)
             if where is not None and where < number:
                 continue
-            if node.value in loop.reductions:
-                if node.index != canonical_index(node.value.shape):
-                    return False
-                continue
-            pending += operands(node)
+            own = node.index == canonical_index(node.value.shape)
+            if node.value in loop.reductions and not own:
+                return False
+            if node.value not in loop.members or not own:  # else it was found legal when it joined
+                pending += operands(node)
         return True
+
+    def _gather(self, number: int, instruction: Instruction) -> None:
+        """Move the members of a loop to an earlier one that a call has just joined it to, if they fit there.
+
+        The loop itself stays, empty, until all is placed.
+        """
+        later = self.steps[number]
+        assert isinstance(later, Loop)
+        homes = sorted({self.placed[b] for b in self._bases(instruction) if b in self.placed} - {number})
+        for home in homes:
+            loop = self.steps[home]
+            if (
+                isinstance(loop, Loop)
+                and loop.frame == later.frame
+                and self._fit_together(loop, home, number)
+            ):
+                for made, member in later.members.items():
+                    kind = later.reductions.get(made, "")
+                    self._join(loop, home, member, (later.split, kind))
+                    self.placed[made] = home
+                later.members, later.reductions, later.touched = {}, {}, set()
+                return
+
+    def _fit_together(self, loop: Loop, home: int, number: int) -> bool:
+        """Whether the members of a later loop could run in an earlier one."""
+        later = self.steps[number]
+        assert isinstance(later, Loop)
+        if None not in (loop.split, later.split) and loop.split != later.split:
+            return False
+        for member in later.members.values():
+            for value in member.operands:
+                if not self._is_there(value, later, home):
+                    return False
+        both = Loop(
+            loop.frame,
+            later.split if loop.split is None else loop.split,
+            loop.members | later.members,
+            loop.reductions | later.reductions,
+        )
+        return all(self._is_legal(both, home, m, _domain(m)) for m in later.members.values())
+
+    def _is_there(self, value: Value, later: Loop, home: int) -> bool:
+        """Whether a value can be used in step `home`, if the members of a later loop are."""
+        if self.ready[value] <= home:
+            return True
+        base = self.graph.base(value)[0]
+        if base in self.floating and base not in self.placed:
+            return all(self._is_there(v, later, home) for v in self.graph.made_by[base].operands)
+        return base in later.members and later.reductions.get(base, "row") == "row"
+
+    def _drop_empty(self) -> None:
+        """Take out the loops that have lost their members, and count the steps anew."""
+        number: dict[int, int] = {}
+        kept: list[Step] = []
+        for old, step in enumerate(self.steps):
+            if not isinstance(step, Loop) or step.members:
+                number[old] = len(kept)
+                kept.append(step)
+        self.steps = kept
+        self.placed = {v: number[s] for v, s in self.placed.items()}
+        self.graph.stored = {v: number[s] if s >= 0 else s for v, s in self.graph.stored.items()}
 
     # ---- what goes through memory ----
 
@@ -244,12 +319,13 @@ class Fused:
             return False
         bases = [self.graph.base(v)[0] for v in wide]
         return all(
-            b in self.graph.stored or self.graph.kind(b) in ("reduce", "product", "host") for b in bases
+            b in self.graph.stored or b in self.settled or self.graph.kind(b) in ("reduce", "product", "host")
+            for b in bases
         )
 
 
 def _fits(loop: Loop, instruction: Instruction, kind: str) -> tuple[int | None, str] | None:
-    """Return the split that a call asks of a loop and the kind of reduction that it is; None if it fits not."""
+    """Return the split that a call asks of a loop and its kind of reduction; None if it does not fit."""
     rows = None if loop.split is None else loop.frame[: loop.split]
     if kind == "map":
         own = squeezed(instruction.outputs[0].shape)
@@ -308,4 +384,5 @@ def _is_barrier(instruction: Instruction | None) -> bool:
 
 def _domain(instruction: Instruction) -> tuple[int, ...]:
     """Return the shape of the elements that a call goes over."""
-    return (instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]).shape  # type: ignore[no-any-return]
+    value: Value = instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]
+    return value.shape

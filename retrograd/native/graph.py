@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.ir import values
 from retrograd.native.affine import Affine, Index, Looked, broadcast, is_view, offset, through

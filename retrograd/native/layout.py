@@ -1,4 +1,4 @@
-"""How a loop runs over its frame: dimensions merged, rows and inner dimensions told apart, rows cut into chunks."""
+"""How a loop runs over its frame: dimensions merged, rows and inner ones told apart, rows cut into chunks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ from retrograd.native.kernels import Loop, canonical_index
 from retrograd.native.lookups import Put, is_lookup, look
 
 TILE = 4096  # elements: what is summed in one go, and stays in the first-level cache
-_CHUNK = 16384  # elements of work, in additions, that are worth handing to another thread
 _MOST = 64  # chunks: enough for any number of threads to be busy to the end
+
+# What a loop takes, roughly, to tell whether threads are worth waking (benchmarks/threads.py: a region in
+# which helpers have gone to sleep breaks even near 20 us).
+_PER_ADDITION = 1 / 40  # ns per element: 16 lanes at 2.5 GHz
+_PER_BYTE = 1 / 30  # ns: from and to the second-level cache
+_WORTH = 30_000  # ns of a loop from which it is divided
+_CHUNK = 5_000  # ns of a chunk, at least
 
 Element = tuple[Value, Index]
 
@@ -25,7 +31,8 @@ class Layout:
     """A loop's dimensions after merging.
 
     `groups` are runs of the frame's dimensions that are walked as one, with their sizes; the first `outer` of
-    them number the rows. In a `flat` loop rows are tiles of the one group. `chunks` are runs of `rows_each` rows.
+    them number the rows. In a `flat` loop rows are tiles of the one group. `chunks` are runs of `rows_each`
+    rows.
     """
 
     groups: tuple[tuple[range, int], ...]
@@ -75,12 +82,14 @@ def walk(graph: Graph, loop: Loop, number: int, given: Iterable[Element]) -> Ite
 def plan(graph: Graph, loop: Loop, number: int) -> Layout:
     """Decide how a loop runs."""
     positions = [store.at for store in loop.stores]
-    work = 1
+    time = sum(s.value.dtype.itemsize for s in loop.stores) * _PER_BYTE  # of an element
     for node in walk(graph, loop, number, sinks(loop)):
         if isinstance(node, Load):
             positions.append(node.at)
+            if node.at.terms and Var(len(loop.frame) - 1) in dict(node.at.terms):
+                time += node.value.dtype.itemsize * _PER_BYTE
         else:
-            work += cost(node.instruction) if node.value not in loop.reductions else 1
+            time += _PER_ADDITION * (1 if node.value in loop.reductions else cost(node.instruction))
             if is_lookup(node.instruction):
                 found = look(node.instruction, node.index)
                 positions += [found.position] if isinstance(found, Put) else []
@@ -92,8 +101,8 @@ def plan(graph: Graph, loop: Loop, number: int) -> Layout:
     flat = outer == 0 and loop.split is None
     inner = math.prod(n for _, n in groups[outer:])
     rows = -(-inner // TILE) if flat else math.prod(n for _, n in groups[:outer])
-    row_work = (TILE if flat else inner) * work
-    wanted = min(_MOST, rows, rows * row_work // _CHUNK) if rows else 1
+    whole = math.prod(loop.frame) * time
+    wanted = min(_MOST, rows, int(whole / _CHUNK)) if whole >= _WORTH else 1
     each = -(-rows // max(wanted, 1)) if rows else 0
     return Layout(groups, outer, flat, rows, -(-rows // each) if rows else 1, each)
 

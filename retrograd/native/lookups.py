@@ -1,8 +1,8 @@
 """Calls that choose elements by indices from another array, or compare indices with positions.
 
-`take_class`, `embedding` and `index_select` read `x[..., i[...], ...]`: their element is one of x's, at an index
-that is itself read. `put_class` is its transpose, where no two elements meet: its element is the given one
-where the position is the index, and 0 elsewhere.
+`take_class`, `embedding` and `index_select` read `x[..., i[...], ...]`: their element is one of x's, at an
+index that is itself read. `put_class` is its transpose, where no two elements meet: its element is the given
+one where the position is the index, and 0 elsewhere.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+import functools
+import linecache
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,12 @@ import numpy as np
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.ir import replace
 from retrograd.arrays.vocabulary import function_of
-from retrograd.native import jit, threads
-from retrograd.native.assemble import _HEAD, Assembly
-from retrograd.native.fuse import Fused
-from retrograd.native.kernels import Host, Step
-from retrograd.native.passes import prepare
+from retrograd.native import blueprint, jit, threads
+from retrograd.native.kernels import Host
 
 Array = np.ndarray[Any, Any]
 
-_FROM_TUPLE = ctypes.CFUNCTYPE(None, ctypes.py_object)
+_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.py_object)
 _FILL = ctypes.CFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -28,30 +27,27 @@ class Machine:
     """Runs a program as machine code; calls that it has no code for are made by NumPy, in between."""
 
     def __init__(self, program: Program, updates: Mapping[int, int], name: str) -> None:
-        self.source = program
-        self.program = prepare(program)
-        self.updates = dict(updates)
+        self.program, self.updates, self.name = program, dict(updates), name
         threads.ensure()
-        fused = Fused(self.program)
-        made = Assembly(self.program, fused, updates, name)
-        self.steps: list[Step] = fused.steps
-        self.ir = str(made.module)
-        self._library = jit.load(self.ir, key=name)
-        self._call = _FROM_TUPLE(self._library.address("call"))
-        self._fill = _FILL(self._library.address("table"))
-        self._runs = [_RUN(self._library.address(f"run{i}")) for i in range(len(made.runs))]
-        self._hosts = [s for s in fused.steps if isinstance(s, Host)]
-        self._constants = tuple(np.ascontiguousarray(a) for a in made.graph.constants.values())
-        self._types = [(v.shape, v.dtype, _strides(v)) for v in self.program.inputs]
-        self._fresh = [(v.shape, v.dtype) for v in made.outputs]
-        self._places, self._table = made.places, made.table
-        self._fresh_at = {v: k for k, v in enumerate(made.outputs)}
-        self._size = made.arena.size + 2 * _HEAD
+        key = blueprint.fingerprint(program, updates, name)
+        found = blueprint.recall(key)
+        if found is None:
+            blueprint.keep(key, self.drawing)
+            found = self.drawing.blueprint
+        self.blueprint = found
+        self._library = jit.load(found.ir, key=name)
+        self._constants = found.arrays(program)
+        self._types = [(v.shape, v.dtype, _strides(v.shape, v.dtype)) for v in program.inputs]
         self._arenas: list[Array] = []  # not in use; a call takes one, or makes one
-        self._results = [self._fresh_at.get(v) for v in self.program.outputs]
+        self.run = self._runner()
+
+    @functools.cached_property
+    def drawing(self) -> blueprint.Drawing:
+        """The fused program that the code was written from."""
+        return blueprint.draw(self.program, self.updates, self.name)
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        """Run the program. Arrays that do not lie in memory in C order are copied, and back if they are updated.
+        """Run the program. Arrays that are not in C order are copied, and copied back if they are updated.
 
         Raises:
             TypeError: the arrays are not of the number, shapes and dtypes of the program's inputs.
@@ -59,13 +55,16 @@ class Machine:
         """
         if len(arrays) != len(self._types):
             raise TypeError(f"the program takes {len(self._types)} arrays; got {len(arrays)}")
-        ready = list(arrays)
+        ready: list[Array] | None = None
         for i, (array, (shape, dtype, strides)) in enumerate(zip(arrays, self._types, strict=True)):
             if array.shape != shape or array.dtype != dtype:
                 wanted = Value(0, shape, dtype).type
                 raise TypeError(f"input {i} must be {wanted}; got {Value(0, array.shape, array.dtype).type}")
             if array.strides != strides or not isinstance(array, np.ndarray):
-                ready[i] = np.ascontiguousarray(array)
+                ready = list(arrays) if ready is None else ready
+                ready[i] = np.ascontiguousarray(array).reshape(shape)
+        if ready is None:
+            return self.run(arrays)
         results = list(self.run(tuple(ready)))
         for output, target in self.updates.items():
             if ready[target] is not arrays[target]:
@@ -73,63 +72,94 @@ class Machine:
             results[output] = arrays[target]
         return tuple(results)
 
-    def run(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Run the program on arrays that are known to have its shapes, its dtypes and C order."""
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._fresh]
-        try:
-            arena = self._arenas.pop()
-        except IndexError:
-            arena = _aligned(self._size)
-        given = (*arrays, *self._constants, *outputs, arena)
-        if self._hosts:
-            self._run_with_hosts(given, outputs)
+    def explain(self, *, measure: bool = False, ir: bool = False, assembly: bool = False) -> str:
+        """Return what became of the program: after each pass, its steps with their work, what was not fused.
+
+        Args:
+            measure: hold the work against what the machine can do, which is measured then.
+            ir: add the LLVM IR.
+            assembly: add the machine code; it is compiled again for that.
+        """
+        from retrograd.native.explain import explain  # noqa: PLC0415 - when somebody asks
+
+        parts = [explain(self.program, self.drawing.fused, measure)]
+        parts += [self.blueprint.ir] if ir else []
+        parts += [self._library.assembly()] if assembly else []
+        return "\n\n".join(parts)
+
+    # ---- running ----
+
+    def _runner(self) -> Callable[[tuple[Array, ...]], tuple[Array, ...]]:
+        """Write the function that runs the program on arrays of its shapes, its dtypes and in C order."""
+        plan = self.blueprint
+        program = self.program
+        names: dict[str, Any] = {
+            "empty": np.empty, "idle": self._arenas, "arena_of": functools.partial(_aligned, plan.arena),
+            "constants": self._constants, "raise_range": _raise_range,
+        }  # fmt: skip
+        lines = ["arena = idle.pop() if idle else arena_of()"]
+        for at in plan.fresh:
+            value = program.outputs[at]
+            names |= {f"shape{at}": value.shape, f"dtype{at}": value.dtype}
+            lines.append(f"o{at} = empty(shape{at}, dtype{at})")
+        fresh = "".join(f"o{at}, " for at in plan.fresh)
+        constants = "*constants, " if self._constants else ""
+        given = f"(*arrays, {constants}{fresh}arena)"
+        if plan.runs == 1:
+            names["call"] = _CALL(self._library.address("call"))
+            lines.append(f"failed = call({given})")
         else:
-            self._call(given)
-        failed = arena[0]
-        arena[0] = 0
-        self._arenas.append(arena)
-        if failed:
-            raise IndexError(
-                "index out of range: an index that the compiled program reads lies outside its array"
-            )
-        return tuple(
-            [arrays[self.updates[i]] if at is None else outputs[at] for i, at in enumerate(self._results)]
+            names["call"] = self._run_with_hosts
+            lines.append(f"failed = call({given}, ({fresh}))")
+        lines += ["idle.append(arena)", "if failed:", "    raise_range()"]
+        results = "".join(
+            f"arrays[{self.updates[i]}], " if i in self.updates else f"o{i}, "
+            for i in range(len(program.outputs))
         )
+        lines.append(f"return ({results})")
+        body = "\n".join(f"    {line}" for line in lines)
+        source, file = f"def run(arrays):\n{body}\n", f"<retrograd native {self.name}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), names)  # noqa: S102 - our own text, written above
+        found: Callable[[tuple[Array, ...]], tuple[Array, ...]] = names["run"]
+        return found
 
-    def _run_with_hosts(self, given: tuple[Array, ...], outputs: list[Array]) -> None:
-        table = np.empty(self._table, np.uintp)
-        self._fill(given, table.ctypes.data)
-        alive = []
-        for run, host in zip(self._runs, [*self._hosts, None], strict=True):
-            run(table.ctypes.data)
-            if host is not None:
-                alive.append(self._host(host, table, outputs))
+    def _run_with_hosts(self, given: tuple[Array, ...], outputs: tuple[Array, ...]) -> int:
+        table = np.empty(self.blueprint.table, np.uintp)
+        _FILL(self._library.address("table"))(given, table.ctypes.data)
+        hosts = [s for s in self.drawing.fused.steps if isinstance(s, Host)]
+        fresh = dict(zip(self.drawing.fresh, outputs, strict=True))
+        for i in range(self.blueprint.runs):
+            _RUN(self._library.address(f"run{i}"))(table.ctypes.data)
+            if i < len(hosts):
+                self._host(hosts[i], table, fresh)
+        arena = given[-1]
+        failed = int(arena[0])
+        arena[0] = 0
+        return failed
 
-    def _host(self, step: Host, table: Array, outputs: list[Array]) -> list[Array]:
+    def _host(self, step: Host, table: Array, fresh: dict[Value, Array]) -> None:
         """Let NumPy make a call, and put its results where the program looks for them."""
+        places = self.drawing.places
         made: dict[Value, Array] = {}
 
         def array(value: Value) -> Array:
             found = made.get(value)
-            return _at(int(table[self._places[value]]), value) if found is None else found
+            return _at(int(table[places[value]]), value) if found is None else found
 
         for view in step.views:
             made[view.outputs[0]] = _apply(view, array)
         with np.errstate(all="ignore"):
             results = _apply(step.instruction, array)
         results = results if isinstance(results, (tuple, list)) else [results]
-        held = []
         for value, result in zip(step.instruction.outputs, results, strict=True):
-            lies = np.array(result, value.dtype, order="C", copy=None)
-            if value in self._fresh_at:
-                outputs[self._fresh_at[value]][...] = lies
-            elif value in self._places:
-                _at(int(table[self._places[value]]), value)[...] = lies
-            held.append(lies)
-        return held
+            if value in fresh:
+                fresh[value][...] = result
+            elif value in places:
+                _at(int(table[places[value]]), value)[...] = result
 
 
-def _apply(instruction: Instruction, array: Any) -> Any:
+def _apply(instruction: Instruction, array: Callable[[Value], Array]) -> Any:
     params = {k: replace(v, array) for k, v in instruction.params}
     return function_of(instruction.name)(*replace(instruction.inputs, array), **params)
 
@@ -139,18 +169,20 @@ def _at(address: int, value: Value) -> Array:
     size = int(np.prod(value.shape, dtype=np.int64)) * value.dtype.itemsize
     if size == 0:
         return np.empty(value.shape, value.dtype)
-    memory = (ctypes.c_char * size).from_address(address)
-    return np.frombuffer(memory, value.dtype).reshape(value.shape)
+    memory: Any = (ctypes.c_char * size).from_address(address)
+    return np.ndarray(value.shape, value.dtype, memory)
 
 
-def _strides(value: Value) -> tuple[int, ...]:
-    return np.empty(value.shape, value.dtype).strides if 0 in value.shape else _dense(value)
+def _strides(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return the strides, in bytes, that NumPy gives an array in C order."""
+    return (
+        np.broadcast_to(np.empty((), dtype), shape).strides if 0 in shape else _dense(shape, dtype.itemsize)
+    )
 
 
-def _dense(value: Value) -> tuple[int, ...]:
+def _dense(shape: tuple[int, ...], step: int) -> tuple[int, ...]:
     found = []
-    step = value.dtype.itemsize
-    for n in reversed(value.shape):
+    for n in reversed(shape):
         found.append(step)
         step *= n
     return tuple(found[::-1])
@@ -159,7 +191,10 @@ def _dense(value: Value) -> tuple[int, ...]:
 def _aligned(size: int) -> Array:
     """Return memory that begins at a line of the cache, its status word cleared."""
     raw = np.empty(size // 8 + 16, np.uint64)
-    skip = -raw.ctypes.data % 64 // 8
-    arena = raw[skip:]
+    arena = raw[-raw.ctypes.data % 64 // 8 :]
     arena[0] = 0
     return arena
+
+
+def _raise_range() -> None:
+    raise IndexError("index out of range: an index that the compiled program reads lies outside its array")

@@ -8,8 +8,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.graph import Cotangents, Node, Output
 from retrograd.autograd.modes import local

@@ -300,7 +300,10 @@ class TreeProtocol:
                 grad._version_cell().bump()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: modules run as they are; `retrograd.compile` compiles functions."""
+        """Compile the module's forward in place; takes `retrograd.compile`'s options. Copies are not."""
+        from retrograd.compiler import compile_forward  # noqa: PLC0415 - it is built on modules
+
+        compile_forward(self, *args, **kwargs)  # type: ignore[arg-type] # every module is a Module
 
 
 def _attribute(module: Any, name: str) -> Any:

@@ -77,8 +77,8 @@ def _checked(target: Any, classes: int, ignore_index: int) -> bool:
     """
     if target.size == 0:
         return True
-    low, high = np.minimum.reduce(target, None), np.maximum.reduce(target, None)
-    if low >= 0 and high < classes and not 0 <= ignore_index < classes:
+    unsigned = target.view(f"u{target.dtype.itemsize}")  # in which negative numbers are large
+    if np.maximum.reduce(unsigned, None) < classes and not 0 <= ignore_index < classes:
         return True
     wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
     if wrong.any():
@@ -254,10 +254,20 @@ def nll_loss(
     return np.reshape(loss, target.shape) if reduction == "none" else loss
 
 
-def _row_probabilities(input: Any) -> Any:
-    dim = _class_dim(input)
-    powers = np.exp(input - largest(input, dim, True))
-    return powers, total(powers, dim, True)
+_FEW_CLASSES = 64  # up to which NumPy reduces rows sooner as columns, turned round, than as they lie
+
+
+def _powers(input: Any, dim: int) -> tuple[Any, Any, Any]:
+    """Return e**(x - top), its sums and the tops, along `dim` and keeping it."""
+    if input.__class__ is np.ndarray and input.ndim == 2 and 0 < input.shape[1] <= _FEW_CLASSES:
+        columns = input.T.copy()
+        top = np.maximum.reduce(columns, 0)
+        np.subtract(columns, top, columns)
+        np.exp(columns, columns)
+        return columns.T, np.add.reduce(columns, 0)[:, None], top[:, None]
+    top = largest(input, dim, True)
+    powers = np.exp(input - top)
+    return powers, total(powers, dim, True), top
 
 
 def _cross_entropy_ct(
@@ -266,12 +276,13 @@ def _cross_entropy_ct(
     dim = _class_dim(input)
     at = _as_classes(input, target)
     at, weights = chosen(at, weight, input.shape[dim], ignore_index)
+    powers, sums, _ = _powers(input, dim)
+    if weights is None and reduction != "none" and powers.__class__ is np.ndarray and input.ndim == 2:
+        share = ct / (at.size or math.nan) if reduction == "mean" else ct  # one number for all rows
+        made = np.multiply(powers, share / sums, powers)
+        made[np.arange(at.size), at] -= share
+        return made
     each = _per_element(np.reshape(ct, at.shape) if reduction == "none" else ct, weights, at.shape, reduction)
-    powers, sums = _row_probabilities(input)
-    if weights is None and reduction != "none":  # one number for all rows
-        return powers * ((ct / math.prod(at.shape) if reduction == "mean" else ct) / sums) - put_class(
-            each, at, dim, tuple(input.shape)
-        )
     return powers * (np.expand_dims(each, dim) / sums) - put_class(each, at, dim, tuple(input.shape))
 
 
@@ -279,7 +290,7 @@ def _cross_entropy_tangent(
     t: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 ) -> Any:
     dim = _class_dim(input)
-    powers, sums = _row_probabilities(input)
+    powers, sums, _ = _powers(input, dim)
     return nll_loss(
         t - total(t * powers, dim, True) / sums, target, weight, ignore_index, reduction=reduction
     )
@@ -299,9 +310,8 @@ def cross_entropy(
     dim = _class_dim(input)
     at = _as_classes(input, target)
     at, weights = chosen(at, weight, input.shape[dim], ignore_index)
-    top = largest(input, dim, True)
-    sums = total(np.exp(input - top), dim)
-    loss = np.log(sums) - (take_class(input, at, dim) - np.reshape(top, sums.shape))
+    _, sums, top = _powers(input, dim)
+    loss = np.reshape(np.log(sums), at.shape) - (take_class(input, at, dim) - np.reshape(top, at.shape))
     loss = _summed(loss, weights, reduction)
     return np.reshape(loss, target.shape) if reduction == "none" else loss
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,14 +13,28 @@ class ArrayLike:
 
     __slots__ = ()
 
+    if TYPE_CHECKING:  # all that an array has
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class ScalarLike:
+    """The base of what stands for a Python number; `of(dtype)` makes an array of it."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def of(self, dtype: Any) -> Any: ...
+
 
 ARRAYS = (np.ndarray, ArrayLike)
 """What a tensor may hold."""
 
 
 def as_array(value: Any) -> Any:
-    """Return an array of any kind as it is, and a NumPy scalar as NumPy's array."""
-    return value if isinstance(value, ARRAYS) else np.asarray(value)
+    """Return what is like an array as it is, all else as NumPy's array."""
+    return value if isinstance(value, ArrayLike) else np.asarray(value)
 
 
 def memory_of(array: Any) -> Any:

@@ -43,7 +43,8 @@ def _watched(draw: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     @functools.wraps(draw)
     def drawn(generator: Generator | None, *args: Any, **kwargs: Any) -> np.ndarray:
         if watcher.call is not None:
-            return watcher.call(draw, generator, args, kwargs)
+            found: np.ndarray = watcher.call(draw, generator, args, kwargs)
+            return found
         return draw(generator, *args, **kwargs)
 
     return drawn

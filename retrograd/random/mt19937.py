@@ -32,7 +32,7 @@ STATE_BYTES = _HEAD.size + 8 * _WORDS + _TAIL.size  # 5056
 
 
 class _Watcher(threading.local):
-    """Who is told, in this thread, of draws and of states that are read or set, instead of their happening."""
+    """Who is told, in this thread, of draws and of states read or set, instead of their happening."""
 
     call: Any = None  # (distribution, generator, args, kwargs) -> array
     moved: Any = None  # (what) -> an exception to raise

@@ -36,8 +36,8 @@ def close(a, b, path="", rtol=2e-5, atol=2e-6):
 def alike(make, calls=4, forms=1, **tolerance):
     """Compare calls of a function as it is with calls of it compiled.
 
-    `make` returns (function, arguments of call k, everything to be compared); it is called twice. The compiled one
-    must not fall back, and must have `forms` compiled forms at the end.
+    `make` returns (function, arguments of call k, everything to be compared); it is called twice. The
+    compiled one must not fall back, and must have `forms` compiled forms at the end.
     """
     outcomes = []
     for compiled in (False, True):

@@ -9,12 +9,13 @@ import pytest
 from ops.checks import flat, forms, public, tensors
 
 import retrograd as torch
-import retrograd.ops.table  # noqa: F401 - fills TABLE
+import retrograd.ops.table
 from retrograd.ops.declare import TABLE
 
 FALLS_BACK = {  # their results, or the shapes of these, depend on elements
     "index", "accumulate", "linalg_lu_factor", "linalg_lu_factor_ex", "linalg_lu_solve", "lu",
-    "lu_solve", "linalg_lstsq", "masked_select", "put_masked", "nonzero", "bincount", "unique", "unique_consecutive",
+    "lu_solve", "linalg_lstsq", "masked_select", "put_masked", "nonzero", "bincount", "unique",
+    "unique_consecutive",
 }  # fmt: skip
 
 
@@ -41,9 +42,9 @@ def test_compiled_equals_eager(name):
             function = public(op)
             try:
                 wanted = outcome(op, form, function)
-            except Exception:  # what an op refuses is another test's matter
+            except Exception:  # noqa: BLE001 - what an op refuses is another test's matter
                 continue
-            made = torch.compile(lambda *args, **kwargs: function(*args, **kwargs))  # noqa: B023
+            made = torch.compile(lambda *args, **kwargs: function(*args, **kwargs))  # noqa: B023, PLW0108 - a function of the user's
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 found = outcome(op, form, made)
@@ -56,7 +57,16 @@ def test_compiled_equals_eager(name):
                     assert w is g, form
                     continue
                 assert w.dtype is g.dtype
-                a, b = (t.detach().to(torch.complex128 if t.dtype.is_complex else torch.float64).numpy() for t in (w, g))
-                eps = 1e-2 if w.dtype.itemsize <= 2 and w.dtype.is_floating_point else 1e-4 if w.dtype.itemsize == 4 else 1e-8  # noqa: E501
+                a, b = (
+                    t.detach().to(torch.complex128 if t.dtype.is_complex else torch.float64).numpy()
+                    for t in (w, g)
+                )
+                eps = (
+                    1e-2
+                    if w.dtype.itemsize <= 2 and w.dtype.is_floating_point
+                    else 1e-4
+                    if w.dtype.itemsize == 4
+                    else 1e-8
+                )
                 np.testing.assert_allclose(b, a, rtol=eps, atol=eps, err_msg=f"{form}")
     assert fell_back == (name in FALLS_BACK)

@@ -1,11 +1,11 @@
-"""A whole training step, compiled, does what it does as it is: results, parameters, gradients, optimizer state."""
+"""A whole training step, compiled, does what it does as it is: to results, parameters, gradients, state."""
 
 from __future__ import annotations
 
 import pytest
+from compiler.both import alike, grads, versions
 
 import retrograd as torch
-from compiler.both import alike, grads, versions
 from retrograd import nn
 from retrograd.nn import functional as F
 
@@ -37,7 +37,10 @@ def training(model, optimizer, loss, batches, *, before=None, after=None, zero="
 
 def batches(count, *shapes, classes=None):
     return [
-        tuple(torch.randn(s) if classes is None or i == 0 else torch.randint(0, classes, s) for i, s in enumerate(shapes))
+        tuple(
+            torch.randn(s) if classes is None or i == 0 else torch.randint(0, classes, s)
+            for i, s in enumerate(shapes)
+        )
         for _ in range(count)
     ]  # fmt: skip
 
@@ -72,7 +75,9 @@ def tanh_mlp():
 def test_tanh_mlp_with_adam():
     def make():
         model = tanh_mlp()
-        return training(model, torch.optim.Adam(model.parameters(), lr=0.01), square, batches(2, (8, 2), (8, 1)))
+        return training(
+            model, torch.optim.Adam(model.parameters(), lr=0.01), square, batches(2, (8, 2), (8, 1))
+        )
 
     alike(make)
 
@@ -98,7 +103,9 @@ OPTIMIZERS = {
 def test_optimizers(name, zero):
     def make():
         model = tanh_mlp()
-        return training(model, OPTIMIZERS[name](model.parameters()), square, batches(2, (8, 2), (8, 1)), zero=zero)
+        return training(
+            model, OPTIMIZERS[name](model.parameters()), square, batches(2, (8, 2), (8, 1)), zero=zero
+        )
 
     alike(make, calls=5, rtol=1e-4, atol=1e-5)
 
@@ -120,7 +127,9 @@ def test_mnist_mlp_with_a_scheduler(name):
         optimizer = OPTIMIZERS[name](model.parameters())
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5)
         data = batches(2, (16, 28, 28), (16,), classes=10)
-        return training(model, optimizer, lambda m, x, y: F.cross_entropy(m(x), y), data, after=scheduler.step)
+        return training(
+            model, optimizer, lambda m, x, y: F.cross_entropy(m(x), y), data, after=scheduler.step
+        )
 
     alike(make, calls=5, rtol=1e-4, atol=1e-5)
 
@@ -159,7 +168,9 @@ def test_attention_with_embedding_norm_dropout_and_cross_entropy():
 def test_batch_norm_moves_its_statistics():
     def make():
         model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 1))
-        return training(model, torch.optim.SGD(model.parameters(), lr=0.1), square, batches(2, (8, 4), (8, 1)))
+        return training(
+            model, torch.optim.SGD(model.parameters(), lr=0.1), square, batches(2, (8, 4), (8, 1))
+        )
 
     alike(make, rtol=1e-4, atol=1e-5)
 
@@ -206,7 +217,11 @@ def test_clipping_of_the_norm(kind):
         model = tanh_mlp()
         clip = lambda m: nn.utils.clip_grad_norm_(m.parameters(), 0.05, kind)  # noqa: E731
         return training(
-            model, torch.optim.SGD(model.parameters(), lr=0.1), square, batches(2, (8, 2), (8, 1)), before=clip
+            model,
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            square,
+            batches(2, (8, 2), (8, 1)),
+            before=clip,
         )
 
     alike(make, rtol=1e-4)
@@ -217,7 +232,11 @@ def test_clipping_of_values():
         model = tanh_mlp()
         clip = lambda m: nn.utils.clip_grad_value_(m.parameters(), 0.01)  # noqa: E731
         return training(
-            model, torch.optim.SGD(model.parameters(), lr=0.1), square, batches(2, (8, 2), (8, 1)), before=clip
+            model,
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            square,
+            batches(2, (8, 2), (8, 1)),
+            before=clip,
         )
 
     alike(make)
@@ -251,7 +270,11 @@ def test_two_steps_in_one_call():
                 optimizer.step()
             return loss
 
-        return twice, lambda _: (), lambda: (list(model.parameters()), [dict(s) for s in optimizer.state.values()])
+        return (
+            twice,
+            lambda _: (),
+            lambda: (list(model.parameters()), [dict(s) for s in optimizer.state.values()]),
+        )
 
     alike(make, rtol=1e-4, atol=1e-5)
 
@@ -274,7 +297,11 @@ def test_two_optimizers_as_in_a_gan():
             return loss_d, loss_g
 
         data = batches(2, (5, 3), (5, 4))
-        return step, lambda k: data[k % 2], lambda: ([*g.parameters(), *d.parameters()], grads([*g.parameters(), *d.parameters()]))
+        return (
+            step,
+            lambda k: data[k % 2],
+            lambda: ([*g.parameters(), *d.parameters()], grads([*g.parameters(), *d.parameters()])),
+        )
 
     alike(make, rtol=1e-4)
 
@@ -324,7 +351,11 @@ def test_moving_average_of_parameters():
                     m.mul_(0.9).add_(p, alpha=0.1)
 
         step, arguments, watched = training(
-            model, torch.optim.SGD(model.parameters(), lr=0.1), square, batches(2, (8, 2), (8, 1)), before=after
+            model,
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            square,
+            batches(2, (8, 2), (8, 1)),
+            before=after,
         )
         return step, arguments, lambda: (watched(), mean)
 
@@ -335,7 +366,9 @@ def test_versions_count_the_writes():
     def make():
         model = tanh_mlp()
         return (
-            *training(model, torch.optim.SGD(model.parameters(), lr=0.1), square, batches(1, (8, 2), (8, 1)))[:2],
+            *training(model, torch.optim.SGD(model.parameters(), lr=0.1), square, batches(1, (8, 2), (8, 1)))[
+                :2
+            ],
             lambda: versions(model.parameters()),
         )
 
@@ -381,7 +414,9 @@ def test_double_backward_inside():
 def test_half_precision_parameters():
     def make():
         model = nn.Linear(3, 2).to(torch.bfloat16)
-        data = [(torch.randn(4, 3).to(torch.bfloat16), torch.randn(4, 2).to(torch.bfloat16)) for _ in range(2)]
+        data = [
+            (torch.randn(4, 3).to(torch.bfloat16), torch.randn(4, 2).to(torch.bfloat16)) for _ in range(2)
+        ]
         return training(model, torch.optim.SGD(model.parameters(), lr=0.1), square, data)
 
     alike(make, rtol=1e-2, atol=1e-2)

@@ -1,4 +1,4 @@
-"""Matrix products as LLVM IR: a tile in registers, panels packed for it, blocks for the caches, chunks for threads.
+"""Matrix products as LLVM IR: tiles for registers, packed panels, blocks for caches, chunks for threads.
 
 `emit` adds to a module the function of one product of static shape; products of a module share micro-kernels.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from retrograd.native.gemm.blocking import emit_blocks
-from retrograd.native.gemm.emitting import pointer
+from retrograd.native.gemm.emitting import defined, pointer, starting
 from retrograd.native.gemm.finish import Epilogue
 from retrograd.native.gemm.product import Product, Target, simplified
 from retrograd.native.gemm.tiling import plan
@@ -39,13 +39,10 @@ def emit(
         epilogue: what is done to a value of C before it is stored for good.
         parallel: `retrograd_parallel` of the module; without it the product runs in the caller's thread.
     """
-    from llvmlite import ir
-
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer()] * 5), name)
-    function.attributes.add("nounwind")
+    function = defined(module, name, [pointer()] * 5)
     spec = simplified(spec)
     if not (spec.m and spec.n and spec.items):
-        ir.IRBuilder(function.append_basic_block("entry")).ret_void()
+        starting(function).ret_void()
     elif (by_vector := vector_plan(spec, target)) is not None:
         emit_vector(module, by_vector, function, epilogue, parallel)
     else:

@@ -1,4 +1,4 @@
-"""What happens to a tile behind the micro-kernel: it is cut to size, added to C, and given to the epilogue."""
+"""What happens to a tile after the micro-kernel: it is cut to size, added to C and given to the epilogue."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from retrograd.native.gemm.emitting import (
     integer,
     internal,
     load,
-    loop,
     pointer,
+    starting,
     store,
     sum_of,
+    truth_type,
 )
+from retrograd.native.gemm.loops import loop
 
 if TYPE_CHECKING:
     from llvmlite import ir
 
-# (builder, value, row, column, context) -> value. `value` is a scalar or a vector of as many neighbouring columns as
-# it has lanes, all of them columns of C; the row is counted through the whole batch; `column` is the first lane's.
+# (builder, value, row, column, context) -> value. `value` is a scalar or a vector of as many neighbouring
+# columns as it has lanes, all of them columns of C; the row is counted through the whole batch; `column` is
+# the first lane's.
 Epilogue = Callable[["ir.IRBuilder", "ir.Value", "ir.Value", "ir.Value", "ir.Value"], "ir.Value"]
 
 
@@ -34,8 +37,8 @@ Epilogue = Callable[["ir.IRBuilder", "ir.Value", "ir.Value", "ir.Value", "ir.Val
 class Finish:
     """How tiles of one product are finished.
 
-    `edge`: columns of the last tile, 0 if it is whole. `is_aside`: the tile is not in C yet. `may_add`: C may have
-    something that the tile is to be added to.
+    `edge`: columns of the last tile, 0 if it is whole. `is_aside`: the tile is not in C yet. `may_add`: C may
+    have something that the tile is to be added to.
     """
 
     dtype: np.dtype[Any]
@@ -53,16 +56,14 @@ class Finish:
 
 def emit_finish(module: ir.Module, name: str, finish: Finish, epilogue: Epilogue | None) -> ir.Function:
     """Return the function `void finish(tile, c, rows, columns, is_added, is_last, row, column, context)`."""
-    from llvmlite import ir
-
     name += "_aside" if finish.is_aside else "_there"
     known = module.globals.get(name)
     if known is not None:
         return known
-    flag = ir.IntType(1)
+    flag = truth_type()
     parameters = [pointer(), pointer(), integer(), integer(), flag, flag, integer(), integer(), pointer()]
     function = internal(module, name, parameters)
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder = starting(function)
     columns, is_last = function.args[3], function.args[5]
 
     def rows_of(width: int) -> None:

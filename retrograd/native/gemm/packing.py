@@ -1,8 +1,8 @@
 """Packing: a panel of an operand is copied into the order in which the micro-kernel reads it.
 
-A panel is `width` lines of the operand (rows of A, columns of B); packed, the elements of one k stand side by side,
-and the next k's follow. An operand may have fewer lines than a panel: what stands in the places of the missing ones
-gives columns of a tile that are never stored.
+A panel is `width` lines of the operand (rows of A, columns of B); packed, the elements of one k stand side by
+side, and the next k's follow. An operand may have fewer lines than a panel: what stands in the places of the
+missing ones gives columns of a tile that are never stored.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from retrograd.native.gemm.emitting import (
     integer,
     internal,
     load,
-    loop,
     minimum,
     pointer,
     shuffle,
+    starting,
     store,
     subtract,
-    when,
 )
+from retrograd.native.gemm.loops import loop, when
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -63,13 +63,11 @@ class Packing:
 
 def emit_packing(module: ir.Module, packing: Packing) -> ir.Function:
     """Return the function `void pack(source, target, k)` of the module."""
-    from llvmlite import ir
-
     known = module.globals.get(packing.name)
     if known is not None:
         return known
     function = internal(module, packing.name, [pointer(), pointer(), integer()])
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder = starting(function)
     if packing.line == 1:
         copy_rows(builder, packing, *function.args)
     elif packing.step == 1 and packing.lanes > 1:
@@ -107,25 +105,25 @@ def transpose_blocks(
 ) -> None:
     """Read 16 bytes of each of `lanes` lines and turn the block around in registers.
 
-    The last block of each direction overlaps the one before. With fewer lines than lanes a store writes behind its
-    row: into the next one, which is stored after it, or into the spare lanes at the end of the panel.
+    The last block of each direction overlaps the one before. With fewer lines than lanes a store writes
+    behind its row: into the next one, which is stored after it, or into the spare lanes at the end of the
+    panel.
     """
     element, lanes = element_type(packing.dtype), packing.lanes
     lines, piece = min(lanes, packing.lines), min(lanes, 16 // packing.dtype.itemsize)
     whole = builder.icmp_signed(">=", k, i64(piece))
-    with when(builder, whole):
-        with loop(builder, 0, packing.lines, lanes) as group:
-            first = minimum(builder, group, packing.lines - lines)
-            line = at(builder, element, source, (first, packing.line))
-            goal = at(builder, element, target, first)
-            with loop(builder, 0, k, piece) as block:
-                p = minimum(builder, block, subtract(builder, k, piece))
-                start = at(builder, element, line, p)
-                places = [min(i, lines - 1) * packing.line for i in range(lanes)]
-                pieces = [load(builder, element, at(builder, element, start, place), piece) for place in places]
-                column = at(builder, element, goal, (p, packing.width))
-                for j, vector in enumerate(transpose(builder, pieces, piece)):
-                    store(builder, element, vector, at(builder, element, column, j * packing.width))
+    with when(builder, whole), loop(builder, 0, packing.lines, lanes) as group:
+        first = minimum(builder, group, packing.lines - lines)
+        line = at(builder, element, source, (first, packing.line))
+        goal = at(builder, element, target, first)
+        with loop(builder, 0, k, piece) as block:
+            p = minimum(builder, block, subtract(builder, k, piece))
+            start = at(builder, element, line, p)
+            places = [min(i, lines - 1) * packing.line for i in range(lanes)]
+            pieces = [load(builder, element, at(builder, element, start, place), piece) for place in places]
+            column = at(builder, element, goal, (p, packing.width))
+            for j, vector in enumerate(transpose(builder, pieces, piece)):
+                store(builder, element, vector, at(builder, element, column, j * packing.width))
     with when(builder, builder.not_(whole)):
         copy_elements(builder, packing, source, target, k)
 
@@ -133,8 +131,8 @@ def transpose_blocks(
 def transpose(builder: ir.IRBuilder, lines: list[ir.Value], n: int) -> list[ir.Value]:
     """Turn lines of n elements around: lane i of vector j is element j of line i.
 
-    Vectors of whole pieces are put together first, by loading; then the n of them are interleaved pair by pair,
-    within pieces, which machines do in one step each.
+    Vectors of whole pieces are put together first, by loading; then the n of them are interleaved pair by
+    pair, within pieces, which machines do in one step each.
     """
     rows = [joined(builder, lines[i::n]) for i in range(n)]
     width, half = len(lines), n // 2

@@ -1,64 +1,60 @@
-"""Products with a vector: the matrix is read once, as fast as memory gives it, and nothing is packed for a kernel.
+"""Products with a vector, or a few: the matrix is read once, as fast as memory gives it, and never packed.
 
-Both A @ x and x @ B are y[i] = sum over p of M[i, p] x[p]. Where M's elements of one i lie side by side, each y is a
-dot product; where those of one p do, rows of M are added up, several at a time.
+Both A @ x and x @ B are y[i] = sum over p of M[i, p] x[p]. Where M's elements of one i lie side by side, each
+y is a dot product (dots.py), and a few vectors can be met at once; where those of one p do, rows of M are
+added up, several at a time (sums.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from retrograd.native.gemm.dots import LINES, emit_dots
 from retrograd.native.gemm.emitting import (
     Number,
     add,
     at,
-    carried,
     divide,
     element_type,
     i64,
     integer,
     internal,
-    intrinsic,
     load,
-    loop,
     minimum,
     multiply,
-    multiply_add,
     pointer,
     remainder,
-    shuffle,
-    spread,
-    steps,
+    starting,
     store,
-    subtract,
-    sum_of,
-    when,
-    zero,
 )
 from retrograd.native.gemm.finish import Epilogue
+from retrograd.native.gemm.loops import loop
 from retrograd.native.gemm.product import Product, Target
+from retrograd.native.gemm.sums import emit_sums
 
 if TYPE_CHECKING:
     from llvmlite import ir
 
 CHUNK_BYTES = 128 << 10  # of the matrix: about 10 us from the second cache
 MOST_CHUNKS = 16
-DOTS = 4  # dot products at a time, each in two registers: as many sums as hide a multiply-add's latency
-ADDED = 8  # rows added at a time: y is read and written once for so many
+FEW_ELEMENTS = 4096  # of a matrix: with fewer, the packed product of a few vectors is as fast
+ROW_BYTES = 2048  # of a row that is added: shorter pieces of rows are read slowly
+MOST_VECTORS = 4  # that dot products meet at once: their sums fill the registers
 
 
 @dataclass(frozen=True)
 class VectorPlan:
-    """A product with a vector, cut into pieces.
+    """A product with a vector or a few, cut into pieces.
 
     Attributes:
         size: elements of y.
         line, step: elements of M from one i to the next, and from one p to the next.
         x_step, y_step: elements from one to the next.
+        vectors, x_gap, y_gap: how many x and y there are, and elements from one to the next.
         is_row: whether y is a row of C.
         is_dot: whether y's elements are computed as dot products.
-        lanes: elements of a vector.
+        lanes: elements of a vector register.
         part: elements of y in one chunk.
         grain: chunks that one call of the threads' body takes.
     """
@@ -69,6 +65,9 @@ class VectorPlan:
     step: int
     x_step: int
     y_step: int
+    vectors: int
+    x_gap: int
+    y_gap: int
     is_row: bool
     is_dot: bool
     lanes: int
@@ -90,29 +89,34 @@ class VectorPlan:
 
     @property
     def elements(self) -> int:
-        """Elements of scratch: a copy of x for each call of the threads' body."""
-        return -(-self.chunks // self.grain) * self.spec.k if self.has_copy else 0
+        """Elements of scratch: a copy of each x for each call of the threads' body."""
+        return -(-self.chunks // self.grain) * self.vectors * self.spec.k if self.has_copy else 0
 
 
 def vector_plan(spec: Product, target: Target) -> VectorPlan | None:
-    """Cut a product with a vector; None for other products, and for a matrix with no side that is contiguous."""
-    if spec.n == 1:
-        size, (line, step), x_step, y_step = spec.m, spec.a_strides, spec.b_strides[0], spec.c_row
-    elif spec.m == 1:
-        size, (step, line), x_step, y_step = spec.n, spec.b_strides, spec.a_strides[1], 1
+    """Cut a product with a vector or a few; None for others, and for a matrix whose lines are scattered."""
+    is_row = spec.m < spec.n
+    vectors = min(spec.m, spec.n)
+    if is_row:
+        size, (step, line), (x_gap, x_step) = spec.n, spec.b_strides, spec.a_strides
+        y_step, y_gap = 1, spec.c_row
     else:
-        return None
+        size, (line, step), (x_step, x_gap) = spec.m, spec.a_strides, spec.b_strides
+        y_step, y_gap = spec.c_row, 1
     is_dot = step == 1
-    if not is_dot and not (line == 1 and y_step == 1):
+    if vectors > (MOST_VECTORS if is_dot else 1) or not (is_dot or line == y_step == 1):
+        return None
+    if vectors > 1 and size * spec.k < FEW_ELEMENTS:
         return None
     lanes = max(1, target.vector_bytes // spec.dtype.itemsize)
-    unit = DOTS if is_dot else 4 * lanes
+    unit = LINES if is_dot else max(4 * lanes, ROW_BYTES // spec.dtype.itemsize)
     wanted = min(MOST_CHUNKS, max(1, spec.items * size * spec.k * spec.dtype.itemsize // CHUNK_BYTES))
     parts = max(1, min(-(-size // unit), -(-wanted // spec.items)))
     part = -(-size // (parts * unit)) * unit
     grain = max(1, spec.items * -(-size // part) // wanted)
+    steps = line, step, x_step, y_step
     return VectorPlan(
-        spec, size, line, step, x_step, y_step, spec.n != 1, is_dot, lanes, min(part, size), grain
+        spec, size, *steps, vectors, x_gap, y_gap, is_row, is_dot, lanes, min(part, size), grain
     )
 
 
@@ -124,9 +128,7 @@ def emit_vector(
     parallel: ir.Function | None,
 ) -> None:
     """Fill the function of a product with a vector."""
-    from llvmlite import ir
-
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder = starting(function)
     body = Body(module, plan, function.name, epilogue).emit()
     block = builder.alloca(pointer(), size=i64(len(function.args)))
     for position, argument in enumerate(function.args):
@@ -142,19 +144,19 @@ class Body:
     """The function that threads run: for each index, a part of y of one item of the batch."""
 
     def __init__(self, module: ir.Module, plan: VectorPlan, name: str, epilogue: Epilogue | None) -> None:
-        from llvmlite import ir
-
         self.plan, self.epilogue = plan, epilogue
         self.element = element_type(plan.spec.dtype)
         self.function = internal(module, f"{name}_chunks", [pointer(), integer(), integer()])
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.builder = starting(self.function)
 
     def emit(self) -> ir.Function:
+        """Emit the loop over the chunks."""
         plan, builder = self.plan, self.builder
         block, begin, end = self.function.args
         told = [builder.load(at(builder, pointer(), block, position), typ=pointer()) for position in range(5)]
         *operands, scratch, self.context = told
-        copy = at(builder, self.element, scratch, (divide(builder, begin, plan.grain), plan.spec.k))
+        slot = divide(builder, begin, plan.grain)
+        copy = at(builder, self.element, scratch, (slot, plan.vectors * plan.spec.k))
         with loop(builder, begin, end) as index:
             self.item = divide(builder, index, plan.parts) if plan.spec.items > 1 else 0
             part = remainder(builder, index, plan.parts)
@@ -164,157 +166,43 @@ class Body:
             last = minimum(builder, add(builder, first, plan.part), plan.size)
             if plan.has_copy:
                 self.copy_x(copy)
-            if plan.is_dot:
-                self.dots(first, last)
-            else:
-                self.sums(first, last)
+            emit_part = emit_dots if plan.is_dot else emit_sums
+            emit_part(self, first, last)
         builder.ret_void()
         return self.function
 
     def places(self, operands: list[ir.Value]) -> list[ir.Value]:
         """Return where A, B and C of the item start."""
+        builder = self.builder
         offsets: list[Number] = [0, 0, 0]
         inner = self.plan.spec.items
         for size, *strides in self.plan.spec.batch:
             inner //= size
-            index = remainder(self.builder, divide(self.builder, self.item, inner), size)
+            index = remainder(builder, divide(builder, self.item, inner), size)
             offsets = [
-                add(self.builder, o, multiply(self.builder, index, s)) for o, s in zip(offsets, strides, strict=True)
+                add(builder, o, multiply(builder, index, s)) for o, s in zip(offsets, strides, strict=True)
             ]
-        return [at(self.builder, self.element, p, offset) for p, offset in zip(operands, offsets, strict=True)]
+        return [at(builder, self.element, p, offset) for p, offset in zip(operands, offsets, strict=True)]
 
     def copy_x(self, copy: ir.Value) -> None:
-        builder = self.builder
-        with loop(builder, 0, self.plan.spec.k) as p:
-            value = load(builder, self.element, at(builder, self.element, self.x, (p, self.plan.x_step)))
-            store(builder, self.element, value, at(builder, self.element, copy, p))
+        builder, plan = self.builder, self.plan
+        for j in range(plan.vectors):
+            x = at(builder, self.element, self.x, j * plan.x_gap)
+            goal = at(builder, self.element, copy, j * plan.spec.k)
+            with loop(builder, 0, plan.spec.k) as p:
+                value = load(builder, self.element, at(builder, self.element, x, (p, plan.x_step)))
+                store(builder, self.element, value, at(builder, self.element, goal, p))
         self.x = copy
 
-    def finished(self, value: ir.Value, index: Number) -> ir.Value:
-        """Return what the epilogue makes of y[index] and its neighbours."""
+    def goal(self, i: Number, vector: int = 0) -> ir.Value:
+        """Return where y[i] of a vector lies."""
+        offsets = [(i, self.plan.y_step), vector * self.plan.y_gap]
+        return at(self.builder, self.element, self.y, *offsets)
+
+    def finished(self, value: ir.Value, i: Number, vector: int = 0) -> ir.Value:
+        """Return what the epilogue makes of y[i] of a vector, or of that and its neighbours."""
         if self.epilogue is None:
             return value
-        flat = add(self.builder, multiply(self.builder, self.item, self.plan.spec.m), 0 if self.plan.is_row else index)
-        column = index if self.plan.is_row else 0
+        row, column = (vector, i) if self.plan.is_row else (i, vector)
+        flat = add(self.builder, multiply(self.builder, self.item, self.plan.spec.m), row)
         return self.epilogue(self.builder, value, i64(flat), i64(column), self.context)
-
-    def dots(self, first: Number, last: Number) -> None:
-        """Compute y[first:last], a few elements at a time; of fewer than that the last is computed repeatedly."""
-        plan, builder = self.plan, self.builder
-        count = min(DOTS, plan.size)
-        with steps(builder, first, last, count) as i:
-            places = [minimum(builder, add(builder, i, j), subtract(builder, last, 1)) for j in range(count)]
-            lines = [at(builder, self.element, self.matrix, (place, plan.line)) for place in places]
-            values = self.dot_products(lines)
-            goals = [at(builder, self.element, self.y, (place, plan.y_step)) for place in places]
-            if plan.spec.accumulate:
-                before = [load(builder, self.element, goal) for goal in goals]
-                values = [sum_of(builder, old, value) for old, value in zip(before, values, strict=True)]
-            for place, goal, value in zip(places, goals, values, strict=True):
-                store(builder, self.element, self.finished(value, place), goal)
-
-    def dot_products(self, lines: list[ir.Value]) -> list[ir.Value]:
-        """Return the product of each line with x."""
-        plan, builder, lanes = self.plan, self.builder, self.plan.lanes
-        x_step = 1 if plan.has_copy else plan.x_step
-        count, k = len(lines), plan.spec.k
-        pairs = k // (2 * lanes) * (2 * lanes)
-
-        def more(totals: list[ir.Value], p: Number, width: int) -> list[ir.Value]:
-            x = self.padded(at(builder, self.element, self.x, (p, x_step)), width)
-            rows = [self.padded(at(builder, self.element, line, p), width) for line in lines]
-            return [multiply_add(builder, row, x, total) for row, total in zip(rows, totals, strict=True)]
-
-        with carried(builder, 0, pairs, [zero(self.element, lanes)] * (2 * count), 2 * lanes) as (p, totals, state):
-            even = more(list(totals[:count]), p, lanes)
-            state.next = even + more(list(totals[count:]), add(builder, p, lanes), lanes)
-        results = list(state.results)
-        even, odd = results[:count], results[count:]
-        if k - pairs >= lanes:
-            even = more(even, pairs, lanes)
-        if k % lanes:
-            odd = more(odd, k - k % lanes, k % lanes)
-        return [self.total(sum_of(builder, x, y)) for x, y in zip(even, odd, strict=True)]
-
-    def padded(self, address: ir.Value, width: int) -> ir.Value:
-        """Load elements, and zeros for the lanes that remain."""
-        lanes = self.plan.lanes
-        value = load(self.builder, self.element, address, width)
-        if width == lanes:
-            return value
-        if width == 1:
-            from llvmlite import ir
-
-            return self.builder.insert_element(zero(self.element, lanes), value, ir.Constant(ir.IntType(32), 0))
-        return shuffle(
-            self.builder, value, zero(self.element, width), [*range(width), *[width] * (lanes - width)]
-        )
-
-    def total(self, vector: ir.Value) -> ir.Value:
-        """Add up the lanes of a vector."""
-        from llvmlite import ir
-
-        if self.plan.lanes == 1:
-            return vector
-        module = self.builder.module
-        if isinstance(self.element, ir.IntType):
-            name = f"llvm.vector.reduce.add.v{self.plan.lanes}{self.element}"
-            kind = ir.FunctionType(self.element, [vector.type])
-            return self.builder.call(module.globals.get(name) or ir.Function(module, kind, name), [vector])
-        letters = {"float": "f32", "double": "f64"}[str(self.element)]
-        name = f"llvm.vector.reduce.fadd.v{self.plan.lanes}{letters}"
-        kind = ir.FunctionType(self.element, [self.element, vector.type])
-        function = module.globals.get(name) or ir.Function(module, kind, name)
-        start = ir.Constant(self.element, -0.0)
-        return self.builder.call(function, [start, vector], fastmath=["reassoc"])
-
-    def sums(self, first: Number, last: Number) -> None:
-        """Add x[p] M[:, p] to y[first:last], for a few p in each pass over it."""
-        plan, builder = self.plan, self.builder
-        k, rest = plan.spec.k, plan.spec.k % ADDED
-        starts_at = 0
-        if not plan.spec.accumulate:
-            starts_at = rest or min(ADDED, k)
-            self.sum_pass(first, last, 0, starts_at, is_fresh=True)
-        elif rest:
-            starts_at = rest
-            self.sum_pass(first, last, 0, rest, is_fresh=False)
-        if starts_at < k:
-            with steps(builder, starts_at, k, ADDED) as p:
-                self.sum_pass(first, last, p, ADDED, is_fresh=False)
-        if self.epilogue is not None:
-            self.each(first, last, self.plan.lanes if plan.is_row else 1, self.finish_at)
-
-    def sum_pass(self, first: Number, last: Number, p: Number, count: int, *, is_fresh: bool) -> None:
-        plan, builder = self.plan, self.builder
-        factors = [
-            load(builder, self.element, at(builder, self.element, self.x, (add(builder, p, j), plan.x_step)))
-            for j in range(count)
-        ]
-        rows = [at(builder, self.element, self.matrix, (add(builder, p, j), plan.step)) for j in range(count)]
-
-        def piece(i: Number, width: int) -> None:
-            goal = at(builder, self.element, self.y, i)
-            total = zero(self.element, width) if is_fresh else load(builder, self.element, goal, width)
-            for factor, row in zip(factors, rows, strict=True):
-                values = load(builder, self.element, at(builder, self.element, row, i), width)
-                total = multiply_add(builder, spread(builder, factor, width), values, total)
-            store(builder, self.element, total, goal)
-
-        self.each(first, last, plan.lanes, piece)
-
-    def finish_at(self, i: Number, width: int) -> None:
-        goal = at(self.builder, self.element, self.y, i)
-        value = load(self.builder, self.element, goal, width)
-        store(self.builder, self.element, self.finished(value, i), goal)
-
-    def each(self, first: Number, last: Number, width: int, piece: Any) -> None:
-        """Emit `piece` for every full vector of y[first:last], and once for what remains of y."""
-        builder, size = self.builder, self.plan.size
-        tail = size % width
-        whole = minimum(builder, last, size - tail)
-        with loop(builder, first, whole, width) as i:
-            piece(i, width)
-        if tail:
-            with when(builder, builder.icmp_signed("==", i64(last), i64(size))):
-                piece(size - tail, tail)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
-from retrograd.native.maths.lanes import Lanes, absolute, copysign, floor, fma, on_rare_lanes, trunc
+from retrograd.native.maths.lanes import Lanes, absolute, copysign, floor, fma, trunc
+from retrograd.native.maths.rare import on_rare_lanes
 
 
 def fmod(x: Lanes, y: Lanes) -> Lanes:
     """Return x - n y with the sign of x, n being x/y rounded towards zero.
 
-    The rounded quotient may be the next whole number, which shows in the sign of the remainder; both are exact.
-    Where the quotient has too many bits, the C library divides.
+    The rounded quotient may be the next whole number, which shows in the sign of the remainder; both are
+    exact. Where the quotient has too many bits, the C library divides.
     """
     quotient = trunc(x / y)
     rest = fma(-quotient, y, x)

@@ -1,8 +1,7 @@
 """Exponents: powers of two applied to numbers and taken out of them, subnormal numbers included.
 
-Whole numbers stay in floating point. Adding 1.5 * 2^mantissa moves one into the low bits of the sum, from where
-integer operations take it: conversions between float64 and int64 are slow on most processors. AVX-512 has
-instructions for both directions, whose intrinsics exist for full registers.
+Whole numbers stay in floating point. Adding 1.5 * 2^mantissa moves one into the low bits of the sum, from
+where integer operations take it: conversions between float64 and int64 are slow on most processors.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from retrograd.native.maths.lanes import Lanes, has_avx512, intrinsic, llvm
+from retrograd.native.maths import avx512
+from retrograd.native.maths.lanes import Lanes
 
 
 @dataclass(frozen=True)
@@ -62,33 +62,13 @@ def power_of_two(n: Lanes) -> Lanes:
     return (n + form.bias << form.mantissa).as_float()
 
 
-def _register(x: Lanes) -> int:
-    """Return the width of the AVX-512 register that the lanes fill, or 0."""
-    width = x.bits * (x.count or 0)
-    return width if width in {128, 256, 512} and has_avx512() else 0
-
-
-def _avx512(name: str, x: Lanes, *rest: Lanes | int) -> Lanes:
-    """Call a masked intrinsic of AVX-512 for all lanes."""
-    ir = llvm()
-    width = _register(x)
-    i32 = ir.IntType(32)
-    given = [ir.Constant(i32, y) if isinstance(y, int) else y.value for y in rest]
-    mask = ir.IntType(max(8, x.count or 0))
-    tail = [ir.Constant(i32, 4)] if width == 512 else []  # 4: the current rounding mode
-    arguments = [x.value, *given, x.value, ir.Constant(mask, -1), *tail]
-    suffix = f"{'ps' if x.bits == 32 else 'pd'}.{width}"
-    lanes = [Lanes(x.builder, argument) for argument in arguments]
-    return Lanes(x.builder, intrinsic(f"x86.avx512.mask.{name}", *lanes, suffix=suffix))
-
-
 def scale(x: Lanes, n: Lanes) -> Lanes:
     """Return x * 2^n, rounded once, for whole n of at most twice the exponents of the format.
 
     In two steps, of which the first one is exact if x is between 1/2 and 2.
     """
-    if _register(x):
-        return _avx512("scalef", x, n)
+    if avx512.is_available():
+        return avx512.scale(x, n)
     places = bits_of_whole(n)
     half = places >> 1
     return x * power_of_two(half) * power_of_two(places - half)
@@ -99,9 +79,9 @@ def split(x: Lanes) -> tuple[Lanes, Lanes]:
 
     n is infinite of 0 and infinity, m is nan of negative numbers and nan.
     """
-    if _register(x):
-        mantissa = _avx512("getmant", x, 11)  # from 3/4 to 3/2, of negative numbers nan
-        return mantissa, _avx512("getexp", x) + (mantissa < 1).choose(x.like(1), 0)
+    if avx512.is_available():
+        mantissa = avx512.mantissa(x)
+        return mantissa, avx512.exponent(x) + (mantissa < 1).choose(x.like(1), 0)
     form = format_of(x)
     tiny = x < 2.0 ** (1 - form.bias)
     bits = tiny.choose(x * 2.0**form.mantissa, x).as_integer()

@@ -6,7 +6,7 @@ fast-math flags: range reductions and compensated sums rely on every operation b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -17,15 +17,6 @@ def llvm() -> Any:
     from llvmlite import ir  # noqa: PLC0415 - optional, and slow to load
 
     return ir
-
-
-@cache
-def has_avx512() -> bool:
-    """Whether the code is for a processor with AVX-512 of all vector lengths."""
-    from llvmlite import binding  # noqa: PLC0415 - optional, and slow to load
-
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"))
 
 
 class Lanes:
@@ -260,94 +251,13 @@ def at_most(x: Lanes, bound: Lanes | float) -> Lanes:
 def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     """Return the polynomial with these coefficients, the constant one first.
 
-    A long one is two of x^2, whose chains of operations run side by side.
+    A long one is two of x^2, whose chains of operations run side by side; short enough for float32, one chain
+    overlaps with those of the next numbers, and it has one operation less.
     """
-    if len(coefficients) < 8:
+    if x.bits == 32 or len(coefficients) < 8:
         *lower, total = (x.like(c) for c in coefficients)
         for coefficient in reversed(lower):
             total = fma(total, x, coefficient)
         return total
     z = x * x
     return fma(polynomial(z, coefficients[1::2]), x, polynomial(z, coefficients[::2]))
-
-
-def on_rare_lanes(
-    name: str,
-    rare: Lanes,
-    formula: Callable[..., Sequence[Lanes]],
-    given: Sequence[Lanes],
-    usual: Sequence[Lanes],
-) -> list[Lanes]:
-    """Return, on the rare lanes, what a formula of scalars returns, and the usual values on the others.
-
-    The code branches to a function that takes the lanes one by one where there is a rare one among them.
-    """
-    builder = rare.builder
-    before = builder.block
-    odd, after = builder.append_basic_block("rare"), builder.append_basic_block("joined")
-    builder.cbranch(rare.any(), odd, after).set_weights([1, 1_000_000])
-    builder.position_at_end(odd)
-    kinds = [x.value.type for x in usual]
-    function = _lane_by_lane(name, builder.module, formula, given, kinds)
-    made = builder.call(function, [x.value for x in given])
-    chosen = [
-        rare.choose(Lanes(builder, builder.extract_value(made, place)), x) for place, x in enumerate(usual)
-    ]
-    builder.branch(after)
-    builder.position_at_end(after)
-    results = []
-    for x, y in zip(usual, chosen, strict=True):
-        phi = builder.phi(x.value.type)
-        phi.add_incoming(x.value, before)
-        phi.add_incoming(y.value, odd)
-        results.append(Lanes(builder, phi))
-    return results
-
-
-def _lane_by_lane(
-    name: str,
-    module: Any,
-    formula: Callable[..., Sequence[Lanes]],
-    given: Sequence[Lanes],
-    kinds: Sequence[Any],
-) -> Any:
-    """Return the function that applies a formula of scalars to each lane and returns a struct of the results."""
-    ir = llvm()
-    symbol = f"retrograd.{name}.{given[0].suffix}"
-    if found := module.globals.get(symbol):
-        return found
-    result = ir.LiteralStructType(kinds)
-    function = ir.Function(module, ir.FunctionType(result, [x.value.type for x in given]), symbol)
-    function.linkage = "internal"
-    for attribute in ("noinline", "cold", "nounwind"):
-        function.attributes.add(attribute)
-    entry = function.append_basic_block("entry")
-    builder = ir.IRBuilder(entry)
-    if given[0].count is None:
-        values = [x.value for x in formula(*(Lanes(builder, argument) for argument in function.args))]
-    else:
-        loop, end = function.append_basic_block("lane"), function.append_basic_block("end")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        i32 = ir.IntType(32)
-        lane = builder.phi(i32)
-        totals = [builder.phi(kind) for kind in kinds]
-        scalars = [Lanes(builder, builder.extract_element(argument, lane)) for argument in function.args]
-        made = formula(*scalars)
-        values = [builder.insert_element(t, x.value, lane) for t, x in zip(totals, made, strict=True)]
-        following = builder.add(lane, i32(1))
-        for phi, first, later in zip(
-            [lane, *totals],
-            [i32(0), *(ir.Constant(kind, ir.Undefined) for kind in kinds)],
-            [following, *values],
-            strict=True,
-        ):
-            phi.add_incoming(first, entry)
-            phi.add_incoming(later, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, i32(given[0].count)), loop, end)
-        builder.position_at_end(end)
-    made = ir.Constant(result, ir.Undefined)
-    for place, value in enumerate(values):
-        made = builder.insert_value(made, value, place)
-    builder.ret(made)
-    return function

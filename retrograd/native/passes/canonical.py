@@ -1,4 +1,4 @@
-"""One way to write each thing: movements as reshape, transpose, broadcast_to, getitem, flip; axes counted from 0.
+"""One way to write each thing: movements as reshape, transpose, broadcast_to, getitem, flip; axes from 0.
 
 What is the identity on immutable values (a copy, the conjugate of a real array, a cast to the same dtype)
 goes. Constants that are filled with one number become a number that is broadcast.
