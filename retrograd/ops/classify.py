@@ -338,7 +338,8 @@ def _margin(input: Any, at: Any, p: int, margin: float, weight: Any) -> tuple[An
 def _multi_margin_ct(
     ct: Any, input: Any, target: Any, p: int, margin: float, weight: Any, reduction: str
 ) -> Any:
-    x, at = (input, np.reshape(target, (-1,))) if input.ndim == 2 else (input[None], np.reshape(target, (1,)))
+    x = input if input.ndim == 2 else np.reshape(input, (1, math.prod(input.shape)))
+    at = np.reshape(target, (x.shape[0],))
     inside, scale = _margin(x, at, p, margin, weight)
     slope = cast(inside > 0, numpy_dtype(inside.dtype)) * scale if p == 1 else 2 * inside * scale
     slope = slope / x.shape[1]
@@ -347,7 +348,7 @@ def _multi_margin_ct(
     else:
         slope = slope * (ct / x.shape[0] if reduction == "mean" else ct)
     made = slope - put_class(total(slope, 1), at, 1, tuple(x.shape))
-    return made if input.ndim == 2 else made[0]
+    return made if input.ndim == 2 else np.reshape(made, input.shape)
 
 
 @general(
@@ -369,6 +370,7 @@ def _multi_margin_ct(
         ),
         sample(grid(3, 4), np.array([1, 0, 3]), 1, 1.0, np.array([1.0, 0.5, 2.0, 1.5])),
         sample(grid(4), np.array(2)),
+        sample(np.array(0.7), np.array(0)),
     ],
     errors=lambda: [
         error(RuntimeError, "target out of range", grid(2, 3), np.array([1, 5])),

@@ -169,7 +169,8 @@ def searchsorted(
     if edges.ndim == 1:
         found = np.asarray(np.searchsorted(edges, input, where))
     else:
-        rows = zip(edges.reshape(-1, edges.shape[-1]), np.reshape(input, (-1, shape[-1])), strict=True)
+        count = math.prod(shape[:-1])  # said, since no -1 can be worked out for rows of nothing
+        rows = zip(edges.reshape(count, edges.shape[-1]), np.reshape(input, (count, shape[-1])), strict=True)
         found = np.array([np.searchsorted(e, x, where) for e, x in rows], np.int64).reshape(shape)
     return found.astype(np.int32 if out_int32 else np.int64)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from retrograd.optim import lr_scheduler
 from retrograd.optim.adadelta import Adadelta
+from retrograd.optim.adafactor import Adafactor
 from retrograd.optim.adagrad import Adagrad
 from retrograd.optim.adam import Adam
 from retrograd.optim.adamax import Adamax
@@ -28,7 +29,6 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "ASGD", "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam",
-    "RMSprop",
-    "Rprop", "lr_scheduler",
+    "ASGD", "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam",
+    "Optimizer", "RAdam", "RMSprop", "Rprop", "lr_scheduler",
 ]  # fmt: skip
