@@ -43,6 +43,7 @@ class Fused:
             self._place(instruction)
         for value in values(program.outputs):
             self._to_memory(value)
+        self._drop_empty()
         self._decide()
 
     def _settled(self) -> set[Value]:
@@ -123,6 +124,7 @@ class Fused:
                 reasons.append(f"it needs reductions of loop {number} at other places than the loop's own")
             else:
                 self._join(loop, number, instruction, how)
+                self._gather(number, instruction)
                 return True
         self.apart[instruction.outputs[0]] = reasons
         return False
@@ -195,12 +197,69 @@ class Fused:
             where = self.placed.get(node.value)
             if where is not None and where < number:
                 continue
-            if node.value in loop.reductions:
-                if node.index != canonical_index(node.value.shape):
-                    return False
-                continue
-            pending += operands(node)
+            own = node.index == canonical_index(node.value.shape)
+            if node.value in loop.reductions and not own:
+                return False
+            if node.value not in loop.members or not own:  # else it was found legal when it joined
+                pending += operands(node)
         return True
+
+    def _gather(self, number: int, instruction: Instruction) -> None:
+        """Move a loop's members to an earlier loop that it has just been joined to by a call, if they fit there.
+
+        The loop itself stays, empty, until all is placed.
+        """
+        later = self.steps[number]
+        assert isinstance(later, Loop)
+        homes = sorted({self.placed[b] for b in self._bases(instruction) if b in self.placed} - {number})
+        for home in homes:
+            loop = self.steps[home]
+            if isinstance(loop, Loop) and loop.frame == later.frame and self._fit_together(loop, home, number):
+                for made, member in later.members.items():
+                    kind = later.reductions.get(made, "")
+                    self._join(loop, home, member, (later.split, kind))
+                    self.placed[made] = home
+                later.members, later.reductions, later.touched = {}, {}, set()
+                return
+
+    def _fit_together(self, loop: Loop, home: int, number: int) -> bool:
+        """Whether the members of a later loop could run in an earlier one."""
+        later = self.steps[number]
+        assert isinstance(later, Loop)
+        if None not in (loop.split, later.split) and loop.split != later.split:
+            return False
+        for member in later.members.values():
+            for value in member.operands:
+                if not self._is_there(value, later, home):
+                    return False
+        both = Loop(
+            loop.frame,
+            later.split if loop.split is None else loop.split,
+            loop.members | later.members,
+            loop.reductions | later.reductions,
+        )
+        return all(self._is_legal(both, home, m, _domain(m)) for m in later.members.values())
+
+    def _is_there(self, value: Value, later: Loop, home: int) -> bool:
+        """Whether a value can be used in step `home`, if the members of a later loop are."""
+        if self.ready[value] <= home:
+            return True
+        base = self.graph.base(value)[0]
+        if base in self.floating and base not in self.placed:
+            return all(self._is_there(v, later, home) for v in self.graph.made_by[base].operands)
+        return base in later.members and later.reductions.get(base, "row") == "row"
+
+    def _drop_empty(self) -> None:
+        """Take out the loops that have lost their members, and count the steps anew."""
+        number: dict[int, int] = {}
+        kept: list[Step] = []
+        for old, step in enumerate(self.steps):
+            if not isinstance(step, Loop) or step.members:
+                number[old] = len(kept)
+                kept.append(step)
+        self.steps = kept
+        self.placed = {v: number[s] for v, s in self.placed.items()}
+        self.graph.stored = {v: number[s] if s >= 0 else s for v, s in self.graph.stored.items()}
 
     # ---- what goes through memory ----
 
