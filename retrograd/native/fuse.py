@@ -205,7 +205,7 @@ class Fused:
         return True
 
     def _gather(self, number: int, instruction: Instruction) -> None:
-        """Move a loop's members to an earlier loop that it has just been joined to by a call, if they fit there.
+        """Move the members of a loop to an earlier one that a call has just joined it to, if they fit there.
 
         The loop itself stays, empty, until all is placed.
         """
@@ -214,7 +214,11 @@ class Fused:
         homes = sorted({self.placed[b] for b in self._bases(instruction) if b in self.placed} - {number})
         for home in homes:
             loop = self.steps[home]
-            if isinstance(loop, Loop) and loop.frame == later.frame and self._fit_together(loop, home, number):
+            if (
+                isinstance(loop, Loop)
+                and loop.frame == later.frame
+                and self._fit_together(loop, home, number)
+            ):
                 for made, member in later.members.items():
                     kind = later.reductions.get(made, "")
                     self._join(loop, home, member, (later.split, kind))

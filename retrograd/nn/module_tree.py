@@ -172,12 +172,17 @@ class TreeProtocol:
         for _, parameter in self._registered(PARAMETER):
             if parameter is None:
                 continue
+            if hasattr(parameter, "_recast"):  # it has no shape yet
+                parameter._recast(fn)
+                continue
             grad = parameter.grad
             parameter.data = fn(parameter.detach())
             if grad is not None:
                 grad.data = fn(grad.detach())
         for name, buffer in self._registered(BUFFER):
-            if buffer is not None:
+            if hasattr(buffer, "_recast"):
+                buffer._recast(fn)
+            elif buffer is not None:
                 setattr(self, name, fn(buffer))
         return self
 
