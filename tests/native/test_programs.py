@@ -35,7 +35,9 @@ def test_every_pass_keeps_the_meaning(seed):
     def check(name, after):
         verify(after)
         for f, w in zip(evaluate(after, *given), wanted, strict=True):
-            np.testing.assert_allclose(f, w, rtol=1e-4, atol=1e-4 * (1 + np.max(np.absolute(w), initial=0)), err_msg=name)
+            np.testing.assert_allclose(
+                f, w, rtol=1e-4, atol=1e-4 * (1 + np.max(np.absolute(w), initial=0)), err_msg=name
+            )
 
     prepare(program, check)
 
