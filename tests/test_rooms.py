@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
     "optim": USERS,
+    "optim.swa_utils": USERS | {"nn", "optim"},
     "compiler": USERS | {"native", "nn", "optim"},
     "profiler": USERS,
     "serialization": FACTS | {"nn.parameter", "tensor"},
@@ -83,6 +84,7 @@ LATE: dict[str, dict[str, str]] = {
         "hooks": "a node has methods that register hooks",
         "autograd": "a node's public face is only needed when it is asked for",
     },
+    "nn": {"compiler": "Module.compile() compiles a module in place"},
     "hooks": {"tensor": "a hook is registered on a tensor or on its node"},
     "interop": {"tensor": "what NumPy hands over becomes a tensor"},
     "tensor": {"autograd": "backward() and in-place writes start the engine"},
@@ -198,6 +200,15 @@ def test_the_table_has_a_bottom() -> None:
 def test_import_loads_numpy_and_the_standard_library_only() -> None:
     found = heavy_imports(PACKAGE)
     assert not found, "\n" + "\n".join(found)
+
+
+def test_import_loads_no_room_that_waits_until_it_is_asked_for() -> None:
+    late = ["arrays", "compiler", "distributions", "func", "native", "nn", "optim", "show", "sparse", "utils"]
+    program = f"import retrograd, sys; print([r for r in {late} if 'retrograd.' + r in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=PACKAGE.parent, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("threshold", [(700, 10, 10), (0, 10, 10), (123, 4, 5)])

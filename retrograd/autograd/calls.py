@@ -314,7 +314,7 @@ def _one(output: Any) -> Any:
             "grad can be implicitly created only for scalar outputs; got a GradientEdge"
         )
     array = output._array
-    if array.ndim == 0 and array.dtype in _ONES:
+    if array.__class__ is np.ndarray and array.ndim == 0 and array.dtype in _ONES:
         return _ONES[array.dtype]
     if array.size != 1:
         raise RuntimeError(

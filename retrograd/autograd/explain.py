@@ -168,7 +168,7 @@ def _walk(values: Values, spot: Spot) -> tuple[list[NanStep], bool]:
         if spot.node is None:
             kind = f"the operand {spot.name} of {op_name(above)}, which has no graph,"
             steps.append(spot.step(kind, above.where(), {}))
-            return steps, True
+            return steps, not any(value is MISSING for _, _, value in given)
 
 
 def _makes_it_again(values: Values, spot: Spot) -> bool:

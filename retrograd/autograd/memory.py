@@ -162,11 +162,25 @@ def _saved(node: Any) -> Iterator[tuple[str, Any]]:
                 continue  # a number of the program's: the array that stands for it is everybody's
             yield from ((name, v) for v in _flat(getattr(node, f"saved_{name}", None)) if _is_memory(v))
         return
-    for saved in getattr(node, "saved", ()):
-        if isinstance(saved, SavedTensor):
-            yield "saved", saved._array if saved._packed is None else saved._packed
-    for name, value in getattr(node, "__dict__", {}).items():
-        yield from ((name, v._array) for v in _flat(value) if isinstance(v, Tensor))
+    if type(node) is AccumulateGrad:
+        return
+    for name, value in _attributes(node):
+        for item in _flat(value):
+            if isinstance(item, SavedTensor):
+                yield name, item._array if item._packed is None else item._packed
+            elif isinstance(item, Tensor):
+                yield name, item._array
+            elif _is_memory(item):
+                yield name, item
+
+
+def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a node that belongs to no op has of its own: a Function's, or a compiled call's."""
+    for cls in type(node).__mro__[: type(node).__mro__.index(Node)]:
+        for name in cls.__dict__.get("__slots__", ()):
+            if not name.startswith("__"):
+                yield name, getattr(node, name, None)
+    yield from getattr(node, "__dict__", {}).items()
 
 
 def _flat(value: Any) -> Iterator[Any]:

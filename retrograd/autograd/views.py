@@ -113,7 +113,7 @@ def cut_in(frame: FrameType, kind: str, what: str = "", node: Any = None) -> Cut
 def cut_at(code: CodeType | None, lasti: int, kind: str, what: str = "", node: Any = None) -> Cut:
     """Return the Cut of a place, at which the history `node` is lost; `lasti` of -1 is all of `code`."""
     found = _cuts.get((id(code), lasti))
-    if found is not None and found.kind is kind and found.what is what:
+    if found is not None and found.kind == kind and found.what == what:
         source = found.source
         if source is None:
             if node is None:

@@ -9,9 +9,11 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from retrograd import devices
 from retrograd.autograd.modes import local, modes
 from retrograd.compiler.capture import Call, UsersError, capture
 from retrograd.compiler.entry import MISS, Entry, current_key, log
@@ -22,6 +24,7 @@ from retrograd.compiler.report import explain
 from retrograd.compiler.trees import Arguments, UnguardableError
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
+from retrograd.nn.module_hooks import everywhere
 
 LIMIT = 16  # compiled forms that are kept of one function
 BACKENDS = ("native", "inductor", "eager")
@@ -37,6 +40,16 @@ def _after_fork() -> None:
     for state in list(_all):
         for entry in state.entries:
             entry.unlock()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no compiled function change a tensor meanwhile: its arrays are exchanged, and put back."""
+    with ExitStack() as stack:
+        for state in list(_all):
+            for entry in state.entries:
+                stack.enter_context(entry.lock)
+        yield
 
 
 _all: weakref.WeakSet[Compiled] = weakref.WeakSet()
@@ -75,7 +88,7 @@ class Compiled:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...] | None) -> Any:
         """Run a call that the form used last does not fit: by another one, a new one, or as it is."""
-        if key is None or switch.off:
+        if key is None or switch.off or devices.chosen.device is not None:
             return self.function(*args, **kwargs)
         result = self._existing(args, kwargs, key)
         if result is not MISS:
@@ -118,7 +131,7 @@ class Compiled:
         if self.entries and log.isEnabledFor(logging.DEBUG):
             log.debug("%s: does not hold: %s", self.name, self.entries[-1].missed(args, kwargs))
         start = time.perf_counter()
-        with progress(self.name):
+        with progress(self.name), _alone():
             entry = self._capture(args, kwargs, key)
         entry.number = len(self.entries) + 1
         log.info(
@@ -266,6 +279,24 @@ def compile(
     if isinstance(model, Module):
         return OptimizedModule(model, fullgraph=fullgraph)
     return _wrapper(model, fullgraph=fullgraph)
+
+
+def compile_forward(module: Module, *args: Any, **kwargs: Any) -> None:
+    """Compile a module's forward in place: what Module.compile does."""
+    everywhere.compiled[module] = compile(_Forward(module), *args, **kwargs)
+    everywhere.changes += 1
+    module.__dict__["_hooked"] = True
+
+
+class _Forward:
+    """A module's forward, which does not hold the module."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = weakref.ref(module)
+        self.__qualname__ = f"{type(module).__qualname__}.forward"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module().forward(*args, **kwargs)  # type: ignore[union-attr] # who calls holds it
 
 
 def is_compiling() -> bool:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import native
+from retrograd import devices, dtypes, native
 from retrograd.arrays.vocabulary import function_of
 from retrograd.autograd.dispatch import as_view, mark_inference
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.autograd.modes import local, modes, process
 from retrograd.compiler.guards import Guards
 from retrograd.compiler.plan import Plan, Reference, Result, Source
-from retrograd.compiler.tracer import Captured
+from retrograd.compiler.tracer import Captured, hooks_of
 from retrograd.compiler.trees import Arguments
 from retrograd.tensor import Tensor, history
 
@@ -181,6 +181,9 @@ class Entry:
         )  # fmt: skip
         body = [*self.arguments.lines]
         body += [f"if not ({c}): return MISS" for c in self.plan.given.conditions]
+        floats = self._name("dtype", dtypes.default.float)
+        self._names.update(default=dtypes.default, chosen=devices.chosen)
+        body.append(f"if default.float is not {floats} or chosen.device is not None: return MISS")
         body += self.guards.lines(self._name)
         inputs, more = self._inputs(places)
         body += more
@@ -259,7 +262,13 @@ class Entry:
     def _node_guard(self, tensor: str, captured: Captured) -> list[str]:
         if captured.is_leaf:
             node = self._name("l", captured.node)
-            return [f"if {tensor}._node is not {node}: return MISS"]
+            self._names["hooks_of"] = hooks_of
+            hooked = f"{node}.extras is not None or {node}.post"
+            changed = f"hooks_of({node}) != {captured.hooks}"
+            return [
+                f"if {tensor}._node is not {node}: return MISS",
+                f"if ({changed} if {hooked} else {bool(captured.hooks)}): return MISS",
+            ]
         if captured.node is None:
             return [f"if {tensor}._node is not None: return MISS"]
         return [f"if {tensor}._node is None: return MISS"]
@@ -327,7 +336,7 @@ class Entry:
         if log.isEnabledFor(logging.DEBUG):
             self._names["used"] = self._log_use
             lines.append("used()")
-        is_shared = plan.updates or sites or plan.given.inputs
+        is_shared = plan.updates or sites or plan.given.inputs or plan.grads or plan.rebound
         lines.append("with lock:" if is_shared else "if True:")
         inner: list[str] = []
         for k, site in enumerate(sites):

@@ -22,6 +22,7 @@ from retrograd.autograd.where import here
 from retrograd.compiler.numbers import Number, Owner
 from retrograd.errors import UntraceableError
 from retrograd.optim.flat import Cohort, FlatOptimizer, plain_numbers
+from retrograd.tensor import Tensor
 
 if TYPE_CHECKING:
     from retrograd.compiler.tracer import Tracer
@@ -38,6 +39,7 @@ class Site(Owner):
     ) -> None:  # fmt: skip
         super().__init__(recorder)
         self.optimizer, self.index, self.cohort = optimizer, index, cohort
+        self.hooks = _hooks(optimizer)
         self.layout = optimizer.layout(optimizer.param_groups[index])
         kind = cohort.arrays[0].dtype
         self.dtype = np.dtype(np.float32) if kind in _NARROW else kind
@@ -81,6 +83,7 @@ class Site(Owner):
             and sum(len(c.params) for c in cohorts[self.index]) == len(group["params"])
             and optimizer.layout(group) == self.layout
             and cohort.has_state(optimizer)
+            and _hooks(optimizer) == self.hooks
         )
 
     def advance(self) -> bool:
@@ -109,6 +112,18 @@ class Site(Owner):
         self.cohort.count_write(here())
 
 
+def _tensors(group: dict[str, Any]) -> list[Any]:
+    """Return the options of a group that are tensors."""
+    options = [v for k, v in group.items() if k != "params"]
+    return [t for v in options for t in (v if isinstance(v, tuple) else (v,)) if isinstance(t, Tensor)]
+
+
+def _hooks(optimizer: FlatOptimizer) -> list[int]:
+    """Return the ids of what is called around a step."""
+    before, after = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+    return [*map(id, before.values()), *map(id, after.values())] if before or after else []
+
+
 class Steps:
     """The optimizer steps of one trace."""
 
@@ -125,13 +140,17 @@ class Steps:
         for i, group in enumerate(optimizer.param_groups):
             if group.get("differentiable"):
                 raise refused(UntraceableError(f"a step with differentiable=True, at {place()}"))
+            for option in _tensors(group):
+                if self.tracer.is_written(option):
+                    raise refused(UntraceableError(f"an option of an optimizer is written to, at {place()}"))
             with self._own_memory():
                 ready = optimizer._ready(i, group)
+                options = plain_numbers(group)
             for cohort, grads in ready:
                 if cohort.arrays[0].dtype.kind != "f" and cohort.arrays[0].dtype not in _NARROW:
                     raise refused(UntraceableError(f"a step of complex parameters, at {place()}"))
                 assert len(grads) == len(cohort.params)
-                self._update(self._site(optimizer, i, cohort))
+                self._update(self._site(optimizer, i, options, cohort))
 
     @contextmanager
     def _own_memory(self) -> Iterator[None]:
@@ -146,8 +165,7 @@ class Steps:
                 captured.array = captured.tensor._array
                 captured.tensor._array = captured.handle
 
-    def _site(self, optimizer: FlatOptimizer, i: int, cohort: Cohort) -> Site:
-        group = plain_numbers(optimizer.param_groups[i])
+    def _site(self, optimizer: FlatOptimizer, i: int, group: dict[str, Any], cohort: Cohort) -> Site:
         scalars, fresh = self._reached.get(id(cohort), (dict(cohort.scalars), cohort.fresh))
         later = dict(scalars)
         optimizer.prepare(group, later, fresh)

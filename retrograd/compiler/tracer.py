@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.arrays import Recorder, Traced
+from retrograd.arrays.handles import now
 from retrograd.arrays.ir import Value
 from retrograd.arrays.traced import place, refusals, refused
 from retrograd.autograd import modes
@@ -63,6 +64,13 @@ def facts(tensor: Tensor) -> tuple[int, ...]:
     return id(base), id(grad), retains, inference
 
 
+def hooks_of(node: Any) -> list[int]:
+    """Return the ids of the hooks on a leaf."""
+    extras = node.extras
+    tables = [] if extras is None else [extras.tensor, extras.pre, extras.post]
+    return [id(hook) for table in (*tables, node.post or {}) for hook in table.values()]
+
+
 class Captured:
     """A tensor whose array is traced, what it had before, and what it must have when the program runs."""
 
@@ -79,6 +87,7 @@ class Captured:
         self.count, self.rebased = self.cell.count, self.cell.rebased
         self.is_leaf = type(self.node) is AccumulateGrad  # one that requires grad
         self.grad: Any = self.node.grad if self.is_leaf else None
+        self.hooks = hooks_of(self.node) if self.is_leaf else []
         self.grad_of: Captured | None = None
         self.is_seen = False  # whether the trace depends on its shape or dtype
         self.is_laid = False  # whether the trace depends on how it lies in memory
@@ -166,6 +175,11 @@ class Tracer:
         elif found.node is not None:
             tensor._node = Boundary(found.node)
         return handle
+
+    def is_written(self, tensor: Tensor) -> bool:
+        """Whether a tensor has been written to since the trace began."""
+        captured = self.captured.get(id(tensor))
+        return captured is not None and now(captured.handle) != captured.input
 
     def _adopt_grad(self, leaf: Captured) -> None:
         """Trace a leaf's gradient; one that it has not, as if it had, where that may make no difference."""

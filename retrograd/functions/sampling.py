@@ -176,7 +176,8 @@ def _filler(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tens
             drawn = draw(generator, array.shape, self.dtype, *args, **named)
         else:
             drawn = random.drawn_for(array, draw, generator, self.dtype, *args, **named)
-        if local.grad and history(self) is not None:  # what was here before has no influence any more
+        is_recorded = local.grad and history(self) is not None
+        if is_recorded or local.tracer is not None:  # what was here before has no influence any more
             inplace(TABLE["copy"], (self, wrap(drawn)))
             return self
         array[...] = drawn

@@ -16,6 +16,7 @@ from retrograd.native import code, gemm, target
 from retrograd.native.affine import offset
 from retrograd.native.arena import Arena
 from retrograd.native.code import i64
+from retrograd.native.epilogue import Epilogue, absorbed
 from retrograd.native.fuse import Fused
 from retrograd.native.graph import Load
 from retrograd.native.join import emit_join
@@ -47,6 +48,10 @@ class Assembly:
         self.products = {
             n: describe(self.graph, s, n) for n, s in enumerate(fused.steps) if isinstance(s, Product)
         }
+        written = {program.outputs[o] for o in updates}
+        self.absorbed = absorbed(self.graph, fused.steps, written)
+        for number in self.absorbed.values():
+            del self.layouts[number]
         self.loads = {n: self._loads(n) for n in range(len(fused.steps))}
         self.places: dict[Value, int] = {}
         self.parts: dict[Value, int] = {}
@@ -108,9 +113,11 @@ class Assembly:
             elif self._may_overwrite(value, targets[value]):
                 self.places[value] = self.places[targets[value]]
         last = len(self.fused.steps)
+        takes_in = {loop: product for product, loop in self.absorbed.items()}
         for value, step in self.graph.stored.items():
-            if value in self.places or step < 0:
-                continue
+            if value in self.places or step < 0 or step in self.absorbed:
+                continue  # a product that takes in a loop is never in memory itself
+            step = takes_in.get(step, step)
             is_update = value in targets
             dead = (
                 last
@@ -173,14 +180,14 @@ class Assembly:
             loop = self.fused.steps[number]
             assert isinstance(loop, Loop)
             lanes = self._lanes(number, loop)
-            writer = Writer(self.module, f"loop{number}", self.graph, loop, layout, number, self, lanes)
-            functions[number] = writer.write()
+            writer = Writer(self.graph, loop, layout, number, self, lanes)
+            functions[number] = writer.write(self.module, f"loop{number}")
         for index, run in enumerate(self.runs):
             function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer,)), f"run{index}")
             builder = ir.IRBuilder(function.append_basic_block("entry"))
             for number in run:
                 step = self.fused.steps[number]
-                if isinstance(step, Loop):
+                if isinstance(step, Loop) and number in functions:
                     self._call_loop(builder, function.args[0], number, functions[number])
                 elif isinstance(step, Product):
                     self._call_product(builder, function.args[0], number, step)
@@ -217,12 +224,21 @@ class Assembly:
 
     def _call_product(self, builder: Any, table: Any, number: int, step: Product) -> None:
         spec, left, right = self.products[number]
-        function = gemm.emit(self.module, spec, f"product{number}", target=self.host, parallel=self.parallel)
+        made = step.instruction.outputs[0]
+        loop = self.fused.steps[self.absorbed[number]] if number in self.absorbed else None
+        epilogue = None
+        if isinstance(loop, Loop):
+            epilogue = Epilogue(self.graph, loop, made, self.absorbed[number], self)
+            made = loop.stores[0].target
+        function = gemm.emit(
+            self.module, spec, f"product{number}",
+            target=self.host, epilogue=epilogue, parallel=self.parallel,
+        )  # fmt: skip
         given = []
         for node in (left, right):
             base = self.pointer(builder, table, self.places[node.value])
             given.append(code.element(builder, base, node.value.dtype, i64(node.at.constant)))
-        result = self.pointer(builder, table, self.places[step.instruction.outputs[0]])
+        result = self.pointer(builder, table, self.places[made])
         scratch = self.pointer(builder, table, self.scratch[number])
         builder.call(function, (*given, result, scratch, table))
 

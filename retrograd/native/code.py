@@ -201,6 +201,17 @@ def below(builder: Any, start: Any, stop: Any, lanes: int) -> Any:
     return builder.icmp_signed("<", steps, spread(builder, small, lanes))
 
 
+def resized(builder: Any, value: Any, lanes: int) -> Any:
+    """Return a vector of another width: its first lanes, and nothing in particular behind them."""
+    ir = llvm()
+    have = lanes_of(value)
+    if have == lanes or have is None:
+        return value
+    order = [ir.IntType(32)(min(k, have - 1)) for k in range(lanes)]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), order)
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+
+
 # ---- reductions ----
 
 

@@ -40,25 +40,12 @@ class Elements:
     depend on it are vectors along it, and `mask` says which of their lanes there are.
     """
 
-    def __init__(
-        self,
-        module: Any,
-        name: str,
-        graph: Graph,
-        loop: Loop,
-        layout: Layout,
-        step: int,
-        slots: Slots,
-        lanes: int,
-    ) -> None:
-        ir = llvm()
-        word, pointer = ir.IntType(64), ir.PointerType()
-        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), (pointer, word, word)), name)
-        self.function.linkage = "internal"
+    def __init__(self, graph: Graph, loop: Loop, layout: Layout, step: int, slots: Slots, lanes: int) -> None:
         self.graph, self.loop, self.layout, self.step, self.slots = graph, loop, layout, step, slots
         self.lanes = lanes
         self.sweeps = Sweeps(graph, loop, step)
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.builder: Any = None
+        self.table: Any = None  # the pointer to the table of pointers, an argument of the function
         self.known: list[dict[Any, Any]] = [{}]  # values by element, the innermost loop's last
         self.pointers: dict[int, Any] = {}
         self.variables: dict[int, Any] = {}
@@ -264,7 +251,7 @@ class Elements:
         if found is None:
             pointer = llvm().PointerType()
             with self.builder.goto_entry_block():
-                address = self.builder.gep(self.function.args[0], [i64(place)], source_etype=pointer)
+                address = self.builder.gep(self.table, [i64(place)], source_etype=pointer)
                 found = self.pointers[place] = self.builder.load(address, typ=pointer, align=8)
         return found
 

@@ -219,7 +219,7 @@ class Fused:
         return True
 
     def _gather(self, number: int, instruction: Instruction) -> None:
-        """Move a loop's members to an earlier loop that it has just been joined to by a call, if they fit there.
+        """Move the members of a loop to an earlier one that a call has just joined it to, if they fit there.
 
         The loop itself stays, empty, until all is placed.
         """

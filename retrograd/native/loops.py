@@ -36,8 +36,14 @@ class Writer(Elements):
 
     # ---- the function ----
 
-    def write(self) -> Any:
-        """Write the function, and return it."""
+    def write(self, module: Any, name: str) -> Any:
+        """Write the function into a module, and return it."""
+        ir = llvm()
+        word, pointer = ir.IntType(64), ir.PointerType()
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), (pointer, word, word)), name)
+        function.linkage = "internal"
+        self.table, begin, end = function.args
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         loop, layout = self.loop, self.layout
         self._keep_dear()
         self.totals = {
@@ -45,7 +51,6 @@ class Writer(Elements):
             for v, kind in loop.reductions.items()
             if kind in ("full", "rows")
         }
-        _, begin, end = self.function.args
         first = self.builder.append_basic_block("first")
         entry, self.builder = self.builder.block, llvm().IRBuilder(first)
         with counted(self.builder, begin, end) as chunk:
@@ -53,7 +58,7 @@ class Writer(Elements):
         self.builder.ret_void()
         self.builder.position_at_end(entry)
         self.builder.branch(first)
-        return self.function
+        return function
 
     def _keep_dear(self) -> None:
         """Reserve memory for values that are kept from sweep to sweep."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from retrograd.optim import lr_scheduler
 from retrograd.optim.adadelta import Adadelta
 from retrograd.optim.adagrad import Adagrad
@@ -16,6 +19,13 @@ from retrograd.optim.radam import RAdam
 from retrograd.optim.rmsprop import RMSprop
 from retrograd.optim.rprop import Rprop
 from retrograd.optim.sgd import SGD
+
+
+def __getattr__(name: str) -> Any:
+    if name == "swa_utils":  # it needs modules, which optimizers do not
+        return import_module("retrograd.optim.swa_utils")
+    raise AttributeError(f"module 'torch.optim' has no attribute '{name}'")
+
 
 __all__ = [
     "ASGD", "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam",

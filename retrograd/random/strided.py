@@ -22,10 +22,11 @@ def drawn_for(
 
     A normal draw of an array that is not contiguous takes pairs, however many they are.
     """
-    if array.__class__ is not np.ndarray or array.flags.c_contiguous:
+    laid = getattr(array, "memory", array)  # of a traced array: where it would lie
+    if laid.__class__ is not np.ndarray or laid.flags.c_contiguous:
         return draw(generator, array.shape, dtype, *args, **named)
     if getattr(draw, "__wrapped__", draw) is normal:
         named = {**named, "in_pairs": True}
-    order = sorted(range(array.ndim), key=lambda d: -abs(array.strides[d]))
+    order = sorted(range(array.ndim), key=lambda d: -abs(laid.strides[d]))
     found = draw(generator, tuple(array.shape[d] for d in order), dtype, *args, **named)
     return found.transpose(np.argsort(order))

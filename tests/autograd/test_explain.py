@@ -206,3 +206,12 @@ def test_it_leaves_the_graph_as_it_was():
     assert x._version == versions
     y.backward()
     assert x.grad.tolist()[0] == pytest.approx(np.log(2) + 1)
+
+
+def test_an_operand_not_kept_leaves_doubt_about_the_one_that_is():
+    y = Divide.apply(leaf(1.0, 0.0) * 1) * torch.tensor([1.0, torch.inf])
+    answer = explain_nan(y)
+    assert answer.first.op == "the operand other of mul, which has no graph,"
+    assert answer.steps[0].operands == {"input": "not kept", "other": "inf"}
+    assert not answer.certain
+    assert any("DivideBackward" in note for note in answer.notes)

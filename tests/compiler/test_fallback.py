@@ -557,3 +557,33 @@ def test_a_fork_after_compilation():
     assert answers.get(timeout=60) == ([5.0, 6.0, 7.0], [2.0, 3.0, 4.0])
     child.join(60)
     assert w.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_step_in_another_thread_while_one_is_compiled():
+    w = torch.zeros(8, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=1.0)
+
+    @torch.compile
+    def step(x):
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+
+    step(torch.ones(8))
+    errors = []
+
+    def work():
+        try:
+            for _ in range(200):
+                step(torch.ones(8))
+        except BaseException as error:  # noqa: BLE001 - told by the assertion below
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for n in range(1, 9):
+        torch.compile(lambda x: (w * x).sum())(torch.ones(8) * n)
+        step(torch.ones(1) * n)
+    thread.join()
+    assert not errors
+    assert w.tolist() == [-(1.0 + 200 + 36)] * 8

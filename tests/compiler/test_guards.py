@@ -13,6 +13,7 @@ import pytest
 import retrograd as torch
 from retrograd import nn
 from retrograd.compiler import api
+from retrograd.compiler.state import Reach
 
 
 @pytest.fixture(autouse=True)
@@ -531,3 +532,125 @@ def test_attributes_of_tensors():
     assert f(torch.ones(1)).item() == 2.0
     w.scale = 3.0
     assert f(torch.ones(1)).item() == 3.0
+
+
+def test_what_is_not_named_is_not_looked_into():
+    class Inner:
+        def __init__(self):
+            self.weight = torch.ones(1)
+
+        def scaled(self, x):
+            return x * self.weight
+
+    class Trainer:
+        def __init__(self):
+            self.inner = Inner()
+            self.data = [torch.ones(1)]
+            self.log = iter([])
+
+        def step(self, x):
+            return self.inner.scaled(x)
+
+        def fit(self):
+            return self.data, self.log
+
+    trainer = Trainer()
+    reach = Reach(trainer.step, ())
+    assert [t is trainer.inner.weight for t in reach.tensors] == [True]
+    f = torch.compile(trainer.step, fullgraph=True)
+    assert f(torch.ones(1)).item() == 1.0
+    trainer.inner.weight = torch.full((1,), 2.0)
+    assert f(torch.ones(1)).item() == 2.0
+
+
+# ---- hooks ----
+
+
+def test_hooks_of_tensors_that_come_and_go():
+    w = torch.ones(2, requires_grad=True)
+
+    @torch.compile(fullgraph=True)
+    def step(x):
+        w.grad = None
+        (w * x).sum().backward()
+
+    x = torch.ones(2)
+    step(x)
+    assert w.grad.tolist() == [1.0, 1.0]
+    handle = w.register_hook(lambda g: g * 2)
+    step(x)
+    assert w.grad.tolist() == [2.0, 2.0]
+    step(x)
+    handle.remove()
+    step(x)
+    assert w.grad.tolist() == [1.0, 1.0]
+
+
+def test_hooks_of_optimizers_that_come_and_go():
+    w = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=1.0)
+
+    @torch.compile(fullgraph=True)
+    def step():
+        optimizer.zero_grad()
+        w.sum().backward()
+        optimizer.step()
+
+    step()
+    assert w.item() == 0.0
+
+    def double(optimizer, args, kwargs):
+        w.grad.mul_(2.0)
+
+    handle = optimizer.register_step_pre_hook(double)
+    step()
+    assert w.item() == -2.0
+    handle.remove()
+    step()
+    assert w.item() == -3.0
+
+
+def test_a_learning_rate_that_is_a_tensor():
+    w = torch.ones(1, requires_grad=True)
+    lr = torch.tensor(0.5)
+    optimizer = torch.optim.Adam([w], lr=lr)
+    other = torch.ones(1, requires_grad=True)
+    eager = torch.optim.Adam([other], lr=lr)
+
+    def step(w, optimizer):
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+
+    made = torch.compile(step, fullgraph=True)
+    for k in range(4):
+        made(w, optimizer)
+        step(other, eager)
+        lr.fill_(0.25 * k)
+        assert w.item() == pytest.approx(other.item(), rel=1e-5)
+    assert forms(made) == 1
+
+
+def test_functional_call_inside():
+    model = nn.Linear(2, 1)
+    weights = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
+    f = torch.compile(lambda x: torch.func.functional_call(model, weights, (x,)), fullgraph=True)
+    x = torch.ones(3, 2)
+    for _ in range(2):
+        assert f(x).tolist() == [[2.0]] * 3
+    weights["weight"] = torch.zeros(1, 2)
+    assert f(x).tolist() == [[0.0]] * 3
+
+
+def test_the_default_dtype_and_device():
+    f = torch.compile(lambda: torch.ones(2) * 2, fullgraph=True)
+    assert f().dtype is torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert f().dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert f().dtype is torch.float32
+    with torch.device("meta"):
+        assert f().is_meta
+    assert f().tolist() == [2.0, 2.0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from native.programs import compare
 
-from retrograd.native import code
+from retrograd.native import code, epilogue
 from retrograd.native.kernels import Host, Loop, Product
 from retrograd.ops import apply
 from retrograd.ops.declare import TABLE
@@ -96,3 +96,38 @@ def test_a_fault_in_the_code_is_seen(monkeypatch):
     monkeypatch.setenv("RETROGRAD_CACHE", "0")
     with pytest.raises(AssertionError):
         compare(lambda x: (np.sum(x * 1.25, axis=1),), [X])
+
+
+def absorbed(machine):
+    """Return which products of a program take in which loops."""
+    found = machine.drawing.fused
+    return epilogue.absorbed(found.graph, found.steps, set())
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (2, 3, 4), (17, 33, 65), (64, 784, 10), (128, 1, 100), (70, 900, 33)]
+)
+def test_a_bias_and_an_activation_are_done_by_the_product(shape):
+    m, k, n = shape
+    x, w = DRAW.standard_normal((m, k)), DRAW.standard_normal((n, k))
+    b = DRAW.standard_normal(n)
+    for kind in (np.float32, np.float64):
+        given = [a.astype(kind) for a in (x, w, b)]
+        machine = compare(lambda x, w, b: (np.maximum(x @ w.T + b, 0),), given)
+        assert len(absorbed(machine)) == (m > 1 and n > 1)
+        compare(lambda x, w, b: (np.tanh((x @ w.T + b) * 2) * np.exp(-np.absolute(x @ w.T)),), given)
+
+
+def test_what_a_product_does_not_take_in():
+    x, w, p = DRAW.standard_normal((3, 20, 20))
+    for function, updates in (
+        (lambda x, w, p: (p - 0.1 * (x @ w),), {0: 2}),  # its tiles overlap: some elements are written twice
+        (lambda x, w, p: ((y := x @ w), y + 1), {}),
+        (lambda x, w, p: ((y := x @ w) + y.T,), {}),
+        (lambda x, w, p: (np.sum(x @ w + p, axis=0),), {}),
+        (lambda x, w, p: ((x @ w + 1, (x @ w) * p)), {}),
+    ):
+        machine = compare(function, [x, w, p], updates)
+        written = {machine.drawing.program.outputs[o] for o in updates}
+        found = machine.drawing.fused
+        assert epilogue.absorbed(found.graph, found.steps, written) == {}

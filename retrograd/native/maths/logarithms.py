@@ -7,7 +7,7 @@ polynomial s. r is exact and the largest term of what is added to n ln(2), so th
 from __future__ import annotations
 
 from retrograd.native.maths.coefficients import LN2, LOG1P, LOG2_1P, LOG2_E, LOG10_1P, LOG10_2, LOG10_E
-from retrograd.native.maths.exponentials import LOWEST, exp_of_reduced, reduce
+from retrograd.native.maths.exponentials import LOWEST, exp_as_pair, reduce
 from retrograd.native.maths.exponents import bits_of_whole, power_of_two, scale, split
 from retrograd.native.maths.lanes import Lanes, absolute, at_least, copysign, fma, polynomial
 from retrograd.native.maths.pairs import add, add_in_order
@@ -71,5 +71,6 @@ def logaddexp(x: Lanes, y: Lanes) -> Lanes:
     lost = (distance < -LOWEST[x.bits]).choose(lost, 0)  # else it may be infinite or nan
     distance = (x == y).choose(0, distance)
     n, r = reduce(at_least(-distance, LOWEST[x.bits]))
-    e = scale(exp_of_reduced(r - lost), n)
-    return larger + log1p(e)
+    e, e_lost = (scale(part, n) for part in exp_as_pair(r - lost))
+    u = 1 + e
+    return larger + log_of_sum(u, (e - (u - 1)) + e_lost, precise=True)

@@ -18,6 +18,13 @@ _LATER = {
     **dict.fromkeys(
         ("remove_spectral_norm", "remove_weight_norm", "spectral_norm", "weight_norm"), "older_norms"
     ),
+    **dict.fromkeys(
+        (
+            "fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights",
+            "skip_init",
+        ),
+        "fusion",
+    ),
     "parametrizations": "", "parametrize": "",
 }  # fmt: skip
 
