@@ -158,7 +158,7 @@ class Compiled:
         if self.fullgraph or switch.strict:
             raise UntraceableError(f"{self.name} cannot be compiled: {reason}") from None
         self.reason = reason
-        log.warning("%s runs as it is: %s", self.name, reason)
+        log.info("%s runs as it is: %s", self.name, reason)
         warnings.warn(
             f"{self.name} cannot be compiled and runs as it is: {reason}", UserWarning, stacklevel=4
         )
@@ -169,7 +169,7 @@ class Compiled:
             f"{self.name} has been compiled for {LIMIT} combinations of shapes, constants and state; other "
             "ones run as they are. Pass what varies as a tensor, or keep the shapes few (docs/compile.md)"
         )
-        log.warning("%s", text)
+        log.info("%s", text)
         warnings.warn(text, UserWarning, stacklevel=4)
 
     def _after(self, failed: UsersError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
