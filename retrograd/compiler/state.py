@@ -119,7 +119,7 @@ class Reach:
         if named.is_wild and not self._is_wild:
             self._is_wild = True
             new = frozenset(self._waiting)
-        return [edge for name in new for edge in self._waiting.pop(name, ())]
+        return [edge for name in sorted(new) for edge in self._waiting.pop(name, ())]  # in every process alike
 
     def _steps(self, value: Any, path: str) -> Iterable[Edge]:
         """Return the steps from a value, and take its picture if it can change."""
@@ -171,7 +171,7 @@ class Reach:
         held = function.__globals__
         names = reads(list(nested(function.__code__))).globals
         self.pictures.append(Picture(held, "a global variable", names))
-        found += [Edge(held, n, held[n], f"global variable '{n}'") for n in names if n in held]
+        found += [Edge(held, n, held[n], f"global variable '{n}'") for n in sorted(names) if n in held]
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         return found + _fixed(
             f"a default of {function.__name__}", *defaults, getattr(function, "__wrapped__", None)

@@ -56,7 +56,11 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sys.setprofile(self._before)
+        if self._before is None or callable(self._before):
+            sys.setprofile(self._before)
+        else:  # a profiler in C, such as cProfile's: only it can put itself back
+            sys.setprofile(None)
+            self._before.enable()
 
     def _look(self, frame: FrameType, function: Any) -> None:
         """Refuse a call of a builtin function that has effects, if it is the user's code that makes it."""

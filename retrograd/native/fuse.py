@@ -49,6 +49,11 @@ class Fused:
         self._drop_empty()
         self._decide()
 
+    @property
+    def hosts(self) -> list[Host]:
+        """The calls that NumPy makes, in order."""
+        return [step for step in self.steps if isinstance(step, Host)]
+
     def _settled(self) -> set[Value]:
         """Return the values that will lie in memory anyway: outputs, and what products and NumPy read."""
         found = set(values(self.program.outputs))
