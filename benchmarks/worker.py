@@ -27,9 +27,9 @@ def main(name: str, threads: int) -> None:
     module = importlib.import_module("retrograd" if name == "compiled" else name)
     if hasattr(module, "set_num_threads"):
         module.set_num_threads(threads)
-    from workloads import collect
+    from workloads import collect_all
 
-    workloads = collect()
+    workloads = collect_all()
     step: Callable[[], Any] | None = None
     print(json.dumps({"version": module.__version__}), file=answers)
     for line in sys.stdin:

@@ -30,6 +30,14 @@ class Workload:
     jax: Callable[[], Step] | None = None
 
 
+def collect_all() -> dict[str, Workload]:
+    """Return the workloads of the table and those of the other races."""
+    from workloads import jacobians
+
+    others = (*jacobians.WORKLOADS, *jacobians.LOOPS.values())
+    return {**collect(), **{workload.name: workload for workload in others}}
+
+
 def collect() -> dict[str, Workload]:
     """Return all workloads by name, in the order of the table."""
     from workloads import composites, elementwise, matmul, networks, ops

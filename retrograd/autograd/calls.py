@@ -20,12 +20,17 @@ from retrograd.ops.helpers import ARRAYS, ArrayLike, as_array
 from retrograd.tensor import Tensor, history, wrap
 
 
-class GradientEdge(NamedTuple):
-    """A place in the graph where a gradient can be asked for: a node and which of its results."""
-
+class _Edge(NamedTuple):
     node: Node
     output_nr: int
     ownership_token: Any = None
+
+
+class GradientEdge(_Edge):
+    """A place in the graph where a gradient can be asked for: a node and which of its results."""
+
+    like: Any = None
+    """An array without elements of the shape and dtype that the gradient has; None if nobody knows."""
 
 
 def tensor_backward(
@@ -103,10 +108,22 @@ def backward(
         _guarded(roots, keep, create_graph, None)
         return
     wanted = list(inputs.values()) if isinstance(inputs, Mapping) else list(_as_sequence(inputs))
-    captured = dict.fromkeys(_node_of(t) for t in wanted)
+    captured = dict.fromkeys(_ready_to_gather(t) for t in wanted)
     _guarded(roots, keep, create_graph, captured)
     for tensor in dict.fromkeys(wanted):
         _gather(tensor, captured[_node_of(tensor)], create_graph)
+
+
+def _ready_to_gather(tensor: Any) -> Node:
+    """Return the node of an `inputs` argument.
+
+    Raises:
+        RuntimeError: it does not require grad.
+    """
+    node: Node | None = _node_of(tensor)
+    if node is None:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    return node
 
 
 def _gather(tensor: Any, ct: Any, recorded: bool) -> None:
@@ -118,6 +135,8 @@ def _gather(tensor: Any, ct: Any, recorded: bool) -> None:
         accumulate(node, ct, recorded)
         if node.post:
             run_post_accumulate(node)
+        return
+    if isinstance(tensor, GradientEdge):  # there is no tensor to keep it
         return
     facts = tensor._facts()
     ct = ct if isinstance(ct, Tensor) else wrap(np.array(ct))
@@ -279,13 +298,15 @@ def _guarded(
 
 
 def _as_sequence(value: Any) -> Sequence[Any]:
-    return (value,) if isinstance(value, (Tensor, GradientEdge)) or not isinstance(value, Sequence) else value
+    return (value,) if isinstance(value, (Tensor, GradientEdge)) else tuple(value)
 
 
 def _node_of(value: Any) -> Any:
     """Return the node that a tensor's or edge's cotangent goes to."""
     if isinstance(value, GradientEdge):
         return value.ownership_token if type(value.ownership_token) is Output else value.node
+    if not isinstance(value, Tensor):
+        raise AssertionError("Expected output to be a torch.Tensor")  # noqa: TRY004 - torch's exception
     return history(value)
 
 
@@ -309,11 +330,12 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
 
 def _one(output: Any) -> Any:
     """Return the cotangent 1 of a real scalar: a NumPy scalar for a 0-dim tensor (the quickest of arrays)."""
-    if isinstance(output, GradientEdge):
-        raise RuntimeError(  # noqa: TRY004 - torch's type
-            "grad can be implicitly created only for scalar outputs; got a GradientEdge"
+    array = output.like if isinstance(output, GradientEdge) else output._array
+    if array is None:
+        raise RuntimeError(
+            "grad can be implicitly created only for scalar outputs; got a GradientEdge of unknown shape: "
+            "use get_gradient_edge(tensor), or pass a gradient"
         )
-    array = output._array
     if array.__class__ is np.ndarray and array.ndim == 0 and array.dtype in _ONES:
         return _ONES[array.dtype]
     if array.size != 1:

@@ -46,8 +46,8 @@ def operator(op: Op, args: tuple[Any, ...]) -> Any:
     return general(op, args)
 
 
-def plain(op: Op, args: tuple[Any, ...]) -> Any:
-    """Unwrap, promote, compute, wrap, record."""
+def plain(op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
+    """Unwrap, promote, compute, wrap, record; `known` is the result if it need not be computed."""
     values, handles = _unwrap(op, args)
     originals = list(values)
     compute = None
@@ -55,6 +55,8 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
+    if known is not None:
+        return _wrap(op, args, known, originals, handles, compute)
     run: Any = (
         op if modes.special and local.tracer is not None else op.definition
     )  # traced: maybe one instruction
@@ -170,7 +172,8 @@ def _wrap(
             as_view(tensor, source, multi=bool(op.outputs))
     if modes.special and local.inference:
         for tensor in tensors:
-            mark_inference(tensor)
+            if tensor._meta is None or tensor._meta.base is None:
+                mark_inference(tensor)
     elif op.rules and local.grad:
         record(op, args, tensors, values, handles, compute)
     if tensors and tensors[0]._node is None:
@@ -226,8 +229,10 @@ def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
     if multi:
         meta.origin = "multi"
     if modes.special and local.cut is not None:
-        meta.origin = "no_grad"
+        meta.origin = "inference" if local.inference else "no_grad"
         meta.cut = local.cut if source._node is not None else meta.cut
+    if source._meta is not None and source._meta.inference:
+        meta.inference, meta.origin = True, None
 
 
 def write_out(op: Op, args: Sequence[Any], result: Any, out: Any) -> Any:
@@ -290,6 +295,8 @@ def _targets(op: Op, result: Any, out: Any) -> list[Any]:
 def _write(value: Tensor, target: Tensor) -> None:
     if target._array.shape != value._array.shape:
         target._array = np.empty(value._array.shape, target._array.dtype)
+    if modes.special and local.watch is not None:
+        local.watch.announce(target)
     np.copyto(target._array, value._array, casting="unsafe")
     target._version_cell().bump()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush, heappushpop
 from typing import Any
 
@@ -24,20 +24,34 @@ from retrograd import devices
 from retrograd.autograd.anomaly import show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
 from retrograd.autograd.modes import local, modes
-from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.autograd.run_hooks import (
+    run_post_accumulate,
+    run_post_hooks,
+    run_pre_hooks,
+    run_tensor_hooks,
+)
 from retrograd.autograd.watch import is_watching, pull_watched
 from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import wrap
 
 
 class Run:
-    """A backward in progress: the nodes that it reaches, and whether it captures instead of accumulating."""
+    """A backward in progress.
 
-    __slots__ = ("__weakref__", "captures", "waiting")
+    It knows the nodes that it reaches; those that it runs for, if it captures instead of accumulating; and
+    what the user wants called at its end.
+    """
 
-    def __init__(self, waiting: dict[Node, int], captures: bool) -> None:
+    __slots__ = ("__weakref__", "callbacks", "needed", "waiting")
+
+    def __init__(self, waiting: dict[Node, int], needed: set[Node] | None) -> None:
         self.waiting = waiting
-        self.captures = captures
+        self.needed = needed
+        self.callbacks: list[Callable[[], Any]] = []
+
+    def will_execute(self, node: Any) -> bool:
+        """Return whether this run gives a node its cotangent."""
+        return node in (self.waiting if self.needed is None else self.needed)
 
 
 class _Running(threading.local):
@@ -71,19 +85,39 @@ def run(
 def _start(
     roots: Sequence[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
 ) -> None:
+    if not roots:
+        return
     waiting = _count_edges(roots)
-    stack = running.stack
-    stack.append(Run(waiting, captured is not None))
+    needed = None if captured is None else _needed(waiting, captured)
+    stack, current = running.stack, Run(waiting, needed)
+    stack.append(current)
     try:
-        _run(roots, waiting, keep, recorded, captured)
+        _run(roots, waiting, keep, recorded, captured, needed)
+        for callback in current.callbacks:
+            callback()
     finally:
         stack.pop()
 
 
+def queue_callback(callback: Callable[[], Any]) -> None:
+    """Call `callback()` when the innermost backward of this thread has ended.
+
+    Raises:
+        RuntimeError: no backward is running.
+    """
+    if not running.stack:
+        raise RuntimeError("Final callbacks can only be installed during backward pass.")
+    running.stack[-1].callbacks.append(callback)
+
+
 def _run(
-    roots: Sequence[tuple[Node, Any]], waiting: dict[Node, int], keep: bool, recorded: bool, captured: Any
+    roots: Sequence[tuple[Node, Any]],
+    waiting: dict[Node, int],
+    keep: bool,
+    recorded: bool,
+    captured: Any,
+    needed: set[Node] | None,
 ) -> None:
-    needed = None if captured is None else _needed(waiting, captured)
     watching = is_watching()
     usual = captured is None and not recorded and not watching
     held: dict[Any, Any] = {}  # cotangents that are still growing
@@ -147,26 +181,34 @@ def _look_closer(
     Returns:
         The edges to follow, None for the others, and their cotangents.
     """
-    edges = node.edges
-    if node.extras is not None and ct is not None:
-        ct = before(node, ct, recorded)
+    edges, extras = node.edges, node.extras
+    if extras is not None:
+        ct = run_tensor_hooks(node, ct, recorded)
     if captured is not None:
         if node in captured:
             captured[node] = ct
         edges = tuple(edge if edge in needed else None for edge in edges)
-    if ct is None or (captured is not None and not any(edges)):
-        return edges, (None,) * len(edges)
+        if not any(edges):
+            return edges, (None,) * len(edges)
+    if extras is not None and extras.pre:
+        ct = run_pre_hooks(node, ct, recorded)
+    cts: tuple[Any, ...] = (None,) * len(edges)
+    if ct is not None or node.runs_without:
+        cts = _pulled(node, ct, keep, recorded, watching)
+    if extras is not None and extras.post:
+        cts = run_post_hooks(node, cts, ct, recorded)
+    return edges, cts
+
+
+def _pulled(node: Node, ct: Any, keep: bool, recorded: bool, watching: bool) -> tuple[Any, ...]:
+    """Run a node's pullback; an error says where it came up."""
     try:
         if watching:
-            cts = pull_watched(node, ct, keep, recorded)
-        else:
-            cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
+            return pull_watched(node, ct, keep, recorded)  # type: ignore[no-any-return]
+        return node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
     except Exception as error:
         _note(error, node)
         raise
-    if node.extras is not None and node.extras.post:
-        cts = after(node, cts, ct, recorded)
-    return edges, cts
 
 
 def _note(error: Exception, node: Node) -> None:
@@ -189,6 +231,7 @@ def _sum(have: Any, part: Any, edge: Any, owned: set[Any]) -> Any:
         and have.flags.writeable
         and have.dtype == part.dtype
         and have.shape == part.shape
+        and part.__class__ is np.ndarray
     ):
         owned.add(edge)
         return np.add(have, part, out=have)
@@ -232,21 +275,23 @@ def _needed(waiting: dict[Node, int], captured: Mapping[Node, Any]) -> set[Node]
 
 def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[Node, Any] | None) -> None:
     """Give a leaf its complete cotangent: hooks, then `.grad`, then hooks."""
-    if ct is None:
-        return
-    if node.extras is not None:
-        ct = before(node, ct, recorded)
+    extras = node.extras
+    if extras is not None:
+        ct = run_tensor_hooks(node, ct, recorded)
     if captured is not None:
         if node in captured:
             captured[node] = ct
         return
-    if recorded and not local.grad:  # Tensors, but no history is wanted of them
-        ct, recorded = ct._array, False
-    accumulate(node, ct, recorded)
+    if extras is not None and extras.pre:
+        ct = run_pre_hooks(node, ct, recorded)
+    if ct is not None:
+        if recorded and not local.grad:  # Tensors, but no history is wanted of them
+            ct, recorded = ct._array, False
+        accumulate(node, ct, recorded)
     if node.post:
         run_post_accumulate(node)
-    if node.extras is not None and node.extras.post:
-        after(node, (), ct, recorded)
+    if extras is not None and extras.post:
+        run_post_hooks(node, (), ct, recorded)
 
 
 def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:

@@ -22,7 +22,7 @@ from retrograd.autograd.dispatch import general, operator, return_type, write_ou
 from retrograd.autograd.graph import FREED, UNSHARED, Metas, Output, Version, clock
 from retrograd.autograd.inplace import inplace
 from retrograd.autograd.modes import local, modes, process
-from retrograd.autograd.pull import fit, pull
+from retrograd.autograd.pull import fit, pull, with_history
 from retrograd.autograd.record import named_node_class
 from retrograd.autograd.source_call import composite_source, dispatch_source
 from retrograd.autograd.source_pull import pullback_source
@@ -41,7 +41,7 @@ _SHARED: dict[str, Any] = {
     "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "general": general,
     "getframe": sys._getframe, "library": library, "local": local, "modes": modes, "ndarray": np.ndarray,
     "new": object.__new__, "operator": operator, "outside": outside, "process": process, "pull": pull,
-    "seen": seen, "single": single, "write_out": write_out,
+    "seen": seen, "single": single, "with_history": with_history, "write_out": write_out,
 }  # fmt: skip
 
 _LOCALS = {"_dtype", "base", "cell", "code", "cut", "frame", "item", "made", "meta", "node", "out", "result"}
@@ -100,11 +100,12 @@ def _stub(*args: Any, **kwargs: Any) -> Any:
     return made(*args, **kwargs)  # type: ignore[name-defined] # noqa: F821
 
 
-def write_pullback(cls: Any) -> Callable[..., Any]:
-    """Return the straight-line pullback of a node class."""
+def write_pullback(cls: Any, *, recorded: bool = False) -> Callable[..., Any]:
+    """Return the straight-line pullback of a node class, or the one whose rules are recorded."""
     op: Op = cls.op
-    file = f"<retrograd {cls.__name__}.pullback>"
-    made: Callable[..., Any] = _compile(pullback_source(op), file, _namespace(op) | _SHARED, "pullback")
+    file = f"<retrograd {cls.__name__}.pullback{'_recorded' if recorded else ''}>"
+    source = pullback_source(op, recorded)
+    made: Callable[..., Any] = _compile(source, file, _namespace(op) | _SHARED, "pullback")
     return made
 
 

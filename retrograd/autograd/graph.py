@@ -131,6 +131,7 @@ class Node:
 
     op: ClassVar[Op | None] = None
     label: ClassVar[str | None] = None
+    runs_without: ClassVar[bool] = False  # whether the pullback wants to run where no cotangent came
     edges: tuple[Any, ...]
     metas: Any
     extras: Extras | None
@@ -254,6 +255,7 @@ class AccumulateGrad(Node):
     """
 
     __slots__ = ("_array", "_cell", "_reference", "grad", "grad_dtype", "make", "post")
+    label = "torch::autograd::AccumulateGrad"
 
     def __init__(self, tensor: Any) -> None:
         self.edges = ()
@@ -281,8 +283,10 @@ def raise_freed(node: Node) -> None:
     raise FreedGraphError(f"{_SECOND_TIME}\n[{node.name()}, recorded at {node.where()}, was freed]")
 
 
-def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int, what: str = "") -> None:
-    """Raise the error of a saved value that was written to, with both places."""
+def raise_modified(
+    node: Node | None, saved: Any, shape: Any, dtype: Any, expected: int, what: str = ""
+) -> None:
+    """Raise the error of a saved value that was written to, with both places (the engine adds the node)."""
     cell = saved._cell
     hint = (
         "the backtrace further above shows the operation that failed to compute its gradient. The variable "
@@ -294,18 +298,19 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
     raise ModifiedError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[{dtype.tensor_type} {list(shape)}]{what} is at version {cell.count}; expected version {expected} "
-        f"instead. Hint: {hint}\n[saved by {node.name()} at {node.where()}; last written to at "
-        f"{where.describe(cell.code, cell.lasti)}]"
+        f"instead. Hint: {hint}\n["
+        f"{'' if node is None else f'saved by {node.name()} at {node.where()}; '}"
+        f"last written to at {where.describe(cell.code, cell.lasti)}]"
     )
 
 
 _TOOLS = {
-    "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "graph_api", "break_on": "watch",
+    "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "mutation", "break_on": "watch",
     "disable_saved_tensors_hooks": "saved_hooks", "explain_nan": "explain",
     "get_gradient_edge": "graph_api", "increment_version": "graph_api", "memory_report": "memory",
     "module_paths": "memory", "nan_safe": "nan_safe", "register_multi_grad_hook": "graph_api",
-    "save_on_cpu": "saved_hooks", "saved_tensors_hooks": "saved_hooks", "trace_cuts": "why",
-    "why_no_grad": "why",
+    "save_on_cpu": "saved_hooks", "saved_tensors_hooks": "saved_hooks",
+    "set_exact_mutation_check": "mutation", "trace_cuts": "why", "why_no_grad": "why",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from retrograd.autograd.graph import UNSHARED, AccumulateGrad, Node, clock
 from retrograd.autograd.known_values import nodes_below, op_name, parts_of
 from retrograd.autograd.owners import owners_of
 from retrograd.autograd.record import saved_names
-from retrograd.autograd.saved import SavedTensor
+from retrograd.autograd.saved import Kept
 from retrograd.autograd.saved_hooks import Packed
 from retrograd.tensor import Tensor, history
 
@@ -166,8 +166,8 @@ def _saved(node: Any) -> Iterator[tuple[str, Any]]:
         return
     for name, value in _attributes(node):
         for item in _flat(value):
-            if isinstance(item, SavedTensor):
-                yield name, item._array if item._packed is None else item._packed
+            if isinstance(item, Kept):
+                yield name, item.array if item.packed is None else item.packed
             elif isinstance(item, Tensor):
                 yield name, item._array
             elif _is_memory(item):

@@ -50,6 +50,7 @@ class _Local(threading.local):
         self.careful = False
         self.saved_hooks: tuple[Any, ...] = ()
         self.saved_hooks_refused: str | None = None
+        self.watch: Any = None  # who wants to see each write before it is made (see mutation.py)
         self.nan_safe = 0  # how many nan_safe contexts this thread is in
         self.masking: Any = None  # what such a backward, if one runs, follows masks with
 
@@ -133,6 +134,22 @@ def pop() -> Interpreter:
     top = local.intercepts.pop()
     _look_closer()
     return top
+
+
+def lift(interpreter: Interpreter) -> None:
+    """Take the top interpreter off for one op, whose results it wants; `lay` puts it back.
+
+    It stays counted among the reasons to look closer, which costs nothing: others may be there.
+    """
+    top = local.intercepts.pop()
+    assert top is interpreter
+    _look_closer()
+
+
+def lay(interpreter: Interpreter) -> None:
+    """Put an interpreter that `lift` took off back on top."""
+    local.intercepts.append(interpreter)
+    local.careful = True
 
 
 class _GradMode:

@@ -5,20 +5,26 @@ from __future__ import annotations
 from retrograd.autograd.record import saved_names
 from retrograd.ops.declare import Op
 
+_MASKING = " or local.masking is not None"  # nan_safe looks at each rule's result (see pull.pull)
 
-def pullback_source(op: Op) -> str:
-    """Return the source of a node class's pullback: check what was saved, run the rules, free."""
+
+def pullback_source(op: Op, recorded_too: bool = False) -> str:
+    """Return the source of a node class's pullback: check what was saved, run the rules, free.
+
+    `recorded_too` gives the one that runs the rules on Tensors, so that they are recorded.
+    """
     if _is_unusual(op):
-        return "def pullback(node, ct, keep):\n    return pull(node, ct, keep, False)\n"
+        return f"def pullback(node, ct, keep):\n    return pull(node, ct, keep, {recorded_too})\n"
     if any(p.kind == "tensors" for p in op.parameters):
-        return _sequence_source(op)
+        return _sequence_source(op, recorded_too)
     recorded = [p.name for p in op.parameters if p.name in op.rules]
     tensors = {p.name for p in op.parameters if not p.is_static}
+    masking = _MASKING if recorded_too else ""
     lines = [
         "def pullback(node, ct, keep):",
         "    metas = node.metas",
-        "    if metas.__class__ is Metas:",
-        "        return pull(node, ct, keep, False)",
+        f"    if metas.__class__ is Metas{masking}:",
+        f"        return pull(node, ct, keep, {recorded_too})",
         f"    {', '.join(f'{x}_node' for x in recorded)}, = node.edges",
     ]
     for position, x in enumerate(recorded):
@@ -34,7 +40,10 @@ def pullback_source(op: Op) -> str:
                 lines.append(f"        if cell is not None and cell.count != node.saved_{name}_version:")
             else:
                 continue
-            lines.append("            return pull(node, ct, keep, False)")
+            lines.append(f"            return pull(node, ct, keep, {recorded_too})")
+            if recorded_too:
+                edge = "node" if name == "result" else f"{name}_node" if name in recorded else "None"
+                lines.append(f"        {name} = with_history({name}, {edge})")
         lines.append(f"        {x}_ct = {_rule_expression(op, x)}")
         lines.append(f"        if metas is not None and {x}_ct is not None:")
         lines.append(f"            {x}_ct = fit({x}_ct, metas[{position}])")
@@ -77,14 +86,14 @@ def _is_unusual(op: Op) -> bool:
     )
 
 
-def _sequence_source(op: Op) -> str:
+def _sequence_source(op: Op, recorded_too: bool) -> str:
     """Return the source for an op of one sequence of tensors, of which only shapes or dtypes are saved."""
     ((name, needs),) = op.needs.items()
     takes = [f"        {n} = node.saved_{n}," for n in needs if n != "ct"]
     lines = [
         "def pullback(node, ct, keep):",
-        "    if node.metas is not None:",
-        "        return pull(node, ct, keep, False)",
+        f"    if node.metas is not None{_MASKING if recorded_too else ''}:",
+        f"        return pull(node, ct, keep, {recorded_too})",
     ]
     lines += [line.strip().rstrip(",").join(["    ", ""]) for line in takes]
     return "\n".join([*lines, f"    return tuple({name}_rule({', '.join(needs)}))"]) + "\n"

@@ -146,7 +146,7 @@ def _recorded(parts: list[Tensor]) -> list[Step]:
         if type(node) is AccumulateGrad:
             found.append(Step("a leaf that requires grad", node.where()))
         elif node is not None:
-            found.append(Step(node.name(), node.where()))
+            found.append(Step(type(node).__name__, node.where()))
     return found
 
 

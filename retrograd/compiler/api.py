@@ -11,7 +11,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Self
 
 from retrograd import devices
 from retrograd.autograd.modes import local, modes
@@ -208,26 +208,43 @@ def _wrapper(function: Callable[..., Any], *, fullgraph: bool) -> Callable[..., 
 
 
 class OptimizedModule(Module):
-    """A module whose call is compiled; all else is the module's that it was made of, `_orig_mod`."""
+    """A module whose call is compiled; all else is the module's that it was made of, `_orig_mod`.
+
+    Attributes are read from that module, and set on it. Copies and pickles are compiled anew.
+    """
 
     def __init__(self, module: Module, *, fullgraph: bool) -> None:
         super().__init__()
-        self._orig_mod = module
-        self.__dict__["training"] = module.training
-        self.__dict__["forward"] = _wrapper(module.__call__, fullgraph=fullgraph)
-        self.__dict__["explain"] = self.__dict__["forward"].explain
+        own = self.__dict__
+        del own["training"]
+        self._place("module", "_orig_mod", module)
+        own["_fullgraph"] = fullgraph
+        own["forward"] = _wrapper(module.__call__, fullgraph=fullgraph)
+        own["explain"] = own["forward"].explain
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_orig_mod"], name)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "forward" in self.__dict__:
+            setattr(self._orig_mod, name, value)
+        else:  # Module.__init__ is still at work
+            super().__setattr__(name, value)
 
-    def train(self, mode: bool = True) -> OptimizedModule:
+    def __delattr__(self, name: str) -> None:
+        delattr(self.__dict__["_orig_mod"], name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _again, (self._orig_mod, self._fullgraph)
+
+    def train(self, mode: bool = True) -> Self:
         """Set training mode for the module."""
         self._orig_mod.train(mode)
-        self.__dict__["training"] = mode
         return self
+
+
+def _again(module: Module, fullgraph: bool) -> OptimizedModule:
+    return OptimizedModule(module, fullgraph=fullgraph)
 
 
 def compile(

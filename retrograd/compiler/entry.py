@@ -431,8 +431,11 @@ class Entry:
         lines.append(f"r{i}._array = {array}")
         lines.append(f"r{i}._node = r{i}._cell = r{i}._meta = None")
         if source is not None:
-            self._names["as_view"] = as_view
-            lines.append(f"as_view(r{i}, {source})")
+            if result.moves:
+                self._names["as_view"] = as_view
+                lines.append(f"as_view(r{i}, {source})")
+            else:  # the same memory, detached
+                lines.append(f"r{i}._cell = {source}._version_cell()")
         if result.is_leaf:
             lines.append(f"r{i}.requires_grad = True")
         if result.spent is not None:

@@ -80,9 +80,8 @@ class Plan:
     places: dict[int, int] = field(default_factory=dict)  # by id of a traced tensor: its number in results
     writes: list[tuple[Captured, int]] = field(default_factory=list)  # and how many, for the version
     rebound: list[tuple[Captured, int]] = field(default_factory=list)  # tensor.data = output
-    grads: list[tuple[Captured, Any]] = field(
-        default_factory=list
-    )  # a leaf's new gradient: result, same, None
+    # a leaf's new gradient: a result, a captured tensor, or None
+    grads: list[tuple[Captured, Any]] = field(default_factory=list)
     tree: Any = None
     references: list[Reference] = field(default_factory=list)  # in the tree
     seen: list[Captured] = field(default_factory=list)  # no inputs, but the trace depends on their shapes
@@ -91,9 +90,8 @@ class Plan:
     given: Any = None  # numbers among the arguments
     pair: Any = None
     saved: tuple[int, int] = (0, 0)  # the first of the outputs that are saved for backward, and how many
-    needs_grads: list[tuple[Captured, bool]] = field(
-        default_factory=list
-    )  # whether a leaf must have a gradient
+    # leaves that must have a gradient, or must have none
+    needs_grads: list[tuple[Captured, bool]] = field(default_factory=list)
     grad_types: dict[int, Captured] = field(default_factory=dict)  # by id of a leaf's node
 
 
@@ -197,9 +195,10 @@ class Planner:
                 )
             made.is_leaf = True
             node = None
-        root = handle.base
-        source = None if root is None else self._captured_root(root)
-        if node is None and root is not None and (source is not None or (shared or {}).get(id(root), 0) > 1):
+        root = _root(handle)
+        source = self._captured_root(root)
+        is_shared = root is not handle and (shared or {}).get(id(root), 0) > 1
+        if node is None and (source is not None or is_shared):
             made.view_of = self.output(root) if source is None else source
             made.moves = _moves(handle)
         else:

@@ -189,7 +189,7 @@ class Tracer:
             grad._array = np.zeros(leaf.array.shape, leaf.array.dtype)
             grad._node = grad._cell = grad._meta = None
             self.assumed[id(leaf.node)] = leaf.node.grad = grad
-        if grad is not None:
+        if grad is not None and (grad._array.__class__ is not Traced or id(grad) in self.captured):
             self.adopt(grad)
             self.captured[id(grad)].grad_of = leaf
 

@@ -11,7 +11,7 @@ import numpy as np
 from retrograd import devices, dtypes, random
 from retrograd.autograd.draws import drawing
 from retrograd.autograd.inplace import check_target, inplace
-from retrograd.autograd.modes import local
+from retrograd.autograd.modes import local, modes
 from retrograd.functions.making import finish, finish_absent, sizes_of
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
@@ -180,6 +180,8 @@ def _filler(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tens
         if is_recorded or local.tracer is not None:  # what was here before has no influence any more
             inplace(TABLE["copy"], (self, wrap(drawn)))
             return self
+        if modes.special and local.watch is not None:
+            local.watch.announce(self)
         array[...] = drawn
         self._version_cell().bump()
         return self

@@ -94,11 +94,12 @@ VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "flip", "diagonal"})
 def is_view(instruction: Instruction) -> bool:
     """Whether an instruction only says which elements of its operand its result has."""
     if instruction.name == "getitem":
-        return isinstance(instruction.inputs[0], Value) and _is_basic(instruction.inputs[1])
+        return isinstance(instruction.inputs[0], Value) and is_basic(instruction.inputs[1])
     return instruction.name in VIEWS and isinstance(instruction.inputs[0], Value)
 
 
-def _is_basic(index: Any) -> bool:
+def is_basic(index: Any) -> bool:
+    """Whether an index is made of numbers and slices only."""
     items = index if isinstance(index, tuple) else (index,)
     return all(
         i is None or i is Ellipsis or (isinstance(i, int) and not isinstance(i, bool)) or isinstance(i, slice)

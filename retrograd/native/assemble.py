@@ -124,7 +124,7 @@ class Assembly:
                 if is_update
                 else max((n for n, read in self.loads.items() if value in read), default=step)
             )
-            self._temporary(value, count, 1, step, dead)
+            self._temporary(value, count, 1, self.fused.begun.get(value, step), dead)
             count += 1
             if is_update:
                 self.copies.append((value, self.places[targets[value]]))
@@ -151,6 +151,9 @@ class Assembly:
     def _may_overwrite(self, value: Value, old: Value) -> bool:
         """Whether a value may be written where an input lies: nothing reads the input's elements later."""
         home = self.graph.stored[value]
+        begun = self.fused.begun.get(value)
+        if begun is not None:
+            return not any(old in read for number, read in self.loads.items() if number >= begun)
         if any(old in read for number, read in self.loads.items() if number > home):
             return False
         read = self.loads[home].get(old, set())

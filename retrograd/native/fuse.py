@@ -15,6 +15,7 @@ from retrograd.arrays.ir import values
 from retrograd.native.affine import Index, NotAffineError, Var, of, offset, through
 from retrograd.native.elementwise import cost
 from retrograd.native.graph import Call, Graph, Load, kind_of, looked, operands
+from retrograd.native.joins import Joins
 from retrograd.native.kernels import Host, Loop, Product, Step, Store, canonical_index, squeezed
 
 _CHEAP = 2  # what computing a value again may cost, in additions
@@ -38,6 +39,8 @@ class Fused:
         self.apart: dict[
             Value, list[str]
         ] = {}  # why a call joined none of the loops that it shares arrays with
+        self.joins = Joins(program)
+        self.begun: dict[Value, int] = {}  # the first step that writes a piece of a joined array
         self.settled = self._settled()
         for instruction in late(program, self.graph):
             self._place(instruction)
@@ -50,7 +53,7 @@ class Fused:
         """Return the values that will lie in memory anyway: outputs, and what products and NumPy read."""
         found = set(values(self.program.outputs))
         for instruction in self.program.instructions:
-            if kind_of(instruction) in ("product", "host"):
+            if kind_of(instruction) in ("product", "host", "joined"):
                 found |= {self.graph.base(v)[0] for v in instruction.operands}
         return found
 
@@ -63,8 +66,19 @@ class Fused:
         elif kind in ("map", "reduce"):
             if not self._into_loop(instruction, kind) and not self._float(instruction, kind):
                 self._open(Loop(squeezed(_domain(instruction))), instruction.outputs[0], instruction)
+        elif kind == "joined":
+            self._place_pieces(instruction.outputs[0])
         else:
             self._alone(instruction, kind)
+
+    def _place_pieces(self, made: Value) -> None:
+        """See that loops make the pieces of an array; they write them where they belong in it."""
+        for piece in self.joins.pieces.get(made, ()):
+            if piece.value not in self.placed:
+                self._open(Loop(squeezed(piece.value.shape)), piece.value, self.graph.made_by[piece.value])
+        if made in self.joins.pieces:
+            self.graph.stored[made] = max(self.placed[p.value] for p in self.joins.pieces[made])
+            self.ready[made] = self.graph.stored[made] + 1
 
     def _earliest(self, instruction: Instruction) -> int:
         return max((self.ready[v] for v in instruction.operands), default=0)
@@ -263,7 +277,12 @@ class Fused:
                 kept.append(step)
         self.steps = kept
         self.placed = {v: number[s] for v, s in self.placed.items()}
+        for made, pieces in self.joins.pieces.items():
+            del self.graph.stored[made]  # a piece may have moved
+            self.begun[made] = min(self.placed[p.value] for p in pieces)
         self.graph.stored = {v: number[s] if s >= 0 else s for v, s in self.graph.stored.items()}
+        for made, pieces in self.joins.pieces.items():
+            self.graph.stored[made] = max(self.placed[p.value] for p in pieces)
 
     # ---- what goes through memory ----
 
@@ -274,11 +293,17 @@ class Fused:
             if isinstance(step, Loop):
                 for value in step.reductions:
                     needed.setdefault(value, set()).add(number)
+        for piece in (p for pieces in self.joins.pieces.values() for p in pieces):
+            home = self.placed[piece.value]
+            needed.setdefault(piece.value, set()).add(home)
+            loop = self.steps[home]
+            assert isinstance(loop, Loop)
+            loop.stores.append(piece)
         order = {v: i for i, instruction in enumerate(self.program.instructions) for v in instruction.outputs}
         for value in sorted(order, key=lambda v: -order[v]):
             instruction = self.graph.made_by[value]
             kind = self.graph.kind(value)
-            if kind in ("host", "product"):
+            if kind in ("host", "product", "joined"):
                 continue
             users = needed.get(value, set())
             home = self.placed.get(value)
@@ -376,7 +401,7 @@ def _is_barrier(instruction: Instruction | None) -> bool:
         return False
     kind = kind_of(instruction)
     if kind != "reduce":
-        return kind in ("product", "host")
+        return kind in ("product", "host", "joined")
     axes = dict(instruction.params)["axis"]
     rank = len(instruction.inputs[0].shape)
     return len(axes) == rank or axes[-1] != rank - 1

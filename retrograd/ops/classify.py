@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching
+from retrograd.ops import batching, index_batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear
@@ -30,7 +30,7 @@ def _picks() -> Iterator[Sample]:
     input=lambda ct, index, dim, input_shape: put_class(ct, index, dim, input_shape),
     promote="none",
     primitive=True,
-    batch=batching.loop,
+    batch=index_batching.of_rows,
     samples=_picks,
     places="",
 )
@@ -48,7 +48,7 @@ def take_class(input: Array, index: Plain, dim: int) -> Array:
     input=lambda ct, index, dim: take_class(ct, index, dim),
     promote="none",
     primitive=True,
-    batch=batching.loop,
+    batch=index_batching.of_rows,
     samples=lambda: [
         sample(s.args[0].take(0, s.args[2]) + 1.0, s.args[1], s.args[2], s.args[0].shape) for s in _picks()
     ],
@@ -199,21 +199,28 @@ _CLASSES: dict[str, Any] = {
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
-    """Join the batch to the rows and reduce each one's own; loop if classes are weighted or ignored."""
+    """Join the batch to the rows and reduce each one's own; loop if each has class weights of its own."""
     input, target, weight, ignore_index, reduction = args
+    if dims[2] is not None or not isinstance(target, np.ndarray):
+        return batching.loop(op, size, args, dims)
     rows = batching.spread(input, dims[0], size)
     labels = batching.spread(target, dims[1], size)
-    classes = rows.shape[2] if rows.ndim > 2 else rows.shape[1]
-    if weight is not None or not _checked(labels, classes, ignore_index):
-        return batching.loop(op, size, args, dims)
     lead = rows.shape[:2] if rows.ndim > 2 else rows.shape[:1]
     flat = np.reshape(rows, (math.prod(lead), *rows.shape[len(lead) :]))
-    loss = op(flat, np.reshape(labels, (flat.shape[0], *flat.shape[2:])), reduction="none")
+    at = np.reshape(labels, (flat.shape[0], *flat.shape[2:]))
+    loss = op(flat, at, weight, ignore_index, reduction="none")
     loss = np.reshape(loss, (*lead, *loss.shape[1:]))
     axes = tuple(range(1, loss.ndim))
-    if reduction == "none" or not axes:
+    if reduction == "none":
         return loss
-    return total(loss, axes) / (math.prod(loss.shape[1:]) if reduction == "mean" else 1)
+    summed = total(loss, axes) if axes else loss
+    if reduction == "sum":
+        return summed
+    counts: Any = np.reshape(labels, loss.shape) != ignore_index
+    if weight is not None:
+        counts = weight[np.where(counts, np.reshape(labels, loss.shape), 0)] * counts
+    with np.errstate(all="ignore"):  # where all are ignored, the mean is that of nothing
+        return summed / (total(counts, axes) if axes else counts)
 
 
 # ---- the losses ----
@@ -277,7 +284,8 @@ def _cross_entropy_ct(
     at = _as_classes(input, target)
     at, weights = chosen(at, weight, input.shape[dim], ignore_index)
     powers, sums, _ = _powers(input, dim)
-    if weights is None and reduction != "none" and powers.__class__ is np.ndarray and input.ndim == 2:
+    plain = powers.__class__ is np.ndarray and not hasattr(ct, "elements")  # neither traced nor a batch
+    if weights is None and reduction != "none" and plain and input.ndim == 2:
         share = ct / (at.size or math.nan) if reduction == "mean" else ct  # one number for all rows
         made = np.multiply(powers, share / sums, powers)
         made[np.arange(at.size), at] -= share

@@ -255,12 +255,34 @@ def _samples() -> Iterator[Sample]:
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
-    """Join the batch to the examples where the weight is shared; loop otherwise."""
-    if dims[1] is not None or (args[2] is not None and dims[2] is not None):
-        return batching.loop(op, size, args, dims)
-    x = batching.front(args[0], dims[0])
-    made = op(np.reshape(x, (math.prod(x.shape[:2]), *x.shape[2:])), *args[1:])
-    return np.reshape(made, (*x.shape[:2], *made.shape[1:]))
+    """Join the batch to the examples where the weight is shared, else to the channels, as groups."""
+    x, weight, bias, stride, padding, dilation, transposed, extra, groups = args
+    if dims[1] is None and (bias is None or dims[2] is None):
+        x = batching.front(x, dims[0])
+        made = op(np.reshape(x, (math.prod(x.shape[:2]), *x.shape[2:])), *args[1:])
+        return np.reshape(made, (*x.shape[:2], *made.shape[1:]))
+    weight = batching.spread(weight, dims[1], size)
+    if bias is not None:
+        bias = np.reshape(batching.spread(bias, dims[2], size), (-1,))
+    made = op(
+        _as_channels(batching.spread(x, dims[0], size)),
+        np.reshape(weight, (size * weight.shape[1], *weight.shape[2:])),
+        bias, stride, padding, dilation, transposed, extra, groups * size,
+    )  # fmt: skip
+    return np.moveaxis(np.reshape(made, (made.shape[0], size, -1, *made.shape[2:])), 1, 0)
+
+
+def _as_channels(x: Any) -> Any:
+    """Return examples of a batch, (size, n, c, ...), with the batch among the channels: (n, size c, ...)."""
+    size, n, channels, *rest = x.shape
+    return np.reshape(np.swapaxes(x, 0, 1), (n, size * channels, *rest))
+
+
+def _batch_weight(op: Any, size: int, args: Any, dims: Any) -> Any:
+    """Join the batch to the channels, as groups."""
+    ct, image = (_as_channels(batching.spread(x, d, size)) for x, d in zip(args[:2], dims[:2], strict=True))
+    made = op(ct, image, *args[2:6], args[6] * size)
+    return np.reshape(made, (size, made.shape[0] // size, *made.shape[1:]))
 
 
 @general(
@@ -339,7 +361,7 @@ def _weight_samples() -> Iterator[Sample]:
     ),
     kinds="uifc",
     primitive=True,
-    batch=batching.loop,
+    batch=_batch_weight,
     samples=_weight_samples,
     places="",
 )

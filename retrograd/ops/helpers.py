@@ -84,6 +84,14 @@ def numpy_dtype(dtype: Any) -> Any:
     return getattr(dtype, "np", dtype)
 
 
+def elements(x: Any) -> Any:
+    """Return an array whose elements a check may look at, with a batch in front if `x` is one.
+
+    None where they are not known: `x` is traced, or a Tensor.
+    """
+    return x if x.__class__ is np.ndarray else getattr(x, "elements", None)
+
+
 def keep_dims(ct: Any, dim: Any, keepdim: bool, shape: Sequence[int]) -> Any:
     """Return a reduction's cotangent with the reduced dimensions of the input's `shape` as size 1."""
     if keepdim:

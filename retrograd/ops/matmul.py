@@ -245,7 +245,7 @@ def _matmul_samples() -> Iterator[Sample]:
     yield sample(np.zeros((2, 0, 3)), np.zeros((3, 4)))
 
 
-def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
+def batched_products(op: Any, size: int, args: Any, dims: Any) -> Any:
     """Give vectors their missing dimension, so that the batch dimension is broadcast over."""
     ranks = [a.ndim - (d is not None) for a, d in zip(args, dims, strict=True)]
     first, second = (batching.front(a, d) for a, d in zip(args, dims, strict=True))
@@ -268,7 +268,7 @@ def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     input=_matmul_input,
     other=_matmul_other,
     kinds=_NUMBERS,
-    batch=_matmul_batch,
+    batch=batched_products,
     samples=_matmul_samples,
     errors=lambda: [
         error(

@@ -450,3 +450,20 @@ def test_custom_functions_inside():
             return ct * 3 * x * x
 
     backward_alike(lambda x: Cube.apply(x) + x, leaf(3))
+
+
+def test_a_detached_tensor_from_outside_shares_its_memory():
+    w = torch.ones(2, requires_grad=True)
+    f = torch.compile(lambda x: (w.detach(), x.data, x * 2), fullgraph=True)
+    x = torch.zeros(2)
+    for _ in range(2):
+        weight, data, _ = f(x)
+        assert not weight.requires_grad
+        weight.add_(1.0)
+        data.add_(1.0)
+    assert w.tolist() == [3.0, 3.0]
+    assert x.tolist() == [2.0, 2.0]
+    y = (w * w).sum()
+    f(x)[0].add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()

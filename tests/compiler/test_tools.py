@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import time
 
 import numpy as np
@@ -78,6 +79,36 @@ def test_modules_compiled_in_place():
         model[0].bias.fill_(1.0)
     assert model(x).tolist() == [[1.0] * 3] * 4
     close(again(x), other(x))
+
+
+def test_copies_and_pickles_of_compiled_modules():
+    model = torch.compile(nn.Linear(2, 1), fullgraph=True)
+    x = torch.ones(1, 2)
+    wanted = model(x).item()
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        with torch.no_grad():
+            other.weight.zero_()
+            other.bias.fill_(3.0)
+        assert other(x).item() == 3.0
+        assert model(x).item() == wanted
+
+
+def test_attributes_and_hooks_of_compiled_modules():
+    inner = nn.Dropout(0.5)
+    model = torch.compile(inner, fullgraph=True)
+    x = torch.ones(100)
+    assert model.training
+    model.p = 0.0
+    assert inner.p == 0.0
+    assert model(x).tolist() == [1.0] * 100
+    inner.eval()
+    assert not model.training
+    model.train()
+    assert inner.training
+    handle = model.register_forward_hook(lambda module, args, result: result + 1)
+    assert model(x).tolist() == [2.0] * 100
+    handle.remove()
+    assert model(x).tolist() == [1.0] * 100
 
 
 def test_is_compiling():

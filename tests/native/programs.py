@@ -78,8 +78,11 @@ def reshaped(draw, x):
 
 def written(draw, x):
     made = as_number(x) * 2
-    if x.shape[-1]:
+    if x.shape[-1] and draw.integers(2):
         made[..., 0] = made[..., -1] * 3
+    elif x.ndim > 1 and x.shape[0]:
+        made[0] = 1.5
+        made[:, 1::2] = made[:, : made.shape[1] // 2] if draw.integers(2) else -2
     return made
 
 
@@ -88,7 +91,7 @@ def call(draw, values):
     x = values[draw.integers(len(values))]
     others = [v for v in values if fits(x, v)]
     y = others[draw.integers(len(others))]
-    match int(draw.integers(16)):
+    match int(draw.integers(20)):
         case 0:
             return as_number(x) + y
         case 1:
@@ -121,6 +124,15 @@ def call(draw, values):
         case 15 if x.ndim and x.shape[-1]:
             x = as_number(x)
             return x - np.max(x, axis=-1, keepdims=True)
+        case 16 if x.ndim:
+            same = [v for v in values if v.shape[1:] == x.shape[1:] and v.ndim == x.ndim]
+            return np.concatenate((x, as_number(same[draw.integers(len(same))]), x[:1]))
+        case 17 if x.ndim and x.size:
+            return np.roll(x, int(draw.integers(-3, 4)), int(draw.integers(x.ndim)))
+        case 18 if x.ndim and x.size:
+            return (np.argmax if draw.integers(2) else np.argmin)(x, axis=int(draw.integers(x.ndim)))
+        case 19 if x.ndim == 2:
+            return (np.tril if draw.integers(2) else np.triu)(as_number(x), k=int(draw.integers(-2, 3)))
         case _:
             return as_number(x) * 1.5 + 0.25
 
