@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.autograd.modes import enable_grad
 from retrograd.optim.optimizer import Optimizer, ParamsT
 from retrograd.tensor import Tensor, wrap
 
@@ -27,7 +27,7 @@ class Adafactor(Optimizer):
         eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0, weight_decay: float = 0.0, *,
         foreach: bool | None = None, maximize: bool = False,
     ) -> None:  # fmt: skip
-        if isinstance(lr, Tensor) and lr.numel() != 1:  # type: ignore[attr-defined]
+        if isinstance(lr, Tensor) and lr.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
         if not lr >= 0.0:
             raise ValueError(f"Learning rate should be >= 0 but is: {lr}")
@@ -46,7 +46,6 @@ class Adafactor(Optimizer):
             "foreach": foreach, "maximize": maximize,
         })  # fmt: skip
 
-    @no_grad()
     def step(self, closure: Any = None) -> Any:
         """Update the parameters from their gradients; return the closure's loss, if there is one."""
         loss = None
@@ -56,7 +55,7 @@ class Adafactor(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step_one(parameter, group)
+                    self._step_one(parameter, group)  # on arrays: nothing is recorded
         return loss
 
     def _step_one(self, parameter: Any, group: dict[str, Any]) -> None:

@@ -26,14 +26,24 @@ def _check_decay(decay: float) -> None:
         raise ValueError(f"Invalid decay value {decay} provided. Please provide a value in [0,1] range.")
 
 
+def _move(averages: Any, now: Any, part: float) -> None:
+    """Move averages a part of the way to what is now; whole numbers are copied."""
+    with no_grad():
+        for mine, current in zip(averages, now, strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(current, part)
+            else:
+                mine.copy_(current)
+
+
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
     """Return the exponential average of one parameter: decay * average + (1 - decay) * now."""
     _check_decay(decay)
 
-    @no_grad()
     def averaged(ema_param: Any, current_param: Any, num_averaged: Any) -> Any:
         del num_averaged
-        return decay * ema_param + (1 - decay) * current_param
+        with no_grad():
+            return decay * ema_param + (1 - decay) * current_param
 
     return averaged
 
@@ -41,9 +51,9 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
 def get_swa_avg_fn() -> Average:
     """Return the equal average of one parameter."""
 
-    @no_grad()
     def averaged(averaged_param: Any, current_param: Any, num_averaged: Any) -> Any:
-        return averaged_param + (current_param - averaged_param) / (num_averaged + 1)
+        with no_grad():
+            return averaged_param + (current_param - averaged_param) / (num_averaged + 1)
 
     return averaged
 
@@ -52,11 +62,9 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[[Any, Any, Any], None
     """Return the exponential average of a list of parameters, in place."""
     _check_decay(decay)
 
-    @no_grad()
     def average(ema_param_list: Any, current_param_list: Any, num_averaged: Any) -> None:
         del num_averaged
-        for mine, now in zip(ema_param_list, current_param_list, strict=True):
-            mine.lerp_(now, 1 - decay) if mine.is_floating_point() else mine.copy_(now)
+        _move(ema_param_list, current_param_list, 1 - decay)
 
     return average
 
@@ -64,10 +72,8 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[[Any, Any, Any], None
 def get_swa_multi_avg_fn() -> Callable[[Any, Any, Any], None]:
     """Return the equal average of a list of parameters, in place."""
 
-    @no_grad()
     def average(averaged_param_list: Any, current_param_list: Any, num_averaged: Any) -> None:
-        for mine, now in zip(averaged_param_list, current_param_list, strict=True):
-            mine.lerp_(now, 1 / (float(num_averaged) + 1)) if mine.is_floating_point() else mine.copy_(now)
+        _move(averaged_param_list, current_param_list, 1 / (float(num_averaged) + 1))
 
     return average
 
@@ -124,7 +130,6 @@ class AveragedModel(Module):
             self.n_averaged += 1
 
 
-@no_grad()
 def update_bn(loader: Iterable[Any], model: Any, device: Any = None) -> None:
     """Set the statistics of a model's batch normalisations to those of all that `loader` yields."""
     momenta = {}
@@ -138,9 +143,10 @@ def update_bn(loader: Iterable[Any], model: Any, device: Any = None) -> None:
     model.train()
     for module in momenta:
         module.momentum = None  # the mean of all batches
-    for given in loader:
-        batch = given[0] if isinstance(given, (list, tuple)) else given
-        model(batch if device is None else batch.to(device))
+    with no_grad():
+        for given in loader:
+            batch = given[0] if isinstance(given, (list, tuple)) else given
+            model(batch if device is None else batch.to(device))
     for module, momentum in momenta.items():
         module.momentum = momentum
     model.train(was_training)
