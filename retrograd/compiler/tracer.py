@@ -136,12 +136,22 @@ class Tracer:
             self.adopt(tensor)
 
     def restore(self) -> None:
-        """End; every tensor has again what it had."""
+        """End; every tensor has again what it had, also if the user interrupts this."""
         self.draws.stop()
-        modes.pop()
-        local.tracer = None
-        for captured in self.captured.values():
-            captured.restore()
+        if local.tracer is self:
+            local.tracer = None
+            modes.pop()
+        interrupted: BaseException | None = None
+        left = list(self.captured.values())
+        while left:
+            try:
+                while left:
+                    left[-1].restore()
+                    left.pop()
+            except KeyboardInterrupt as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     def check_kept(self, known: set[int]) -> None:
         """Raise if a tensor that the function made is held even now, when all that was known of are gone."""
