@@ -133,15 +133,26 @@ class Tracer:
         modes.push(self)
         self.draws.start()
         for tensor in tensors:
-            self.adopt(tensor)
+            if getattr(tensor, "_array", None).__class__ is ndarray:  # others may be used or not
+                self.adopt(tensor)
 
     def restore(self) -> None:
-        """End; every tensor has again what it had."""
+        """End; every tensor has again what it had, also if the user interrupts this."""
         self.draws.stop()
-        modes.pop()
-        local.tracer = None
-        for captured in self.captured.values():
-            captured.restore()
+        if local.tracer is self:
+            local.tracer = None
+            modes.pop()
+        interrupted: BaseException | None = None
+        left = list(self.captured.values())
+        while left:
+            try:
+                while left:
+                    left[-1].restore()
+                    left.pop()
+            except KeyboardInterrupt as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     def check_kept(self, known: set[int]) -> None:
         """Raise if a tensor that the function made is held even now, when all that was known of are gone."""
@@ -157,13 +168,15 @@ class Tracer:
 
     def adopt(self, tensor: Tensor) -> Traced:
         """Return the traced array of a tensor, which it is given if it has none yet."""
-        array: Any = tensor._array
+        array: Any = getattr(tensor, "_array", None)  # sparse tensors have none
         if array.__class__ is Traced:
             if array._recorder is not self.recorder:
                 raise refused(UntraceableError(f"a tensor of another trace is used, at {place()}"))
             return array
         if array.__class__ is not ndarray:
-            raise refused(UntraceableError(f"a {type(array).__name__} tensor cannot be traced, at {place()}"))
+            raise refused(
+                UntraceableError(f"a tensor without a NumPy array of its own is used, at {place()}")
+            )
         handle = self.recorder.input(array)
         if handle._phantom is None:
             handle._phantom = array

@@ -467,3 +467,8 @@ def test_a_detached_tensor_from_outside_shares_its_memory():
     f(x)[0].add_(1.0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()
+
+
+def test_tensors_of_other_kinds_that_are_not_used():
+    held = {"meta": torch.empty(2, device="meta"), "sparse": torch.eye(2).to_sparse(), "w": torch.ones(2)}
+    same(lambda x: x * held["w"], torch.ones(2))

@@ -274,6 +274,11 @@ def test_tensors_of_other_kinds():
         assert made(torch.empty(3, device="meta")).is_meta
 
 
+def test_sparse_tensors():
+    sparse = torch.eye(3).to_sparse()
+    falls_back(lambda x: sparse @ x.reshape(3, 1), x3, saying="")
+
+
 def test_memory_that_is_shared_and_written_to():
     base = torch.zeros(4)
     a, b = base[:3], base[1:]
