@@ -19,11 +19,15 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """An index that is read from an array: the element of `value` at `index`, checked to lie below `size`."""
+    """An index that is read from an array: the element of `value` at `index`, checked to lie below `size`.
+
+    Where it `wraps`, one below 0 counts from the end.
+    """
 
     value: Value
     index: tuple[Affine, ...]
     size: int
+    wraps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

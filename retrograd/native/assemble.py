@@ -25,6 +25,7 @@ from retrograd.native.layout import Layout, plan, sinks, walk
 from retrograd.native.lookups import is_lookup
 from retrograd.native.loops import Writer
 from retrograd.native.products import describe
+from retrograd.native.scatters import is_scatter
 from retrograd.native.types import llvm
 
 _ITEMS, _DATA = (
@@ -60,7 +61,7 @@ class Assembly:
         ] = []  # places in the table, and the offsets in the arena that go there
         self.copies: list[tuple[Value, int]] = []  # temporaries that are copied to an input in the end
         self.status = 0
-        self.has_lookups = any(is_lookup(i) for i in program.instructions)
+        self.has_lookups = any(is_lookup(i) or is_scatter(i) for i in program.instructions)
         self.arena = Arena()
         self._give_places()
         self.runs: list[list[int]] = [[]]

@@ -124,6 +124,17 @@ def store(builder: Any, pointer: Any, dtype: Dtype, at: Any, value: Any, mask: A
     builder.call(function, (value, address, ir.IntType(32)(dtype.itemsize), mask))
 
 
+def clear(builder: Any, pointer: Any, count: int, dtype: Dtype) -> None:
+    """Fill an array with zeros."""
+    ir = llvm()
+    given = (ir.PointerType(), ir.IntType(8), ir.IntType(64), ir.IntType(1))
+    name = "llvm.memset.p0.i64"
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(ir.VoidType(), given), name
+    )
+    builder.call(function, (pointer, ir.IntType(8)(0), i64(count * dtype.itemsize), ir.IntType(1)(0)))
+
+
 def gather(builder: Any, pointer: Any, dtype: Dtype, at: Any, mask: Any = None) -> Any:
     """Load the elements at a vector of positions."""
     ir = llvm()

@@ -147,7 +147,7 @@ class Elements:
         for variable, factor in at.terms:
             if isinstance(variable, Looked):
                 found = self._value(variable.value, variable.index)
-                found = self._checked(found, variable.value.dtype, variable.size)
+                found = self._checked(found, variable.value.dtype, variable.size, variable.wraps)
                 if lanes_of(found) is None:
                     base = code.add(builder, base, code.scale(builder, found, factor))
                     continue
@@ -156,12 +156,15 @@ class Elements:
                 scattered = part if scattered is None else builder.add(scattered, part)
         return base, step, scattered
 
-    def _checked(self, index: Any, dtype: Any, size: int) -> Any:
+    def _checked(self, index: Any, dtype: Any, size: int, wraps: bool = False) -> Any:
         """Return an index as 64 bits; one that is out of range is noted, and 0 taken in its place."""
         builder = self.builder
         lanes = lanes_of(index)
         word = np.dtype(np.int64)
         index = convert(builder, index, dtype, word)
+        if wraps:
+            below = builder.icmp_signed("<", index, number(word, 0, lanes))
+            index = builder.select(below, builder.add(index, number(word, size, lanes)), index)
         inside = builder.icmp_unsigned("<", index, number(word, size, lanes))
         ir = llvm()
         bad = builder.not_(inside)

@@ -16,7 +16,7 @@ from retrograd.native.affine import Index, NotAffineError, Var, of, offset, thro
 from retrograd.native.elementwise import cost
 from retrograd.native.graph import Call, Graph, Load, kind_of, looked, operands
 from retrograd.native.joins import Joins
-from retrograd.native.kernels import Host, Loop, Product, Step, Store, canonical_index, squeezed
+from retrograd.native.kernels import AFTER, Host, Loop, Product, Step, Store, canonical_index, squeezed
 
 _CHEAP = 2  # what computing a value again may cost, in additions
 _CHEAP_CHAIN = 4  # likewise, of calls that belong to no loop
@@ -71,6 +71,8 @@ class Fused:
         elif kind in ("map", "reduce"):
             if not self._into_loop(instruction, kind) and not self._float(instruction, kind):
                 self._open(Loop(squeezed(_domain(instruction))), instruction.outputs[0], instruction)
+        elif kind == "scatter":
+            self._open(Loop(squeezed(_domain(instruction))), instruction.outputs[0], instruction)
         elif kind == "joined":
             self._place_pieces(instruction.outputs[0])
         else:
@@ -132,7 +134,7 @@ class Fused:
         found = range(len(self.steps))
         for number in found if kind == "reduce" else reversed(found):
             loop = self.steps[number]
-            if not isinstance(loop, Loop) or not self._shares(loop, instruction):
+            if not isinstance(loop, Loop) or loop.is_serial or not self._shares(loop, instruction):
                 continue
             how = _fits(loop, instruction, kind)
             if number < first:
@@ -161,8 +163,8 @@ class Fused:
         return True
 
     def _open(self, loop: Loop, made: Value, instruction: Instruction) -> None:
-        kind = "reduce" if kind_of(instruction) == "reduce" else "map"
-        how = _fits(loop, instruction, kind) if kind == "reduce" else (None, "")
+        kind = kind_of(instruction)
+        how = _fits(loop, instruction, kind) if kind == "reduce" else (None, "scatter" * (kind == "scatter"))
         assert how is not None, instruction
         self.steps.append(loop)
         self._join(loop, len(self.steps) - 1, instruction, how)
@@ -176,7 +178,7 @@ class Fused:
         if kind:
             loop.reductions[made] = kind
         self.placed[made] = number
-        self.ready[made] = number + 1 if kind in ("column", "full", "rows") else number
+        self.ready[made] = number + 1 if kind in AFTER else number
 
     def _shares(self, loop: Loop, instruction: Instruction) -> bool:
         return not loop.touched.isdisjoint(self._bases(instruction))
@@ -329,7 +331,7 @@ class Fused:
         elsewhere = users - {home}
         before = {user for user in users if user < home}  # they compute it for themselves
         reduction = loop.reductions.get(value)
-        if reduction in ("column", "full", "rows"):
+        if reduction in AFTER:
             self.graph.stored[value] = home
             return {home}
         if value not in self.forced:
@@ -406,7 +408,7 @@ def _is_barrier(instruction: Instruction | None) -> bool:
         return False
     kind = kind_of(instruction)
     if kind != "reduce":
-        return kind in ("product", "host", "joined")
+        return kind in ("product", "host", "joined", "scatter")
     axes = dict(instruction.params)["axis"]
     rank = len(instruction.inputs[0].shape)
     return len(axes) == rank or axes[-1] != rank - 1
@@ -414,5 +416,6 @@ def _is_barrier(instruction: Instruction | None) -> bool:
 
 def _domain(instruction: Instruction) -> tuple[int, ...]:
     """Return the shape of the elements that a call goes over."""
-    value: Value = instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]
+    goes_over_source = kind_of(instruction) in ("reduce", "scatter")
+    value: Value = instruction.inputs[0] if goes_over_source else instruction.outputs[0]
     return value.shape

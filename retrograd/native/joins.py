@@ -1,4 +1,4 @@
-"""Arrays that are put together from pieces: each piece is written where it belongs by the loop that makes it."""
+"""Arrays that are put together from pieces, which the loops that make them write where they belong."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ from retrograd.native.affine import Affine
 from retrograd.native.code import COMBINE, across, counted, i64, identity
 from retrograd.native.elements import Elements
 from retrograd.native.kernels import Store
-from retrograd.native.layout import TILE, sinks
+from retrograd.native.layout import TILE, scattered_to, sinks
 from retrograd.native.sweeps import element_of
-from retrograd.native.types import convert, lanes_of, llvm
+from retrograd.native.types import convert, lanes_of, llvm, spread
 
 _UNROLL = 4  # vectors in flight, so that a sum does not wait for the addition before
 _KEPT = 32 << 10  # bytes of the stack for such values
@@ -80,6 +80,8 @@ class Writer(Elements):
                 builder.store(identity(name, value.dtype, lanes_of_pointer(total)), total)
             for value in self._of_kind("column"):
                 self._clear_column(value)
+            for value in self._of_kind("scatter"):
+                code.clear(builder, self._pointer(self.slots.of(value)), math.prod(value.shape), value.dtype)
             each = i64(layout.rows_each)
             start = code.scale(builder, chunk, layout.rows_each)
             stop = builder.add(start, each)
@@ -132,7 +134,7 @@ class Writer(Elements):
         keep = [v for v in self.kept if self.sweeps.level(*element_of(v)) == level]
         given = [element_of(s.value) for s in stores] + [self.sweeps.source(v) for v in reductions]
         self._hoist([*given, *map(element_of, keep)])
-        sums = [v for v in reductions if self.loop.reductions[v] != "column"]
+        sums = [v for v in reductions if self.loop.reductions[v] not in ("column", "scatter")]
         inner = bool(self.layout.inner)
         unroll = _UNROLL if sums and inner else 1
         slots = {
@@ -162,6 +164,8 @@ class Writer(Elements):
             for value in reductions:
                 if self.loop.reductions[value] == "column":
                     self._accumulate_column(value)
+                elif self.loop.reductions[value] == "scatter":
+                    self._scatter(value)
                 else:
                     self._accumulate(value, slots[value][copy], self._reduced(value))
 
@@ -313,6 +317,36 @@ class Writer(Elements):
             )
 
         self._inner_loops(body, 1)
+
+    def _scatter(self, value: Value) -> None:
+        """Add an element, or a vector of them, at a position that is read; where lanes differ, one by one."""
+        builder, pointer = self.builder, self._pointer(self.slots.of(value))
+        found = self._reduced(value)
+        base, step, scattered = self._position(scattered_to(self.loop, value))
+        if self.lane is None or (scattered is None and step == 1):
+            lanes = None if self.lane is None else self.lanes
+            before = code.load(builder, pointer, value.dtype, base, lanes, self.mask)
+            made = COMBINE["sum"](builder, value.dtype, before, spread(builder, found, lanes))
+            code.store(builder, pointer, value.dtype, base, made, self.mask)
+            return
+        places = code.ramp(builder, base, step, self.lanes)
+        places = places if scattered is None else builder.add(scattered, places)
+        for lane in range(self.lanes):
+            self._add_lane(value.dtype, pointer, places, spread(builder, found, self.lanes), lane)
+
+    def _add_lane(self, dtype: Any, pointer: Any, places: Any, found: Any, lane: int) -> None:
+        builder, at = self.builder, llvm().IntType(32)(lane)
+
+        def add() -> None:
+            place, each = builder.extract_element(places, at), builder.extract_element(found, at)
+            before = code.load(builder, pointer, dtype, place)
+            code.store(builder, pointer, dtype, place, COMBINE["sum"](builder, dtype, before, each))
+
+        if self.mask is None:
+            add()
+        else:
+            with builder.if_then(builder.extract_element(self.mask, at)):
+                add()
 
     # ---- small things ----
 

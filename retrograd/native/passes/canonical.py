@@ -13,7 +13,7 @@ import numpy as np
 
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.vocabulary import function_of
-from retrograd.native.passes import pieces, positions
+from retrograd.native.passes import indexed, pieces, positions
 from retrograd.native.passes.reductions import reduced
 from retrograd.native.passes.rewrite import Rewriter
 
@@ -161,6 +161,11 @@ _RULES: dict[str, Callable[..., Any]] = {
     "ops.constant_pad_nd": pieces.pad,
     "ops.place": pieces.place,
     "setitem": pieces.setitem,
+    "getitem": indexed.getitem,
+    "ops.embedding_ct": indexed.embedding_ct,
+    "ops.take": indexed.take,
+    "ops.put_flat": indexed.put_flat,
+    "ops.scatter_add": indexed.scatter_add,
     **{n: positions.triangle(n) for n in ("tril", "triu")},
     **{n: positions.extreme(n) for n in ("argmax", "argmin")},
 }

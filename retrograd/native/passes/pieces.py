@@ -1,4 +1,4 @@
-"""Arrays put together from pieces: every such call becomes `concatenate`, whose pieces are written in place."""
+"""Arrays put together from pieces: every such call becomes `concatenate`, whose pieces lie in place."""
 
 from __future__ import annotations
 
