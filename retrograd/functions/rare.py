@@ -16,7 +16,7 @@ from retrograd.tensor import Tensor
 
 def get_device(input: Tensor) -> int:
     """Return the number of the device: -1, the CPU."""
-    return input.get_device()  # type: ignore[attr-defined, no-any-return]
+    return input.get_device()  # type: ignore[no-any-return]
 
 
 def set_default_device(device: Any) -> None:

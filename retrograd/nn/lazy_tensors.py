@@ -38,7 +38,7 @@ class UninitializedTensorMixin:
         del device
         kind = self.dtype.np if dtype is None else dtype.np
         _CONTENT.__set__(self, np.empty(tuple(shape), kind))
-        self.__class__ = self.becomes  # type: ignore[assignment]
+        self.__class__ = self.becomes
 
     @property
     def dtype(self) -> Any:
@@ -72,7 +72,7 @@ class UninitializedTensorMixin:
         memo[id(self)] = made
         return made
 
-    def __repr__(self) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f"<{type(self).__name__}>"
 
 
@@ -83,7 +83,7 @@ def _blank(cls: Any, requires_grad: bool, dtype: Any) -> Any:
     return made
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]  # __repr__ is alike
     """A parameter without a shape."""
 
     __slots__ = ()
@@ -94,7 +94,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         return _blank(cls, requires_grad, dtype)
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc]  # the same
     """A buffer without a shape."""
 
     __slots__ = ()

@@ -98,7 +98,7 @@ class LazyLinear(LazyModuleMixin, Linear):
     def _is_sized(self) -> bool:
         return self.in_features != 0
 
-    def initialize_parameters(self, input: Any) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Any) -> None:
         if self.has_uninitialized_params():
             self.in_features = input.shape[-1]
             self.weight.materialize((self.out_features, self.in_features))
@@ -177,7 +177,7 @@ class _LazyNorm(LazyModuleMixin):
     def _is_sized(self) -> bool:
         return self.num_features != 0  # type: ignore[attr-defined, no-any-return]
 
-    def initialize_parameters(self, input: Any) -> None:  # type: ignore[override]
+    def initialize_parameters(self, input: Any) -> None:
         """Give the parameters and statistics a shape that suits an input."""
         me: Any = self
         if self.has_uninitialized_params():
