@@ -54,7 +54,7 @@ def _threads() -> Any:
 
 def get_num_threads() -> int:
     """Return the number of threads that compiled loops and matrix products use."""
-    return _threads().get_num_threads()
+    return int(_threads().get_num_threads())
 
 
 def set_num_threads(num: int) -> None:

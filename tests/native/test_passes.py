@@ -72,7 +72,7 @@ CASES = [
     (simplify, lambda x: (x / 8,), ["%1: f32[2,3] = multiply(%0, 0.125)", "return (%1,)"]),
     (simplify, lambda x: (x / 10,), ["%1: f32[2,3] = divide(%0, 10)", "return (%1,)"]),
     (simplify, lambda x: (x + 0,), ["%1: f32[2,3] = add(%0, 0)", "return (%1,)"]),
-    (simplify, lambda x: (-(-x) - 0.0,), ["return (%0,)"]),
+    (simplify, lambda x: (np.negative(-x) - 0.0,), ["return (%0,)"]),
     (simplify, lambda x: (x**2,), ["%1: f32[2,3] = multiply(%0, %0)", "return (%1,)"]),
     (
         simplify,
