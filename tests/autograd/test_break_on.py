@@ -95,7 +95,9 @@ def pdb(tmp_path, program, commands):
     return done.stdout
 
 
-RULE = "-> input_ct = ct / input"  # a rule of one expression stands in the pullback that is written for the node
+RULE = (
+    "-> input_ct = ct / input"  # a rule of one expression stands in the pullback that is written for the node
+)
 PROGRAM = """
 import retrograd as torch
 x = torch.tensor([2.0, 3.0], requires_grad=True)
