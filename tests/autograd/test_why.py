@@ -11,7 +11,13 @@ import pytest
 
 import retrograd as torch
 from retrograd.autograd.graph import trace_cuts, why_no_grad
-from retrograd.autograd.views import _cuts
+from retrograd.autograd.views import _cuts, numbers
+
+
+@pytest.fixture(autouse=True)
+def no_numbers_taken():
+    """Forget what earlier tests took out of tensors: their numbers may be these."""
+    numbers.clear()
 
 
 def leaf():

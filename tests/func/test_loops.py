@@ -19,6 +19,7 @@ LOOPING = {
     # An algorithm that is itself a loop over examples.
     "ctc": "a loop over time", "ctc_slope": "a loop over time", "histc": "one histogram per element",
     "multi_margin_loss": "a reduction over examples",
+    "fractional_max_pool": "windows drawn per example",
     # Arguments that are usually shared: a loop only where each element has its own.
     "bucketize": "boundaries of each element's own", "isin": "sets of each element's own",
     "masked_fill": "a value of each element's own", "index_select": "positions of each 0-dim element's own",
