@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hooks": {"autograd.graph", "errors"},
     "interop": FACTS | {"numpy_api"},
     "tensor": FACTS | TAPE | {"hooks", "interop", "printing"},
-    "autograd": FACTS | TAPE | {"arrays", "hooks", "ops", "printing", "return_types", "tensor"},
+    "autograd": FACTS | TAPE | {"arrays", "hooks", "native", "ops", "printing", "return_types", "tensor"},
     # What users call: the ops' functions, and those that are more than an op.
     "public": FACTS | {"autograd", "ops", "tensor"},
     "functions": ENGINE | {"native", "random"},
@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "linalg": USERS,
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
-    "optim": USERS,
+    "optim": USERS | {"native"},
     "compiler": USERS | {"native", "nn", "optim"},
     "profiler": USERS,
     "serialization": FACTS | {"nn.parameter", "tensor"},

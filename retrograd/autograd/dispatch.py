@@ -14,11 +14,13 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.anomaly import check_forward
 from retrograd.autograd.graph import UNSHARED, anomaly
+from retrograd.autograd.large import forward, limit
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.record import record
 from retrograd.autograd.views import Meta, cut_here
 from retrograd.errors import ShapeError
+from retrograd.native.ondemand import elements
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import ARRAYS, as_array
 from retrograd.tensor import Tensor, hold_cut, wrap
@@ -55,11 +57,8 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
-    run: Any = (
-        op if modes.special and local.tracer is not None else op.definition
-    )  # traced: maybe one instruction
     try:
-        result = run(*positional(op, values), **keywords(op, values))
+        result = _run(op, values)
     except ValueError as error:
         raise _broadcast_error(op, values, error) from None
     if compute is not None and compute != common.np:
@@ -68,6 +67,15 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
     if anomaly.check_forward:
         check_forward(op, originals, made)
     return made
+
+
+def _run(op: Op, values: list[Any]) -> Any:
+    """Run the definition, as a kernel where arrays are large; to a traced array an op may be one instruction."""
+    if modes.special and local.tracer is not None:
+        return op(*positional(op, values), **keywords(op, values))
+    if limit(op) is not None and elements(values[forward(op).first]) >= limit(op):
+        return forward(op)(*values)
+    return op.definition(*positional(op, values), **keywords(op, values))
 
 
 def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:

@@ -21,6 +21,7 @@ import numpy as np
 from retrograd.autograd.dispatch import general, operator, return_type, write_out
 from retrograd.autograd.graph import UNSHARED, Output, Version, clock
 from retrograd.autograd.inplace import inplace
+from retrograd.autograd.large import Backward, forward, limit
 from retrograd.autograd.modes import local, modes, process
 from retrograd.autograd.pull import fit, pull
 from retrograd.autograd.record import Metas, named_node_class
@@ -110,6 +111,8 @@ def _namespace(op: Op) -> dict[str, Any]:
     found: dict[str, Any] = {"op": op, "definition": op.definition, "kernel_": op.kernel}
     if not op.rules:
         found["no_rules"] = Cut("op", None, -1, op.torch_name)
+    if limit(op) is not None:
+        found.update(limit=limit(op), large=forward(op), large_rules=Backward(op))
     found.update({f"{name}_rule": rule for name, rule in op.rules.items()})
     found.update({f"default_{p.name}": p.default for p in op.parameters if not p.is_required})
     if op.outputs and op.outputs != ("*",):

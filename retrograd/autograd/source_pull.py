@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retrograd.autograd.large import limit
 from retrograd.autograd.record import saved_names
 from retrograd.ops.declare import Op
 
@@ -21,6 +22,14 @@ def pullback_source(op: Op) -> str:
         "        return pull(node, ct, keep, False)",
         f"    {', '.join(f'{x}_node' for x in recorded)}, = node.edges",
     ]
+    measure = _measure(op, recorded)
+    if limit(op) is not None and not (op.family == "reduction" and measure == "ct"):  # that repeats a few numbers
+        lines += [
+            f"    if {measure}.size >= limit:",
+            "        found = large_rules(node, ct, keep)",
+            "        if found is not None:",
+            "            return found",
+        ]
     for position, x in enumerate(recorded):
         lines += [f"    {x}_ct = None", f"    if {x}_node is not None:"]
         for name in op.needs[x]:
@@ -45,6 +54,13 @@ def pullback_source(op: Op) -> str:
         lines += ["    if not keep:", f"        {slots} = {owners} = None", "        node.freed = True"]
     lines.append(f"    return {', '.join(f'{x}_ct' for x in recorded)},")
     return "\n".join(lines) + "\n"
+
+
+def _measure(op: Op, recorded: list[str]) -> str:
+    """Return an array that tells how much a node's rules have to do: one that is always saved, or the cotangent."""
+    tensors = {"result", *(p.name for p in op.parameters if p.kind in ("tensor", "plain"))}
+    always = [n for n in op.needs[recorded[0]] if all(n in op.needs[x] for x in recorded) and n in tensors]
+    return f"node.saved_{always[0]}" if always else "ct"
 
 
 def _is_unusual(op: Op) -> bool:

@@ -25,6 +25,14 @@ rule may call the op that it belongs to, or one declared further down.
 """
 
 
+SEVERAL = 2**13
+"""Elements from which a kernel beats several calls of NumPy (benchmarks/kernels.py)."""
+WHOLE_ROWS = 2**12
+"""Likewise for the many calls of a normalisation or a loss."""
+REDUCED = 2**15
+"""Likewise for one call that reduces."""
+
+
 def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Separate a family's options into rules (by parameter name) and settings of `declare`."""
     rules = {k: v for k, v in options.items() if k not in _SETTINGS}
@@ -34,7 +42,7 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 _SETTINGS = {
     "node", "jvp", "batch", "samples", "errors", "promote", "outputs", "differentiable_outputs",
     "holomorphic", "view", "exact", "kinds", "inplace", "out", "name", "kernel", "primitive", "places",
-    "aliases", "numpy", "torch_name",
+    "aliases", "numpy", "torch_name", "large", "guard",
 }  # fmt: skip
 
 
@@ -45,6 +53,7 @@ def pointwise(**options: Any) -> Callable[[Definition], Declared]:
     settings.setdefault("jvp", "rules")
     settings.setdefault("batch", batching.pointwise)
     settings.setdefault("inplace", True)
+    settings.setdefault("large", 0 if settings.get("kernel") else SEVERAL)
 
     def made(definition: Definition) -> Op:
         return declare(definition, family="pointwise", rules=rules, exact=False, **settings)
@@ -61,6 +70,7 @@ def comparison(**options: Any) -> Callable[[Definition], Declared]:
 def reduction(**options: Any) -> Callable[[Definition], Declared]:
     """Declare an op that reduces the dimensions in its parameter `dim` (all of them when None)."""
     rules, settings = _split(options)
+    settings.setdefault("large", REDUCED)
     settings.setdefault("batch", batching.reduction)
     settings.setdefault("promote", "match")
 
