@@ -21,7 +21,7 @@ import numpy as np
 from retrograd.autograd.dispatch import general, operator, return_type, write_out
 from retrograd.autograd.graph import UNSHARED, Output, Version, clock
 from retrograd.autograd.inplace import inplace
-from retrograd.autograd.large import Backward, forward, limit
+from retrograd.autograd.large import Backward, forward, is_asleep, limit, when_noticed
 from retrograd.autograd.modes import local, modes, process
 from retrograd.autograd.pull import fit, pull
 from retrograd.autograd.record import Metas, named_node_class
@@ -87,6 +87,8 @@ def _lazy(op: Op, name: str, source: Callable[[], str]) -> FunctionType:
         made.__code__ = written.__code__
         made.__defaults__ = written.__defaults__
         made.__kwdefaults__ = written.__kwdefaults__
+        if is_asleep(op):
+            when_noticed(specialise)
 
     made = FunctionType(_stub.__code__, namespace, name)
     made.__qualname__ = name  # what Python's own errors about arguments call it
@@ -104,6 +106,8 @@ def write_pullback(cls: Any) -> Callable[..., Any]:
     op: Op = cls.op
     file = f"<retrograd {cls.__name__}.pullback>"
     made: Callable[..., Any] = _compile(pullback_source(op), file, _namespace(op) | _SHARED, "pullback")
+    if is_asleep(op):
+        when_noticed(lambda: setattr(cls, "pullback", write_pullback(cls)))
     return made
 
 

@@ -6,6 +6,7 @@ is. Which ops are worth it, and from how many elements on, stands in the declara
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from retrograd.autograd.pull import fit, free
 from retrograd.autograd.record import saved_names
-from retrograd.native import ondemand
+from retrograd.native import ondemand, threads
 from retrograd.ops.batching import call
 from retrograd.ops.declare import Op
 
@@ -21,9 +22,46 @@ ndarray = np.ndarray
 _FLOATS = frozenset("fd")
 
 
+NOTICED = 2**15
+"""Elements from which an array is noticed. An op that is worth a kernel only from there on does not look at
+sizes, which would cost small tensors a few percent, before the process has had such an array.
+"""
+
+
+class _Noticed:
+    yet = False
+
+
+_sleeping: list[Callable[[], None]] = []
+
+
+def notice(size: int) -> None:
+    """Have all ops look at sizes from now on, if this is a large one."""
+    if size >= NOTICED and not _Noticed.yet:
+        _Noticed.yet = True
+        limit.cache_clear()
+        while _sleeping:
+            _sleeping.pop()()
+
+
+def is_asleep(op: Op) -> bool:
+    """Whether an op's functions will have to be written again when there is a large array."""
+    return not _Noticed.yet and _limit(op) is not None and limit(op) is None
+
+
+def when_noticed(rewrite: Callable[[], None]) -> None:
+    """Have `rewrite` called when there is a large array."""
+    _sleeping.append(rewrite)
+
+
 @cache
 def limit(op: Op) -> int | None:
-    """Return from how many elements on an op may run as a kernel; None for never."""
+    """Return from how many elements on an op may run as a kernel; None for never, or not yet."""
+    found = _limit(op)
+    return None if found is not None and found >= NOTICED and not _Noticed.yet else found
+
+
+def _limit(op: Op) -> int | None:
     mode = ondemand.mode()
     takes = op.large and "f" in op.kinds and all(p.kind != "tensors" for p in op.parameters)
     if mode == "0" or not takes or op.outputs == ("*",):
@@ -43,6 +81,9 @@ class Forward:
         """Run the definition on all of its arguments, in the declared order."""
         op = self.op
         first = values[self.first]
+        notice(first.size)
+        if op.kernel is not None and threads.get_num_threads() == 1 and ondemand.mode() != "all":
+            return call(op, values)  # one pass over memory is as fast in NumPy
         if first.__class__ is ndarray and first.dtype.char in _FLOATS:
             if op.guard is not None:
                 op.guard(*values)
@@ -83,20 +124,47 @@ class Backward:
                 size = max(size, value.size)
                 if not _is_unchanged(node, name):
                     return None
-        found = self.kernels(tuple(values), size, (needed, node.metas))
+        if self.op.family == "pointwise" and node.metas is None and _is_repeated(ct):
+            found = self._once(needed, ct, values)
+            if found is not None:
+                return found
+        same = None if node.extras is not None else _same(node.edges)
+        found = self.kernels(tuple(values), size, (needed, node.metas, same))
         if found is not None and not keep:
             free(node)
         return found
 
     def _traced(self, form: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        needed, metas = form
+        needed, metas, same = form
         op = self.op
         known = dict(zip(("ct", *self.names), values, strict=True))
         found: list[Any] = []
         for i, (x, rule) in enumerate(op.rules.items()):
             pulled = rule(**{n: known[n] for n in op.needs[x]}) if needed[i] else None
             found.append(pulled if metas is None or pulled is None else fit(pulled, metas[i]))
+        if same is not None:
+            first, second = same
+            found[first], found[second] = found[first] + found[second], None
         return tuple(found)
+
+    def _once(self, needed: tuple[bool, ...], ct: Any, values: list[Any]) -> tuple[Any, ...] | None:
+        """Run pointwise rules on one element where all are equal, and repeat what comes out."""
+        if any(v.__class__ is ndarray and v.size != 1 for v in values[1:]):
+            return None
+        one = ct[(slice(0, 1),) * ct.ndim]
+        found = self._traced((needed, None, None), (one, *values[1:]))
+        return tuple(None if f is None else np.broadcast_to(f, ct.shape) for f in found)
+
+
+def _is_repeated(array: Any) -> bool:
+    return all(s == 0 or n == 1 for s, n in zip(array.strides, array.shape, strict=True)) and array.size > 1
+
+
+def _same(edges: tuple[Any, ...]) -> tuple[int, int] | None:
+    """Return the places of two edges that lead to one node: their cotangents may be added at once."""
+    if len(edges) == 2 and edges[0] is edges[1] and edges[0] is not None:  # noqa: PLR2004 - both operands
+        return 0, 1
+    return None
 
 
 def _is_unchanged(node: Any, name: str) -> bool:

@@ -54,13 +54,14 @@ def enough() -> int:
 class Entry:
     """What is known of one combination."""
 
-    __slots__ = ("finish", "prepare", "refused", "run", "seen", "used")
+    __slots__ = ("finish", "machine", "prepare", "refused", "run", "seen", "used")
 
     def __init__(self) -> None:
         self.seen = 0
         self.used = 0
         self.refused = False
         self.run: Callable[[tuple[Array, ...]], tuple[Array, ...]] | None = None
+        self.machine: Any = None  # its code lives as long as it does
         self.prepare: tuple[Any, ...] | None = None  # per array: None, `_copied` or an index
         self.finish: Callable[[tuple[Array, ...], tuple[Array, ...]], tuple[Any, ...]] | None = None
 
@@ -152,6 +153,7 @@ class Kernels:
         if any(t != -1 for t in through) or any(b is not None for b in broadcasts):
             entry.finish = _finisher(through, broadcasts)
         entry.refused = False
+        entry.machine = machine
         entry.run = machine.run if machine.blueprint.arena <= _SMALL_ARENA else _trimmed(machine)
 
 

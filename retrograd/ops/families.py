@@ -25,6 +25,8 @@ rule may call the op that it belongs to, or one declared further down.
 """
 
 
+SINGLE = 2**16
+"""Likewise for one call."""
 SEVERAL = 2**13
 """Elements from which a kernel beats several calls of NumPy (benchmarks/kernels.py)."""
 WHOLE_ROWS = 2**12
@@ -53,7 +55,7 @@ def pointwise(**options: Any) -> Callable[[Definition], Declared]:
     settings.setdefault("jvp", "rules")
     settings.setdefault("batch", batching.pointwise)
     settings.setdefault("inplace", True)
-    settings.setdefault("large", 0 if settings.get("kernel") else SEVERAL)
+    settings.setdefault("large", SINGLE if settings.get("kernel") else SEVERAL)
 
     def made(definition: Definition) -> Op:
         return declare(definition, family="pointwise", rules=rules, exact=False, **settings)
