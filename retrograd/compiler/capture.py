@@ -104,7 +104,7 @@ def _traced(
         plan = planner.close()
         tracer.check_kept(known)
         for site in plan.sites:
-            site.close()
+            site.numbers.close()
         taken = {id(s.what) for s in plan.sources if s.kind == "array"}
         entry = Entry(plan, arguments, Guards(reach, watch.users, taken), name, key)
     except BaseException:

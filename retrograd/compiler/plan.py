@@ -339,7 +339,7 @@ class Planner:
         for draw in self.plan.draws:
             found[draw.value.id] = Source("draw", draw, draw.value)
         for site in self.plan.sites:
-            for array, value in site.inputs.values():
+            for array, value in site.numbers.inputs.values():
                 found[value.id] = Source("number", array, value)
         return found
 

@@ -1,9 +1,4 @@
-"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run.
-
-What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is
-an input of the program. `update` may compute with it before it meets an array (`1 - n.beta1`), so it is a
-`Number`, which writes down what is done to it, to be done again, in Python's own floats, before each run.
-"""
+"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run."""
 
 from __future__ import annotations
 
@@ -22,80 +17,12 @@ from retrograd.arrays.traced import Scalar, place, refused
 from retrograd.autograd.where import here
 from retrograd.errors import UntraceableError
 from retrograd.optim.flat import Cohort, FlatOptimizer, plain_numbers
+from retrograd.optim.numbers import Numbers
 
 if TYPE_CHECKING:
     from retrograd.compiler.tracer import Tracer
 
 _NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
-
-
-class Number(Scalar):
-    """A number of a step, and the expression that it is of what `prepare` returns (`n`)."""
-
-    __slots__ = ("site", "text", "value")
-
-    def __init__(self, site: Site, text: str, value: Any) -> None:
-        self.site = site
-        self.text = text
-        self.value = value
-
-    def of(self, recorder: Recorder) -> Traced:
-        """Return the input that the number is in the program."""
-        return self.site.input(recorder, self)
-
-    def __bool__(self) -> bool:
-        return bool(self.__ne__(0))
-
-    def __neg__(self) -> Number:
-        return Number(self.site, f"(-{self.text})", -self.value)
-
-    def __float__(self) -> float:
-        raise refused(UntraceableError(f"an optimizer's update makes a float of a number, at {place()}"))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _text(value: Any) -> str:
-    return (
-        value.text
-        if isinstance(value, Number)
-        else f"float({str(value)!r})"
-        if value != value or abs(value) == float("inf")
-        else repr(value)
-    )
-
-
-def _arithmetic(symbol: str, *, swapped: bool = False) -> Any:
-    calculate: Callable[[Any, Any], Any] = eval(f"lambda a, b: a {symbol} b")  # noqa: S307 - our own text
-
-    def method(self: Number, other: Any) -> Any:
-        if not isinstance(other, (int, float, Number)):
-            return NotImplemented
-        a, b = (other, self) if swapped else (self, other)
-        found = calculate(*(x.value if isinstance(x, Number) else x for x in (a, b)))
-        return Number(self.site, f"({_text(a)} {symbol} {_text(b)})", found)
-
-    return method
-
-
-def _comparison(symbol: str) -> Any:
-    compare: Callable[[Any, Any], bool] = eval(f"lambda a, b: a {symbol} b")  # noqa: S307 - our own text
-
-    def method(self: Number, other: Any) -> Any:
-        if not isinstance(other, (int, float, Number)):
-            return NotImplemented
-        found = compare(self.value, other.value if isinstance(other, Number) else other)
-        self.site.conditions.append(f"({self.text} {symbol} {_text(other)}) is {found}")
-        return found
-
-    return method
-
-
-for _name, _symbol in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**"}.items():
-    setattr(Number, f"__{_name}__", _arithmetic(_symbol))
-    setattr(Number, f"__r{_name}__", _arithmetic(_symbol, swapped=True))
-for _name, _symbol in {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
-    setattr(Number, f"__{_name}__", _comparison(_symbol))
 
 
 class Site:
@@ -108,39 +35,8 @@ class Site:
         self.layout = optimizer.layout(optimizer.param_groups[index])
         kind = cohort.arrays[0].dtype
         self.dtype = np.dtype(np.float32) if kind in _NARROW else kind
-        self.conditions: list[str] = []
-        self.inputs: dict[str, tuple[np.ndarray[Any, Any], Value]] = {}
-        numbers = []
-        static = []
-        for i, value in enumerate(given):
-            if type(value) in (int, float) and any(p[i] != value for p in probes):
-                numbers.append(Number(self, f"n[{i}]", value))
-            else:
-                numbers.append(value)
-                static.append(i)
-        self.static = itemgetter(*static) if static else lambda _: None
-        self.expected = self.static(given)
-        self.numbers = type(given)(*numbers) if hasattr(given, "_fields") else tuple(numbers)
+        self.numbers = Numbers(given, probes, self.dtype)
         self._before: Any = None
-        self._fill: Any = None
-        self._holds: Any = None
-
-    def input(self, recorder: Recorder, number: Number) -> Traced:
-        """Return the input of a number: one for each expression."""
-        found = self.inputs.get(number.text)
-        if found is None:
-            array = np.array(number.value, self.dtype)
-            found = self.inputs[number.text] = array, recorder.input(array)._value
-        return recorder.input(found[0])
-
-    def close(self) -> None:
-        """Write the code that computes the numbers, once all of them are known."""
-        names = {f"a{k}": array for k, (array, _) in enumerate(self.inputs.values())}
-        lines = [f"    a{k}[()] = {text}" for k, text in enumerate(self.inputs)]
-        source = "\n".join(["def fill(n):", *lines, "    return True", ""])
-        source += f"def holds(n):\n    return {' and '.join(self.conditions) or True}\n"
-        exec(compile(source, "<retrograd step>", "exec"), names)  # noqa: S102 - our own text, written above
-        self._fill, self._holds = names["fill"], names["holds"]
 
     def is_current(self) -> bool:
         """Whether the optimizer still has this cohort, with this state."""
@@ -163,10 +59,9 @@ class Site:
         numbers = optimizer.prepare(
             plain_numbers(optimizer.param_groups[self.index]), cohort.scalars, cohort.fresh
         )
-        if self.static(numbers) != self.expected or not self._holds(numbers):
+        if not self.numbers.fill(numbers):
             self.undo()
             return False
-        self._fill(numbers)
         cohort.fresh = False
         cohort.store()
         return True
@@ -224,8 +119,7 @@ class Steps:
         scalars, fresh = self._reached.get(id(cohort), (dict(cohort.scalars), cohort.fresh))
         later = dict(scalars)
         optimizer.prepare(group, later, fresh)
-        other = {**group, "lr": group["lr"] * 1.25 + 1e-3}  # any other learning rate will do
-        probes = [optimizer.prepare(g, dict(later), False) for g in (group, other)]
+        probes = optimizer.probe(group, later)
         given = optimizer.prepare(group, scalars, fresh)
         self._reached[id(cohort)] = {n: float(np.float32(v)) for n, v in scalars.items()}, False
         site = Site(optimizer, i, cohort, given, probes)
@@ -242,6 +136,6 @@ class Steps:
             self.known |= set(map(id, held))
             targets = [adopt(t) for t in held]
             p, g, *rest = [h._cast(site.dtype) for h in (targets[0], adopt(param.grad), *targets[1:])]
-            made = optimizer.update(site.numbers, p, g, *rest)
+            made = optimizer.update(site.numbers.given, p, g, *rest)
             for target, value in zip(targets, made, strict=True):
                 write(target, value._cast(target.dtype)._value)
