@@ -17,12 +17,13 @@ from retrograd.autograd.record import saved_names
 from retrograd.native import ondemand, threads
 from retrograd.ops.batching import call
 from retrograd.ops.declare import Op
+from retrograd.ops.families import SINGLE
 
 ndarray = np.ndarray
 _FLOATS = frozenset("fd")
 
 
-NOTICED = 2**15
+NOTICED = 2**13
 """Elements from which an array is noticed. An op that is worth a kernel only from there on does not look at
 sizes, which would cost small tensors a few percent, before the process has had such an array.
 """
@@ -82,7 +83,7 @@ class Forward:
         op = self.op
         first = values[self.first]
         notice(first.size)
-        if op.kernel is not None and threads.get_num_threads() == 1 and ondemand.mode() != "all":
+        if op.large == SINGLE and threads.get_num_threads() == 1 and ondemand.mode() != "all":
             return call(op, values)  # one pass over memory is as fast in NumPy
         if first.__class__ is ndarray and first.dtype.char in _FLOATS:
             if op.guard is not None:

@@ -5,8 +5,10 @@ It serves where nothing is recorded and no view is involved.
 
 from __future__ import annotations
 
+from retrograd.autograd.large import limit
 from retrograd.autograd.source_call import (
     definition_call,
+    large_call,
     place_lines,
     signature,
     usual_condition,
@@ -92,10 +94,16 @@ def _operand_lines(operand: Parameter, fall: str) -> list[str]:
     return [number, f"        {y}_ = {y}", "    else:", *[f"    {line}" for line in lines]]
 
 
+def _computed(op: Op, x: str) -> str:
+    """Return the expression that calls the definition, as a kernel for a large operand."""
+    call = definition_call(op)
+    return call if limit(op) is None else f"{large_call(op)} if {x}_.size >= limit else {call}"
+
+
 def _store_lines(op: Op, x: str, fall: str) -> list[str]:
     """Compute straight into the memory where a kernel can, else compute and copy."""
     copy = [
-        f"    result = {definition_call(op)}",
+        f"    result = {_computed(op, x)}",
         (
             f"    if result.__class__ is not ndarray or result.shape != {x}_.shape "
             "or result.dtype is not _dtype:"

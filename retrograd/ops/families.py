@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from retrograd.ops import batching
 from retrograd.ops.declare import Op, Promotion, declare
 
@@ -55,12 +57,17 @@ def pointwise(**options: Any) -> Callable[[Definition], Declared]:
     settings.setdefault("jvp", "rules")
     settings.setdefault("batch", batching.pointwise)
     settings.setdefault("inplace", True)
-    settings.setdefault("large", SINGLE if settings.get("kernel") else SEVERAL)
+    settings.setdefault("large", SINGLE if _is_one_call(settings.get("numpy")) else SEVERAL)
 
     def made(definition: Definition) -> Op:
         return declare(definition, family="pointwise", rules=rules, exact=False, **settings)
 
     return made
+
+
+def _is_one_call(numpy: Any) -> bool:
+    """Whether an op is one of NumPy's loops over elements."""
+    return any(isinstance(f, np.ufunc) for f in (numpy if isinstance(numpy, dict) else (numpy,)))
 
 
 def comparison(**options: Any) -> Callable[[Definition], Declared]:

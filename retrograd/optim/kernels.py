@@ -12,6 +12,7 @@ import numpy as np
 
 from retrograd.arrays import Program, trace
 from retrograd.native import build, ondemand
+from retrograd.ops.helpers import cast
 from retrograd.optim.numbers import Numbers
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Kernel:
         examples = [np.broadcast_to(np.empty((), a.dtype), a.shape) for a in arrays]
 
         def run(p: Any, g: Any, *buffers: Any) -> tuple[Any, ...]:
-            return tuple(optimizer.update(self.numbers.given, p, g, *buffers))
+            made = optimizer.update(self.numbers.given, p, g, *buffers)
+            return tuple(cast(value, p.dtype) for value in made)
 
         program: Program = trace(run, *examples)
         self.numbers.close()
