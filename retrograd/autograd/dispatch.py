@@ -70,10 +70,11 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
 
 
 def _run(op: Op, values: list[Any]) -> Any:
-    """Run the definition, as a kernel where arrays are large; to a traced array an op may be one instruction."""
+    """Run the definition, as a kernel where arrays are large; traced, an op may be one instruction."""
     if modes.special and local.tracer is not None:
         return op(*positional(op, values), **keywords(op, values))
-    if limit(op) is not None and elements(values[forward(op).first]) >= limit(op):
+    least = limit(op)
+    if least is not None and elements(values[forward(op).first]) >= least:
         return forward(op)(*values)
     return op.definition(*positional(op, values), **keywords(op, values))
 

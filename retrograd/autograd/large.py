@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.autograd.modes import local, modes
 from retrograd.autograd.pull import fit, free
 from retrograd.autograd.record import saved_names
-from retrograd.native import ondemand, threads
+from retrograd.native import ondemand
 from retrograd.ops.batching import call
 from retrograd.ops.declare import Op
-from retrograd.ops.families import SINGLE
+from retrograd.ops.families import SEVERAL
 
 ndarray = np.ndarray
 _FLOATS = frozenset("fd")
@@ -70,11 +71,17 @@ def _limit(op: Op) -> int | None:
     return 0 if mode == "all" else op.large
 
 
+def _dear(op: Op) -> int:
+    """Return how much more an element takes than with NumPy's single calls: the fewer need be seen."""
+    return max(1, SEVERAL // op.large)
+
+
 class Forward:
     """An op's definition for large arrays."""
 
     def __init__(self, op: Op) -> None:
         self.op = op
+        self.dear = _dear(op)
         self.first = next(i for i, p in enumerate(op.parameters) if not p.is_static)
         self.kernels = ondemand.Kernels(op.name, self._traced, strict=op.family == "pointwise")
 
@@ -83,12 +90,10 @@ class Forward:
         op = self.op
         first = values[self.first]
         notice(first.size)
-        if op.large == SINGLE and threads.get_num_threads() == 1 and ondemand.mode() != "all":
-            return call(op, values)  # one pass over memory is as fast in NumPy
-        if first.__class__ is ndarray and first.dtype.char in _FLOATS:
+        if first.__class__ is ndarray and not _is_tracing() and first.dtype.char in _FLOATS:
             if op.guard is not None:
                 op.guard(*values)
-            found = self.kernels(values, first.size)
+            found = self.kernels(values, first.size * self.dear)
             if found is not None:
                 return found if op.outputs else found[0]
         return call(op, values)
@@ -104,19 +109,19 @@ class Backward:
 
     def __init__(self, op: Op) -> None:
         self.op = op
-        self.tensors = {p.name for p in op.parameters if not p.is_static}
+        self.dear = _dear(op)
         self.names = saved_names(op)
         self.kernels = ondemand.Kernels(f"{op.name}.rules", self._traced)
 
     def __call__(self, node: Any, ct: Any, keep: bool) -> tuple[Any, ...] | None:
         """Return what a node's rules give; None if there is no kernel for it."""
         needed = tuple(edge is not None for edge in node.edges)
-        if ct.__class__ is not ndarray:
+        if isinstance(ct, np.generic):
             ct = np.asarray(ct)
-        if ct.dtype.char not in _FLOATS:
+        if ct.__class__ is not ndarray or ct.dtype.char not in _FLOATS or _is_tracing():
             return None
         wanted = {n for x, need in zip(self.op.rules, needed, strict=True) if need for n in self.op.needs[x]}
-        values = [ct]
+        values: list[Any] = [ct]
         size = ct.size
         for name in self.names:
             value = getattr(node, f"saved_{name}") if name in wanted else None
@@ -130,7 +135,7 @@ class Backward:
             if found is not None:
                 return found
         same = None if node.extras is not None else _same(node.edges)
-        found = self.kernels(tuple(values), size, (needed, node.metas, same))
+        found = self.kernels(tuple(values), size * self.dear, (needed, node.metas, same))
         if found is not None and not keep:
             free(node)
         return found
@@ -157,13 +162,18 @@ class Backward:
         return tuple(None if f is None else np.broadcast_to(f, ct.shape) for f in found)
 
 
+def _is_tracing() -> bool:
+    """Whether a program of the user's is being recorded, of which all that is done shall be a part."""
+    return bool(modes.special) and local.tracer is not None
+
+
 def _is_repeated(array: Any) -> bool:
     return all(s == 0 or n == 1 for s, n in zip(array.strides, array.shape, strict=True)) and array.size > 1
 
 
 def _same(edges: tuple[Any, ...]) -> tuple[int, int] | None:
     """Return the places of two edges that lead to one node: their cotangents may be added at once."""
-    if len(edges) == 2 and edges[0] is edges[1] and edges[0] is not None:  # noqa: PLR2004 - both operands
+    if len(edges) == 2 and edges[0] is edges[1] and edges[0] is not None:
         return 0, 1
     return None
 

@@ -202,7 +202,8 @@ def definition_call(op: Op, dunder: bool = False, *, unwrapped: bool = True) -> 
 def large_call(op: Op, dunder: bool = False) -> str:
     """Return the expression that calls the definition for large arrays."""
     given = [
-        (default(p) if dunder and p.keyword_only else p.name) if p.is_static else f"{p.name}_" for p in op.parameters
+        (default(p) if dunder and p.keyword_only else p.name) if p.is_static else f"{p.name}_"
+        for p in op.parameters
     ]
     return f"large({', '.join(given)})"
 

@@ -23,7 +23,9 @@ def pullback_source(op: Op) -> str:
         f"    {', '.join(f'{x}_node' for x in recorded)}, = node.edges",
     ]
     measure = _measure(op, recorded)
-    if limit(op) is not None and not (op.family == "reduction" and measure == "ct"):  # that repeats a few numbers
+    if limit(op) is not None and not (
+        op.family == "reduction" and measure == "ct"
+    ):  # that repeats a few numbers
         lines += [
             f"    if {measure}.size >= limit:",
             "        found = large_rules(node, ct, keep)",
@@ -57,7 +59,7 @@ def pullback_source(op: Op) -> str:
 
 
 def _measure(op: Op, recorded: list[str]) -> str:
-    """Return an array that tells how much a node's rules have to do: one that is always saved, or the cotangent."""
+    """Return an array as large as a node's rules' work: one that is always saved, or the cotangent."""
     tensors = {"result", *(p.name for p in op.parameters if p.kind in ("tensor", "plain"))}
     always = [n for n in op.needs[recorded[0]] if all(n in op.needs[x] for x in recorded) and n in tensors]
     return f"node.saved_{always[0]}" if always else "ct"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.arrays import Recorder, Traced
 from retrograd.arrays.handles import write
-from retrograd.arrays.ir import Value
-from retrograd.arrays.traced import Scalar, place, refused
+from retrograd.arrays.traced import place, refused
 from retrograd.autograd.where import here
 from retrograd.errors import UntraceableError
 from retrograd.optim.flat import Cohort, FlatOptimizer, plain_numbers

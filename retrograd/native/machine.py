@@ -179,7 +179,9 @@ def _at(address: int, value: Value) -> Array:
 
 def _strides(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Return the strides, in bytes, that NumPy gives an array in C order."""
-    return np.broadcast_to(np.empty((), dtype), shape).strides if 0 in shape else _dense(shape, dtype.itemsize)
+    return (
+        np.broadcast_to(np.empty((), dtype), shape).strides if 0 in shape else _dense(shape, dtype.itemsize)
+    )
 
 
 def _dense(shape: tuple[int, ...], step: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Functions of arrays as machine code, made when they have been used enough: how eager mode runs what is large.
+"""Functions of arrays as machine code, made once they have been used enough: eager mode on large arrays.
 
 RETROGRAD_KERNELS=0     never: everything by NumPy
 RETROGRAD_KERNELS=all   whatever the size, and at the first use (for tests)
@@ -32,7 +32,9 @@ Function = Callable[[Any, tuple[Any, ...]], Any]
 ENOUGH = 2**22  # elements that a combination must have been used with: their work in NumPy takes 5 to 100 ms
 _FREE = 8  # kernels that a function may have before each further one costs twice as many elements
 _MOST = 1024  # combinations that are known at a time
-_CONSTANT = 2**12  # elements of an array that a function brings along; beyond, it is not a function of its values
+_CONSTANT = (
+    2**12
+)  # elements of an array that a function brings along; beyond, it is not a function of its values
 _SMALL_ARENA = 2**18  # bytes of temporaries that a kernel keeps from call to call
 
 _clock = count()
@@ -82,12 +84,12 @@ class Kernels:
         self.strict = strict
         self.made = 0
 
-    def __call__(self, values: tuple[Any, ...], size: int, form: Hashable = None) -> tuple[Any, ...] | None:
+    def __call__(self, values: tuple[Any, ...], work: int, form: Hashable = None) -> tuple[Any, ...] | None:
         """Return what the function returns, by a kernel; None if there is none, or none yet.
 
         Args:
             values: arrays, and static ones: numbers, strings, dtypes, tuples and lists of such, None.
-            size: how many elements there is work for.
+            work: for how many elements, in some unit, there is something to do.
             form: likewise static.
         """
         key: list[Any] = [self, form]
@@ -109,7 +111,7 @@ class Kernels:
             entry = _enter(whole)
         entry.used = next(_clock)
         if entry.run is None:
-            entry.seen += size
+            entry.seen += work
             if entry.refused or entry.seen < enough() << max(self.made - _FREE, 0):
                 return None
             self._make(entry, form, values, arrays)
@@ -194,8 +196,10 @@ _COPIED, _REFUSED = object(), object()
 def _enter(key: tuple[Any, ...]) -> Entry:
     """Make an entry; forget the half that was used longest ago when there are too many."""
     if len(_known) >= _MOST:
-        for old in sorted(list(_known.items()), key=lambda item: item[1].used)[: _MOST // 2]:
-            _known.pop(old[0], None)
+        entries = list(_known.items())  # another thread may enter one meanwhile
+        entries.sort(key=lambda item: item[1].used)
+        for old, _ in entries[: _MOST // 2]:
+            _known.pop(old, None)
     return _known.setdefault(key, Entry())
 
 

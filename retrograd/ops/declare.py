@@ -33,9 +33,9 @@ cannot keep to that is `primitive`.
 `kernel=` names the NumPy ufunc that the definition is when static parameters have their defaults: a fast path
 beside the definition, tested against it.
 
-`large=` says from how many elements on definition and rules are worth running as machine code, compiled from
-themselves (autograd/large.py); 0 is never. Traced arrays have no elements to look at: a definition that refuses
-some values, and skips that when it is traced, has the check in `guard=`, a function of all of its arguments.
+`large=` says from how many elements on definition and rules are worth running as machine code, compiled
+from themselves (autograd/large.py); 0 is never. Traced arrays have no elements to look at: a definition that
+refuses some values, and skips that when it is traced, has the check in `guard=`, a function of its arguments.
 
 Rules are transposes, not adjoints: no rule conjugates. For complex numbers the engine conjugates the
 cotangent on the way in and the result on the way out, which is right for every holomorphic op; the others

@@ -33,6 +33,8 @@ SEVERAL = 2**13
 """Elements from which a kernel beats several calls of NumPy (benchmarks/kernels.py)."""
 WHOLE_ROWS = 2**12
 """Likewise for the many calls of a normalisation or a loss."""
+SERIES = 2**10
+"""Likewise for what takes NumPy a polynomial or more (the error function)."""
 REDUCED = 2**15
 """Likewise for one call that reduces."""
 

@@ -39,7 +39,13 @@ def _pairs(*args: Any, **kwargs: Any) -> Callable[[], Iterator[Sample]]:
     return samples
 
 
-_LOSS: dict[str, Any] = {"exact": False, "promote": "same", "batch": _batch, "places": "nn", "large": WHOLE_ROWS}
+_LOSS: dict[str, Any] = {
+    "exact": False,
+    "promote": "same",
+    "batch": _batch,
+    "places": "nn",
+    "large": WHOLE_ROWS,
+}
 
 
 # ---- of the difference ----
@@ -165,9 +171,10 @@ def _probabilities() -> Iterator[Sample]:
 def _check_probabilities(x: Any, *rest: Any) -> None:
     """Raise unless all elements lie in [0, 1]; those of a traced array are not known."""
     del rest
-    if x.__class__ is np.ndarray and x.size:
-        if not (np.minimum.reduce(x, None) >= 0 and np.maximum.reduce(x, None) <= 1):
-            raise RuntimeError("all elements of input should be between 0 and 1")
+    if x.__class__ is not np.ndarray or not x.size:
+        return
+    if not (np.minimum.reduce(x, None) >= 0 and np.maximum.reduce(x, None) <= 1):
+        raise RuntimeError("all elements of input should be between 0 and 1")
 
 
 def _bce_input(ct: Any, input: Any, target: Any, weight: Any, reduction: str) -> Any:

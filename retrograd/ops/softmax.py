@@ -57,7 +57,8 @@ def _wide(x: Any) -> Any:
 
 
 _WHOLE: dict[str, Any] = {
-    "promote": "none", "batch": _batch, "samples": _samples, "errors": _errors, "kinds": "f", "large": WHOLE_ROWS,
+    "promote": "none", "batch": _batch, "samples": _samples, "errors": _errors, "kinds": "f",
+    "large": WHOLE_ROWS,
 }  # fmt: skip
 
 

@@ -27,7 +27,9 @@ _MOST = 16  # kernels of a cohort, which has one per size; and how often they ma
 class Kernel:
     """The update of parameters of one size."""
 
-    def __init__(self, optimizer: FlatOptimizer, numbers: Any, probes: list[Any], arrays: tuple[Array, ...]) -> None:
+    def __init__(
+        self, optimizer: FlatOptimizer, numbers: Any, probes: list[Any], arrays: tuple[Array, ...]
+    ) -> None:
         self.numbers = Numbers(numbers, probes, arrays[0].dtype)
         examples = [np.broadcast_to(np.empty((), a.dtype), a.shape) for a in arrays]
 
@@ -38,10 +40,12 @@ class Kernel:
         program: Program = trace(run, *examples)
         self.numbers.close()
         written = [0, *range(2, len(arrays))]
-        self._machine: Any = build(program, dict(enumerate(written)), name=f"{type(optimizer).__name__}.update")
-        if self._machine.blueprint.runs != 1:
+        name = f"{type(optimizer).__name__}.update"
+        machine: Any = build(program, dict(enumerate(written)), name=name)
+        if machine.blueprint.runs != 1:
             raise TypeError("NumPy makes some of the calls")
-        self._run = self._machine.run
+        self._machine = machine  # its code lives as long as it does
+        self._run = machine.run
 
     def fill(self, numbers: Any) -> bool:
         """Take the numbers of a step; False if the kernel was not made for such."""

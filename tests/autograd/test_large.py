@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,13 @@ def step(x: np.ndarray, t: np.ndarray, *, graph: bool = False) -> list[np.ndarra
     written.sigmoid_().mul_(2.0)
     out = torch.empty(0)
     torch.exp(leaf.detach(), out=out)
-    return [loss.detach().numpy(), *(g.detach().numpy() for g in grads), plain.numpy(), written.numpy(), out.numpy()]
+    return [
+        loss.detach().numpy(),
+        *(g.detach().numpy() for g in grads),
+        plain.numpy(),
+        written.numpy(),
+        out.numpy(),
+    ]
 
 
 SCRIPT = """
@@ -141,13 +148,16 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_program_gives_the_same_with_and_without_kernels(tmp_path: Any) -> None:
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    folder = str(Path(__file__).resolve().parent.parent)
     results = []
     for mode in ("0", "all"):
         file = tmp_path / f"{mode}.npz"
         environment = {**os.environ, "RETROGRAD_KERNELS": mode}
         subprocess.run(
-            [sys.executable, "-c", SCRIPT.format(folder=folder), str(file)], check=True, env=environment, timeout=300
+            [sys.executable, "-c", SCRIPT.format(folder=folder), str(file)],
+            check=True,
+            env=environment,
+            timeout=300,
         )
         results.append(np.load(file))
     for name in results[0].files:
@@ -196,7 +206,19 @@ def test_numbers_that_only_compare_equal_are_told_apart() -> None:
 @pytest.mark.usefixtures("at_once")
 def test_special_values_come_out_as_numpy_gives_them() -> None:
     x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e30, 1e30] * 4, np.float32)
-    for name in ("sigmoid", "silu", "relu", "gelu", "exp", "tanh", "log1p", "sqrt", "abs", "neg", "leaky_relu"):
+    for name in (
+        "sigmoid",
+        "silu",
+        "relu",
+        "gelu",
+        "exp",
+        "tanh",
+        "log1p",
+        "sqrt",
+        "abs",
+        "neg",
+        "leaky_relu",
+    ):
         op = TABLE[name]
         values = tuple(bind(op, (x,), {}))
         found = large.Forward(op).kernels(values, 32)[0]  # type: ignore[index]
