@@ -14,6 +14,7 @@ import numpy as np
 from retrograd.arrays import Instruction, Value
 from retrograd.arrays.ir import values
 from retrograd.native import lookups, maths
+from retrograd.native.integers import INTEGERS
 from retrograd.native.types import NATIVE, convert, intrinsic, lanes_of, number, spread
 
 Operand = tuple[Any, np.dtype[Any] | None]
@@ -205,6 +206,8 @@ def is_elementwise(instruction: Instruction) -> bool:
     if name in _TRUTH:
         common = _common(instruction)
         return common is not None and common.kind in _TRUTH[name][1]
+    if name in INTEGERS and made.dtype.kind in "iu":
+        return True
     if name in _LIBRARY:
         return made.dtype.kind == "f" and _LIBRARY[name][0] in maths.FUNCTIONS
     return name in _LOGIC or name == "where" or (name == "clip" and made.dtype.kind in "iuf")
@@ -254,7 +257,10 @@ def emit(builder: Any, instruction: Instruction, operands: Sequence[Operand]) ->
         common = _common(instruction)
         assert common is not None
         return _TRUTH[name][0](builder, common, *[ready(o, common) for o in operands])
-    code = _SAME[name][0] if name in _SAME else _library(_LIBRARY[name][0])
+    if name in INTEGERS and made.dtype.kind in "iu":
+        code: Code = INTEGERS[name]
+    else:
+        code = _SAME[name][0] if name in _SAME else _library(_LIBRARY[name][0])
     return code(builder, made.dtype, *[ready(o, made.dtype) for o in operands])
 
 
