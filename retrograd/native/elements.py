@@ -18,7 +18,7 @@ from retrograd.native.kernels import Loop
 from retrograd.native.layout import Element, Layout
 from retrograd.native.lookups import Taken, is_lookup, look
 from retrograd.native.sweeps import Sweeps, element_of
-from retrograd.native.types import convert, lanes_of, llvm, number, spread
+from retrograd.native.types import convert, is_half, lanes_of, llvm, number, spread
 
 
 class Slots(Protocol):
@@ -143,7 +143,7 @@ class Elements:
     def _load(self, node: Load) -> Any:
         value = node.value
         constant = self.graph.constants.get(value)
-        if constant is not None and constant.size == 1:
+        if constant is not None and constant.size == 1 and not is_half(value.dtype):
             return number(value.dtype, constant.flat[0])
         base, step, scattered = self._position(node.at)
         pointer = self._pointer(self.slots.of(value))

@@ -15,7 +15,7 @@ from retrograd.arrays import Instruction, Value
 from retrograd.arrays.ir import values
 from retrograd.native import lookups, maths
 from retrograd.native.integers import INTEGERS
-from retrograd.native.types import NATIVE, convert, intrinsic, lanes_of, number, spread
+from retrograd.native.types import NATIVE, convert, intrinsic, is_half, lanes_of, number, spread
 
 Operand = tuple[Any, np.dtype[Any] | None]
 """An LLVM value with its dtype, or a Python number with None."""
@@ -191,7 +191,8 @@ def is_elementwise(instruction: Instruction) -> bool:
         return False
     (made,) = instruction.outputs
     if any(v.dtype.char not in NATIVE for v in (*instruction.operands, made)):
-        return False
+        stored = all(v.dtype.char in NATIVE or is_half(v.dtype) for v in (*instruction.operands, made))
+        return stored and instruction.name in ("copy", "cast") and isinstance(instruction.inputs[0], Value)
     if lookups.is_lookup(instruction):
         return True
     name, params = instruction.name, dict(instruction.params)

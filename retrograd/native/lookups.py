@@ -13,7 +13,6 @@ from retrograd.arrays import Instruction, Value
 from retrograd.native.affine import Affine, Index, Looked, broadcast, of
 from retrograd.native.scatters import is_run, spread_index
 
-
 _NAMES = frozenset({
     "getitem", "ops.index", "ops.index_many", "ops.gather", "ops.embedding", "ops.index_select",
     "ops.take_class", "ops.put_class",
