@@ -9,6 +9,7 @@ import sys
 import threading
 import timeit
 import weakref
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Cell:
 local = threading.local()
 local.grad = True
 x, y = np.ones(4, np.float32), np.ones(4, np.float32)
+two = np.array(2, np.float32)
+variable: ContextVar[int] = ContextVar("variable", default=1)
 held = Slots()
 stack: dict[object, int] = {}
 
@@ -52,12 +55,14 @@ def count_edge() -> None:
 PIECES = {
     "np.add of two arrays of 4 elements": lambda: np.add(x, y),
     "the same with a Python number": lambda: np.add(x, 2.0),
+    "the same with a 0-dim array": lambda: np.add(x, two),
     "threading.local attribute": lambda: local.grad,
     "an object with a constructor of 4 attributes": Cell,
     "a weak reference": lambda: weakref.ref(held),
     "the caller's code object, file and offset": place,
     "comparing two shapes": lambda: x.shape == y.shape,
     "np.errstate entered and left": errstate,
+    "a context variable set and reset": lambda: variable.reset(variable.set(2)),
     "counting one edge of a graph": count_edge,
 }
 

@@ -2,8 +2,8 @@
 
 Run: python benchmarks/maths.py [function ...]
 
-The three take turns, so that a busy machine slows all of them; a ratio is the median of the turns' ratios. The
-nanoseconds are those of an undisturbed turn: the fastest tenth.
+The three take turns, so that a busy machine slows all of them; a ratio is the median of the turns' ratios.
+The nanoseconds are those of an undisturbed turn: the fastest tenth.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def measure(name: str, bits: int, arity: int, vector_bits: int = 512) -> list[fl
     ours = array_function(name, bits, vector_bits // bits, arity)
     pointers = [x.ctypes.data for x in (*arrays, out)]
     calls: list[Callable | None] = [lambda: ours.apply(SIZE, *pointers)]
-    for call in (numpy_call(name), torch_call(name)):
-        calls.append(call and (lambda call=call: call(*arrays, out=out)))
+    for other in (numpy_call(name), torch_call(name)):
+        calls += [other and (lambda call=other: call(*arrays, out=out))]
     times: list[list[float]] = [[] for _ in calls]
     for turn in range(TURNS + 1):
         for call, spent in zip(calls, times, strict=True):

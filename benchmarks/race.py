@@ -1,4 +1,4 @@
-"""Race retrograd against torch, and JAX where it is installed: `python benchmarks/race.py` (`make bench`).
+"""Race retrograd, eager and compiled, against torch, and JAX's jit where there is JAX (`make bench`).
 
 Each contender lives in a process of its own and they take turns, A B A B ..., so that a machine that slows
 down slows all of them; each round gives one ratio of times, and the median over the rounds is reported with
@@ -44,17 +44,17 @@ class WorkerError(Exception):
 class Worker:
     """A contender's process."""
 
-    def __init__(self, module: str, threads: int) -> None:
+    def __init__(self, module: str, threads: int, python: str = sys.executable) -> None:
         limits = {
             name: str(threads)
             for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
         }
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), module, str(threads)],
+            [python, str(HERE / "worker.py"), module, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **limits, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **limits, "XLA_FLAGS": xla(threads), "PYTHONPATH": str(ROOT)},
         )
         self.version: str = self._answer()["version"]
 
@@ -87,20 +87,29 @@ class Worker:
         self.process.wait()
 
 
+def xla(threads: int) -> str:
+    """Return the flags that keep JAX to one thread; for more, its affinity does."""
+    return "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if threads == 1 else ""
+
+
+PAIRS = (("retrograd", "torch"), ("compiled", "torch"), ("compiled", "jax"))
+"""Whose times are divided by whose."""
+
+
 @dataclass
 class Row:
     """One line of the table.
 
-    Times are in seconds, memory in bytes; `ratios` are retrograd's over torch's, one a round; no threads
-    means that their number has no part in it.
+    Times are in seconds, memory in bytes; `ratios` are those of the pairs, one a round; no threads means that
+    their number has no part in it.
     """
 
     name: str
     threads: int
     values: dict[str, float] = field(default_factory=dict)
-    ratios: list[float] = field(default_factory=list)
-    target: float | None = None
-    target_is_ratio: bool = True
+    ratios: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    targets: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    limit: float | None = None  # what retrograd's own value should stay below
     unit: str = "s"
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -109,7 +118,9 @@ def race(workload: Workload, workers: dict[str, Worker], rounds: int, seconds: f
     """Let the workers take turns of about that many seconds at one workload; fill in the row."""
     ready = {}
     for name, worker in workers.items():
-        if name == "jax" and workload.jax is None:
+        if (name == "jax" and workload.jax is None) or (
+            name == "compiled" and workload.compiled_target is None
+        ):
             continue
         try:
             worker.tell(f"build {workload.name}")
@@ -130,8 +141,15 @@ def race(workload: Workload, workers: dict[str, Worker], rounds: int, seconds: f
     for name in ready:
         workers[name].tell("drop")  # its arrays must not crowd the next workload
     row.values = {name: median(spent) for name, spent in times.items()}
-    if "retrograd" in times and "torch" in times:
-        row.ratios = [ours / theirs for ours, theirs in zip(times["retrograd"], times["torch"], strict=True)]
+    row.ratios = divided(times)
+
+
+def divided(times: dict[str, list[float]]) -> dict[tuple[str, str], list[float]]:
+    return {
+        (ours, theirs): [x / y for x, y in zip(times[ours], times[theirs], strict=True)]
+        for ours, theirs in PAIRS
+        if ours in times and theirs in times
+    }
 
 
 def race_start_up(modules: list[str], rounds: int) -> list[Row]:
@@ -155,12 +173,9 @@ def race_start_up(modules: list[str], rounds: int) -> list[Row]:
             seconds[module].append(float(spent))
             memory[module].append(float(resident))
 
-    def row(name: str, measured: dict[str, list[float]], target: float, unit: str) -> Row:
-        ratios = [
-            ours / theirs for ours, theirs in zip(measured["retrograd"], measured["torch"], strict=True)
-        ]
+    def row(name: str, measured: dict[str, list[float]], limit: float, unit: str) -> Row:
         values = {module: median(found) for module, found in measured.items()}
-        return Row(name, 0, values, ratios, target, target_is_ratio=False, unit=unit)
+        return Row(name, 0, values, divided(measured), limit=limit, unit=unit)
 
     return [row("import, time", seconds, 0.15, "s"), row("import, resident memory", memory, 60e6, "B")]
 
@@ -177,6 +192,11 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="workloads whose name contains TEXT; no files"
     )
+    parser.add_argument(
+        "--jax-python",
+        metavar="PATH",
+        help="the interpreter of an environment with JAX, if it is not this one",
+    )
     options = parser.parse_args()
     sys.path.append(str(ROOT))  # retrograd may stand here without being installed
     if missing := [
@@ -188,23 +208,26 @@ def main() -> int:
         )
         return 2
     rounds = 2 if options.quick else max(7, options.rounds)
-    contenders = ["retrograd", "torch", *(["jax"] if importlib.util.find_spec("jax") else [])]
+    jax = options.jax_python or (sys.executable if importlib.util.find_spec("jax") else None)
+    pythons = {"retrograd": sys.executable, "compiled": sys.executable, "torch": sys.executable}
+    pythons |= {"jax": jax} if jax else {}
     chosen = [workload for name, workload in collect().items() if options.only in name]
     rows: list[Row] = []
     versions: dict[str, str] = {}
     for threads in options.threads:
-        workers = {name: Worker(name, threads) for name in contenders}
+        workers = {name: Worker(name, threads, python) for name, python in pythons.items()}
         versions = {name: worker.version for name, worker in workers.items()}
         for workload in chosen:
-            rows.append(Row(workload.name, threads, target=workload.target))
+            targets = (workload.target, workload.compiled_target, workload.jax_target)
+            rows.append(Row(workload.name, threads, targets=dict(zip(PAIRS, targets, strict=True))))
             race(workload, workers, rounds, QUICK_SECONDS if options.quick else ROUND_SECONDS, rows[-1])
             print(summary(rows[-1]), flush=True)
             for name in [name for name in workers if workers[name].process.poll() is not None]:
-                workers[name] = Worker(name, threads)
+                workers[name] = Worker(name, threads, pythons[name])
         for worker in workers.values():
             worker.close()
     if not options.only:
-        rows += race_start_up(contenders, rounds)
+        rows += race_start_up([n for n in pythons if n not in ("compiled", "jax")], rounds)
         folder = ROOT / ("out" if options.quick else "docs")
         for path in write_report(rows, versions, rounds, folder):
             print(path)
@@ -213,7 +236,7 @@ def main() -> int:
 
 def summary(row: Row) -> str:
     facts = [f"{name} {value:.3g} s" for name, value in row.values.items()]
-    facts += [f"ratio {median(row.ratios):.2f}"] if row.ratios else []
+    facts += [f"{a}/{b} {median(found):.2f}" for (a, b), found in row.ratios.items()]
     facts += [f"{name} failed: {reason}" for name, reason in row.failures.items()]
     return f"{row.name} [{row.threads}]: {', '.join(facts)}"
 

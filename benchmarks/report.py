@@ -10,14 +10,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-LABELS = {"retrograd": "retrograd", "torch": "torch", "jax": "JAX (jit)"}
+LABELS = {"retrograd": "retrograd", "compiled": "compiled", "torch": "torch", "jax": "JAX (jit)"}
+HEADS = {
+    ("retrograd", "torch"): "eager / torch",
+    ("compiled", "torch"): "compiled / torch",
+    ("compiled", "jax"): "compiled / JAX",
+}
 UNITS = {"s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")], "B": [(1e6, "MB")]}
-COLOURS = (
-    "tab:gray",
-    "tab:blue",
-    "tab:orange",
-    "tab:red",
-)  # by number of threads; gray where there is no such number
+COLOURS = {  # by number of threads; gray where there is no such number
+    "retrograd": ("tab:gray", "tab:blue", "tab:cyan", "tab:olive"),
+    "compiled": ("tab:gray", "tab:red", "tab:orange", "tab:pink"),
+}
 TICKS = (
     0.01,
     0.02,
@@ -57,9 +60,9 @@ def write_report(rows: list[Any], versions: dict[str, str], rounds: int, folder:
         "# Performance",
         "",
         "Written by `make bench` (benchmarks/race.py); do not edit. The contenders take turns, each in a",
-        f"process of its own. Times are medians of {rounds} rounds; the ratio is the median of the rounds'",
-        "ratios of retrograd's time to torch's, with the least and the greatest in brackets; below 1,",
-        "retrograd is faster. Both run eagerly.",
+        f"process of its own. Times are medians of {rounds} rounds; a ratio is the median of the rounds'",
+        "ratios, with the least and the greatest in brackets; below 1, retrograd is faster. After it stands",
+        "what the project aims at. torch runs eagerly; `compiled` is `retrograd.compile` of the step.",
         "",
         *machine(versions),
         "",
@@ -72,7 +75,8 @@ def write_report(rows: list[Any], versions: dict[str, str], rounds: int, folder:
 
 
 def table(rows: list[Any], contenders: list[str]) -> list[str]:
-    heads = ["workload", "threads", *(LABELS[name] for name in contenders), "ratio", "target"]
+    pairs = [pair for pair in HEADS if any(pair in row.ratios for row in rows)]
+    heads = ["workload", "threads", *(LABELS[name] for name in contenders), *(HEADS[p] for p in pairs)]
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
     notes = []
     for row in rows:
@@ -81,21 +85,21 @@ def table(rows: list[Any], contenders: list[str]) -> list[str]:
             if name in row.failures:
                 notes.append(f"{LABELS[name]} failed at `{row.name}`: {row.failures[name]}")
             cells.append("failed" if name in row.failures else amount(row.values.get(name), row.unit))
-        cells.append(
-            f"{median(row.ratios):.2f} [{min(row.ratios):.2f}, {max(row.ratios):.2f}]" if row.ratios else ""
-        )
-        lines.append("| " + " | ".join([*cells, target(row)]) + " |")
+        if row.limit is not None:
+            reached = "reached" if row.values["retrograd"] < row.limit else "missed"
+            cells[2] += f"; < {amount(row.limit, row.unit)} {reached}"
+        cells += [ratio(row.ratios.get(pair, []), row.targets.get(pair)) for pair in pairs]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines + ([""] + [f"- {note}" for note in notes] if notes else [])
 
 
-def target(row: Any) -> str:
-    if row.target is None:
+def ratio(found: list[float], target: float | None) -> str:
+    if not found:
         return ""
-    if row.target_is_ratio:
-        reached = bool(row.ratios) and median(row.ratios) <= row.target
-        return f"{row.target:.2f} {'reached' if reached else 'missed'}"
-    reached = row.values["retrograd"] < row.target
-    return f"< {amount(row.target, row.unit)} {'reached' if reached else 'missed'}"
+    text = f"{median(found):.2f} [{min(found):.2f}, {max(found):.2f}]"
+    if target is None:
+        return text
+    return f"{text}; {target:.2f} {'reached' if median(found) <= target else 'missed'}"
 
 
 def amount(value: float | None, unit: str) -> str:
@@ -131,22 +135,25 @@ def installed(package: str) -> str:
 
 
 def draw(rows: list[Any], path: Path) -> None:
-    """Draw the ratios as bars from 1, on a logarithmic scale; targets are black strokes."""
+    """Draw the ratios to torch's times as bars from 1, on a logarithmic scale; targets are black strokes."""
     import matplotlib as mpl
 
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    raced = [row for row in rows if row.ratios]
-    names = list(dict.fromkeys(row.name for row in raced))
-    threads = {name: [row.threads for row in raced if row.name == name] for name in names}
-    figure, axes = plt.subplots(figsize=(9.5, 1.2 + 0.42 * len(names)), layout="constrained")
-    for row in raced:
-        counts = threads[row.name]
-        thick = 0.8 / len(counts)
-        y = names.index(row.name) + (counts.index(row.threads) - (len(counts) - 1) / 2) * thick
-        ratio = median(row.ratios)
-        axes.barh(y, ratio - 1, thick * 0.9, left=1, color=COLOURS[min(row.threads, len(COLOURS) - 1)])
+    bars = [
+        (row.name, (ours, row.threads), median(found), row.targets.get((ours, theirs)))
+        for row in rows
+        for (ours, theirs), found in row.ratios.items()
+        if theirs == "torch"
+    ]
+    names = list(dict.fromkeys(name for name, *_ in bars))
+    figure, axes = plt.subplots(figsize=(9.5, 1.4 + 0.62 * len(names)), layout="constrained")
+    for name, kind, ratio, target in bars:
+        kinds = sorted({k for n, k, *_ in bars if n == name}, key=lambda k: (k[0] != "retrograd", k[1]))
+        thick = 0.8 / len(kinds)
+        y = names.index(name) + (kinds.index(kind) - (len(kinds) - 1) / 2) * thick
+        axes.barh(y, ratio - 1, thick * 0.9, left=1, color=colour(*kind))
         axes.annotate(
             f"{ratio:.2f}",
             (ratio, y),
@@ -157,15 +164,13 @@ def draw(rows: list[Any], path: Path) -> None:
             fontsize=7,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )
-        if row.target is not None and row.target_is_ratio:
-            axes.plot([row.target] * 2, [y - thick / 2, y + thick / 2], color="black", linewidth=2)
+        if target is not None:
+            axes.plot([target] * 2, [y - thick / 2, y + thick / 2], color="black", linewidth=2)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xscale("log")
-    ends = [median(row.ratios) for row in raced] + [
-        row.target for row in raced if row.target_is_ratio and row.target
-    ]
+    ends = [ratio for _, _, ratio, _ in bars] + [target for *_, target in bars if target]
     axes.set_xlim(min(0.8, *ends) / 1.25, max(1.25, *ends) * 1.25)
     axes.set_xticks([tick for tick in TICKS if axes.get_xlim()[0] < tick < axes.get_xlim()[1]])
     axes.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
@@ -173,13 +178,16 @@ def draw(rows: list[Any], path: Path) -> None:
     axes.set_xlabel("retrograd's time / torch's; left of 1 retrograd is faster; black: target")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
-    shown = sorted({min(row.threads, len(COLOURS) - 1) for row in raced if row.threads})
-    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[count]) for count in shown]
-    figure.legend(
-        handles,
-        [("", "1 thread", "2 threads", "more")[count] for count in shown],
-        loc="outside upper right",
-        ncols=3,
-    )
+    shown = sorted({kind for _, kind, *_ in bars if kind[1]}, key=lambda k: (k[0] != "retrograd", k[1]))
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour(*kind)) for kind in shown]
+    labels = [
+        f"{'eager' if name == 'retrograd' else name}, {count} thread{'s' * (count > 1)}"
+        for name, count in shown
+    ]
+    figure.legend(handles, labels, loc="outside upper right", ncols=4)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def colour(contender: str, threads: int) -> str:
+    return COLOURS[contender][min(threads, len(COLOURS[contender]) - 1)]

@@ -1,4 +1,4 @@
-"""One contender in its own process: `worker.py MODULE THREADS`.
+"""One contender in its own process: `worker.py CONTENDER THREADS`, a module, or `compiled` retrograd.
 
 Reads commands on stdin, one a line, and answers each with a line of JSON:
     build NAME   make the workload's step and run it once, so that what is compiled or cached at first use is;
@@ -24,12 +24,12 @@ def main(name: str, threads: int) -> None:
         # Its cores are the one limit that every contender's threads respect; the environment tells them as
         # well.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    module = importlib.import_module(name)
+    module = importlib.import_module("retrograd" if name == "compiled" else name)
     if hasattr(module, "set_num_threads"):
         module.set_num_threads(threads)
-    from workloads import collect
+    from workloads import collect_all
 
-    workloads = collect()
+    workloads = collect_all()
     step: Callable[[], Any] | None = None
     print(json.dumps({"version": module.__version__}), file=answers)
     for line in sys.stdin:
@@ -38,7 +38,8 @@ def main(name: str, threads: int) -> None:
         try:
             if command == "build":
                 workload = workloads[argument]
-                step = workload.jax() if name == "jax" and workload.jax else workload.build(module)
+                compile = module.compile if name == "compiled" else lambda step: step
+                step = workload.jax() if name == "jax" and workload.jax else workload.build(module, compile)
                 step()
             elif command == "run":
                 assert step is not None

@@ -16,7 +16,7 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-import retrograd.startup  # noqa: F401 - before NumPy is imported
+import retrograd.startup  # before NumPy is imported
 from retrograd import dtypes, errors, later, public
 from retrograd.autograd.modes import (
     enable_grad,
@@ -97,3 +97,5 @@ __all__ = [
     "layout", "memory_format", "no_grad", "preserve_format", "promote_types", "set_grad_enabled",
     "sparse_coo", "sparse_csr", "strided",
 ]  # fmt: skip
+
+retrograd.startup.finish()

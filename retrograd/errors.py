@@ -7,6 +7,7 @@ RuntimeError
 |-- AutogradError           a graph cannot be differentiated as asked
 |   |-- FreedGraphError     its saved values have been freed by an earlier backward
 |   `-- ModifiedError       a saved value has been written to since
+|-- NotBatchableError       vmap was asked for what each element of its batch answers by itself
 |-- ShapeError              sizes do not agree
 |-- OutOfMemoryError        an allocation failed
 |-- UntraceableError        a function cannot be compiled; names the line
@@ -50,6 +51,14 @@ class FreedGraphError(AutogradError):
 @_prints_as("RuntimeError")
 class ModifiedError(AutogradError):
     """A value saved for backward has been modified in place."""
+
+
+@_prints_as("RuntimeError")
+class NotBatchableError(RuntimeError):
+    """A tensor that stands for a batch was asked for what each element answers by itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RuntimeError, self.args
 
 
 @_prints_as("RuntimeError")

@@ -9,19 +9,30 @@ from typing import Any
 MODULES = {
     "nn", "optim", "utils", "func", "linalg", "special", "fft", "autograd", "return_types", "random",
     "testing", "distributed", "distributions", "show", "sparse", "compiler", "backends", "cuda",
-    "serialization", "functional", "_tensor_str", "profiler", "signal", "masked",
+    "serialization", "functional", "_tensor_str", "profiler", "signal", "masked", "amp",
+    "version",
 }  # fmt: skip
 """Modules of the package, as attributes of it."""
 
 _FUNCTIONS = {
+    "amp": "GradScaler autocast",
     "compiler": "compile",
     "func": "vmap",
     "functions.covariance": "corrcoef cov",
     "functions.histograms": "histogram histogramdd",
+    "functions.legacy": """
+        BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor
+        LongTensor ShortTensor set_default_tensor_type
+    """,
     "functions.low_rank": "pca_lowrank svd_lowrank",
+    "functions.rare": """
+        get_device get_num_interop_threads set_default_device set_num_interop_threads unsafe_split_with_sizes
+    """,
     "functions.slopes": "gradient",
     "functions.spectra": "istft stft",
+    "nn.modules.rnn_functions": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
     "nn.functional": """
+        conv_tbc max_pool1d_with_indices native_channel_shuffle rrelu_
         adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm celu_
         binary_cross_entropy_with_logits conv1d conv2d conv3d conv_transpose1d conv_transpose2d
         conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout embedding_bag
@@ -42,6 +53,7 @@ _METHODS = {
     "functions.covariance": "corrcoef cov",
     "functions.histograms": "histogram",
     "functions.spectra": "istft stft",
+    "functions.rare": "apply_ const_data_ptr dim_order map2_ map_ reinforce resize unsafe_split_with_sizes",
     "sparse": """
         coalesce dense_dim indices is_coalesced sparse_dim to_dense to_sparse to_sparse_coo to_sparse_csr
         values

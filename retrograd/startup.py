@@ -3,6 +3,7 @@
 Each has an environment variable:
 
 RETROGRAD_KEEP_PAGES=0       leave the C allocator as it is
+RETROGRAD_KERNELS=0          large arrays by NumPy, too, in eager mode; `all` for kernels whatever the size
 RETROGRAD_NUM_THREADS=N      how many threads work, NumPy's OpenBLAS included
 OPENBLAS_CORETYPE=NAME       OpenBLAS's own variables: set by us only if they are not set yet,
 OPENBLAS_NUM_THREADS=N       and NumPy is not loaded
@@ -11,6 +12,9 @@ OPENBLAS_NUM_THREADS=N       and NumPy is not loaded
 from __future__ import annotations
 
 import ctypes
+import functools
+import gc
+import importlib.util
 import os
 import sys
 
@@ -44,6 +48,13 @@ def choose_blas_threads() -> str | None:
     return number
 
 
+@functools.cache
+def kernel_mode() -> str:
+    """Return what RETROGRAD_KERNELS says: `0`, `1` or `all`; `0` too where there is no LLVM."""
+    asked = os.environ.get("RETROGRAD_KERNELS", "1")
+    return asked if importlib.util.find_spec("llvmlite") is not None else "0"
+
+
 def keep_pages() -> bool:
     """Have glibc keep freed memory instead of returning it to the system; return whether it does.
 
@@ -57,6 +68,28 @@ def keep_pages() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def rest_collector() -> tuple[int, int, int]:
+    """Have Python look for cyclic garbage rarely while modules are loaded; return how often it did.
+
+    Loading makes many objects and hardly any garbage: looking again and again would lengthen it.
+    """
+    before = gc.get_threshold()
+    if before[0]:  # zero: the user has switched it off
+        gc.set_threshold(1_000_000, *before[1:])
+    return before
+
+
+_collector = rest_collector()
+
+
+def finish() -> None:
+    """Let the collector run as before: all modules are loaded."""
+    if not gc.get_freeze_count():  # else somebody's objects would thaw
+        gc.freeze()
+        gc.unfreeze()  # what was loaded is now among the old objects, without having been looked at
+    gc.set_threshold(*_collector)
 
 
 choose_blas_kernel()

@@ -175,6 +175,8 @@ class Tensor(PythonProtocol, NumpyProtocol):
         """The bytes of all elements."""
         return self._array.nbytes
 
+    is_cpu = True
+    is_ipu = is_maia = is_mtia = is_vulkan = is_xla = False
     is_cuda = is_sparse = is_quantized = is_mps = is_xpu = is_nested = is_mkldnn = is_sparse_csr = False
     names: Any = None
     name: Any = None
@@ -213,10 +215,15 @@ class Tensor(PythonProtocol, NumpyProtocol):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through this tensor."""
+        meta = self._meta
+        if meta is not None and meta.origin is not None and meta.base is not None:  # it may have no history
+            return self._node is not None or meta.base.requires_grad
         return history(self) is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value and not self.is_leaf:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         self._set_requires_grad(
             value, "only Tensors of floating point and complex dtype can require gradients"
         )

@@ -1,90 +1,37 @@
-"""Runs what retrograd.native.gemm emits: on memory whose neighbouring pages may not be touched, or on any."""
+"""Runs what retrograd.native.gemm emits, on arrays whose neighbouring memory may not be touched."""
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import mmap
-import time
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from retrograd.native import gemm
+from retrograd.native import gemm, jit, memory, target
 
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A stand-in for the host, so that tests can cut products as other machines would."""
-
-    vector_bytes: int = 64
-    vector_registers: int = 32
-    l1: int = 48 << 10
-    l2: int = 2 << 20
+def machine(vector_bytes: int, registers: int, l1: int, l2: int) -> target.Target:
+    """Return a machine with this one's instructions, for which products are cut as for another."""
+    return dataclasses.replace(
+        target.host(), vector_bytes=vector_bytes, vector_registers=registers, l1=l1 << 10, l2=l2 << 10
+    )
 
 
-@functools.cache
-def host() -> Machine:
-    """Return what LLVM says of this machine."""
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return Machine()
-    if features.get("avx2"):
-        return Machine(32, 16, 32 << 10, 512 << 10)
-    return Machine(16, 32 if features.get("neon") else 16, 32 << 10, 256 << 10)
-
-
-class Library:
-    """Machine code of a module."""
-
-    def __init__(self, module: Any, is_optimised: bool = True) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        started = time.perf_counter()
-        parsed = llvm.parse_assembly(str(module))
-        parsed.verify()
-        self.machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
-        )
-        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-        tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = False
-        tuning.loop_unrolling = False
-        passes = llvm.create_pass_builder(self.machine, tuning)
-        if is_optimised:
-            passes.getModulePassManager().run(parsed, passes)
-        self.engine = llvm.create_mcjit_compiler(parsed, self.machine)
-        self.engine.finalize_object()
-        self.seconds = time.perf_counter() - started
-
-    def function(self, name: str) -> Callable[..., None]:
-        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
-        return kind(self.engine.get_function_address(name))
-
-
-def serial(module: Any) -> Any:
-    """Define the threads' entry point as a plain loop, last chunk first."""
+def backwards(module: Any) -> Any:
+    """Define a stand-in for the threads' entry point: a plain loop over the chunks, the last one first."""
     from llvmlite import ir
 
     pointer, number = ir.PointerType(), ir.IntType(64)
     kind = ir.FunctionType(ir.VoidType(), [pointer, number, number])
-    function = ir.Function(
-        module,
-        ir.FunctionType(ir.VoidType(), [kind.as_pointer(), pointer, number, number]),
-        "retrograd_parallel",
-    )
+    parameters = [kind.as_pointer(), pointer, number, number]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), "backwards")
     body, context, count, grain = function.args
     builder = ir.IRBuilder(function.append_basic_block())
-    before = builder.block
-    head = builder.append_basic_block()
-    behind = builder.append_basic_block()
+    before, head, behind = builder.block, builder.append_basic_block(), builder.append_basic_block()
     one = ir.Constant(number, 1)
     chunks = builder.udiv(builder.sub(builder.add(count, grain), one), grain)
     builder.branch(head)
@@ -103,70 +50,33 @@ def serial(module: Any) -> Any:
     return function
 
 
-def build(
-    spec: gemm.Product, *, target: Any = None, epilogue: Any = None, is_parallel: bool = False
-) -> Library:
-    """Compile the function `product` for one product."""
-    from llvmlite import ir
+def in_layout(values: Array, layout: str = "rows", *, at: Any = "end") -> Array:
+    """Copy an array to memory that ends, or starts, at memory that may not be touched.
 
-    module = ir.Module()
-    gemm.emit(
-        module,
-        spec,
-        "product",
-        target=target or host(),
-        epilogue=epilogue,
-        parallel=serial(module) if is_parallel else None,
-    )
-    return Library(module)
-
-
-def guarded(values: Array, layout: str, *, gap: int = 0) -> Array:
-    """Copy an array to memory whose end is the end of what may be touched.
-
-    `layout` is "ab" for rows side by side, "ba" for columns, "gap" for rows 5 elements apart, "wide" for neither
-    side by side; "0a" repeats the first row, "a0" the first column, "00" the first element.
+    `layout` is "rows" for rows side by side, "columns" for columns, "gap" for rows 5 elements apart, "wide"
+    for neither side by side; "one row", "one column" and "one element" repeat the first.
     """
-    *outer, rows, columns = (1, *values.shape) if values.ndim == 1 else values.shape
+    *outer, rows, columns = values.shape
     strides = {
-        "ab": (columns + gap, 1),
-        "ba": (1, rows),
+        "rows": (columns, 1),
+        "columns": (1, rows),
         "gap": (columns + 5, 1),
         "wide": (2 * columns + 3, 2),
-        "0a": (0, 1),
-        "a0": (1, 0),
-        "00": (0, 0),
+        "one row": (0, 1),
+        "one column": (1, 0),
+        "one element": (0, 0),
     }[layout]
-    extent = max(0, (rows - 1) * strides[0] + (columns - 1) * strides[1] + 1) if rows and columns else 0
-    items = int(np.prod(outer)) if outer else 1
-    step = rows * strides[0]
-    total = (items - 1) * step + extent if items and extent else 0
-    flat = np.frombuffer(memory(total * values.itemsize), values.dtype, total)
-    outer_strides = [step * int(np.prod(outer[i + 1 :])) for i in range(len(outer))]
-    byte_strides = [s * values.itemsize for s in (*outer_strides, *strides)]
-    shape = (*outer, rows, columns)
-    view = (
-        np.lib.stride_tricks.as_strided(flat, shape, byte_strides) if total else np.zeros(shape, values.dtype)
-    )
-    view[...] = values.reshape(shape)
-    return view.reshape(values.shape) if values.ndim == 1 else view
-
-
-def memory(size: int) -> memoryview:
-    """Return so many bytes, behind which lies a page that cannot be read or written."""
-    page = mmap.PAGESIZE
-    pages = -(-max(size, 1) // page) * page
-    block = mmap.mmap(-1, pages + page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(block))
-    if hasattr(mmap, "PROT_READ"):
-        c = ctypes.CDLL(None, use_errno=True)
-        if c.mprotect(ctypes.c_void_p(start + pages), ctypes.c_size_t(page), 0):
-            raise OSError(ctypes.get_errno(), "mprotect")
-    _KEPT.append(block)
-    return memoryview(block)[pages - size : pages]
-
-
-_KEPT: list[mmap.mmap] = []  # a block that is freed would take its guard with it
+    if not values.size:
+        return values.copy()
+    inner = (rows - 1) * strides[0] + (columns - 1) * strides[1] + 1
+    step = max(inner, rows * strides[0])
+    steps = [step * int(np.prod(outer[i + 1 :])) for i in range(len(outer))]
+    total = sum((n - 1) * s for n, s in zip(outer, steps, strict=True)) + inner
+    flat = memory.guarded(np.zeros(total, values.dtype), at=at)
+    in_bytes = [s * values.itemsize for s in (*steps, *strides)]
+    result = np.lib.stride_tricks.as_strided(flat, values.shape, in_bytes)
+    result[...] = values
+    return result
 
 
 def product_of(a: Array, b: Array, c: Array, *, accumulate: bool = False) -> gemm.Product:
@@ -176,34 +86,37 @@ def product_of(a: Array, b: Array, c: Array, *, accumulate: bool = False) -> gem
         return [s // x.itemsize for s in x.strides]
 
     batch = zip(a.shape[:-2], strides(a)[:-2], strides(b)[:-2], strides(c)[:-2], strict=True)
-    return gemm.Product(
-        *c.shape[-2:],
-        a.shape[-1],
-        a.dtype,
-        tuple(strides(a)[-2:]),
-        tuple(strides(b)[-2:]),
-        strides(c)[-2],
-        accumulate,
-        tuple(batch),
-    )
+    last = tuple(strides(a)[-2:]), tuple(strides(b)[-2:]), strides(c)[-2]
+    return gemm.Product(*c.shape[-2:], a.shape[-1], a.dtype, *last, accumulate, tuple(batch))
 
 
-def run(
+def compiled(
     a: Array,
     b: Array,
     c: Array,
     *,
     accumulate: bool = False,
-    target: Any = None,
-    epilogue: Any = None,
+    host: Any = None,
+    epilogue: gemm.Epilogue | None = None,
     context: Array | None = None,
-    is_parallel: bool = False,
-) -> None:
-    """Compile and compute one product, with scratch that is guarded too."""
-    target = target or host()
+    parallel: Callable[[Any], Any] | None = None,
+) -> Callable[[], None]:
+    """Return a call that computes one product, with scratch that is guarded too."""
+    from llvmlite import ir
+
+    host = host or target.host()
     spec = product_of(a, b, c, accumulate=accumulate)
-    library = build(spec, target=target, epilogue=epilogue, is_parallel=is_parallel)
-    scratch = memory(-(-gemm.workspace(spec, target) // 64) * 64)
-    addresses = [x.ctypes.data for x in (a, b, c)]
-    place = ctypes.addressof(ctypes.c_char.from_buffer(scratch)) if len(scratch) else 0
-    library.function("product")(*addresses, place, None if context is None else context.ctypes.data)
+    module = ir.Module()
+    threads = parallel(module) if parallel else None
+    gemm.emit(module, spec, "product", target=host, epilogue=epilogue, parallel=threads)
+    library = jit.load(str(module))
+    size = -(-gemm.workspace(spec, host) // 64) * 64
+    scratch = memory.guarded(np.full(size, 255, np.uint8))
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(library.address("product"))
+    arrays = a, b, c, scratch, context
+
+    def call() -> None:
+        assert library  # it and the arrays live as long as this call
+        function(*(None if x is None else x.ctypes.data for x in arrays))
+
+    return call

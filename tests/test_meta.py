@@ -163,3 +163,10 @@ def test_a_module_gets_memory():
 
 def test_print_options_are_where_programs_look():
     assert vars(torch._tensor_str.PRINT_OPTS)["precision"] == 4
+
+
+def test_a_tensor_like_one_without_data_may_have_some():
+    x = torch.empty(2, 3, device="meta")
+    for made in (torch.zeros_like(x, device="cpu"), torch.full_like(x, 2.0, device="cpu")):
+        assert not made.is_meta and made.shape == (2, 3) and made.sum() in (0, 12)
+    assert not torch.nn.Linear(2, 2, device="meta").to_empty(device="cpu").weight.is_meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Mathematics: it knows neither tensors nor the engine.
     "ops": {"dtypes", "errors"},
     "arrays": {"dtypes", "errors", "ops"},
-    "native": {"arrays", "dtypes", "errors", "ops"},
+    "native": {"arrays", "dtypes", "errors", "ops", "startup"},
     "numpy_api": {"errors", "ops"},
     # The tape, the tensor on it, and the engine that records and runs it.
     "autograd.where": set(),
@@ -43,17 +44,33 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hooks": {"autograd.graph", "errors"},
     "interop": FACTS | {"numpy_api"},
     "tensor": FACTS | TAPE | {"hooks", "interop", "printing"},
-    "autograd": FACTS | TAPE | {"arrays", "hooks", "native", "ops", "printing", "return_types", "tensor"},
+    "autograd": FACTS
+    | TAPE
+    | {
+        "arrays",
+        "hooks",
+        "native",
+        "ops",
+        "printing",
+        "return_types",
+        "startup",
+        "tensor",
+    },  # fmt: skip
     # What users call: the ops' functions, and those that are more than an op.
     "public": FACTS | {"autograd", "ops", "tensor"},
     "functions": ENGINE | {"native", "random"},
     # Rooms of users, loaded when they are asked for.
     "fft": USERS,
+    "amp": {"tensor"},
+    "backends": set(),
+    "cuda": {"amp"},
+    "version": {"retrograd"},
     "func": USERS,
     "linalg": USERS,
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
-    "optim": USERS | {"native"},
+    "optim": USERS | {"native", "startup"},
+    "optim.swa_utils": USERS | {"nn", "optim"},
     "compiler": USERS | {"native", "nn", "optim"},
     "profiler": USERS,
     "serialization": FACTS | {"nn.parameter", "tensor"},
@@ -66,7 +83,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "functional": WHOLE,
     "masked": WHOLE,
     "sparse": WHOLE,
-    "compiler": USERS | {"native", "nn", "optim"},
     "distributed": WHOLE | {"nn", "optim", "utils"},
     "_tensor_str": {"printing"},
     "notebook": set(),
@@ -79,6 +95,7 @@ LATE: dict[str, dict[str, str]] = {
         "hooks": "a node has methods that register hooks",
         "autograd": "a node's public face is only needed when it is asked for",
     },
+    "nn": {"compiler": "Module.compile() compiles a module in place"},
     "hooks": {"tensor": "a hook is registered on a tensor or on its node"},
     "interop": {"tensor": "what NumPy hands over becomes a tensor"},
     "tensor": {"autograd": "backward() and in-place writes start the engine"},
@@ -194,6 +211,24 @@ def test_the_table_has_a_bottom() -> None:
 def test_import_loads_numpy_and_the_standard_library_only() -> None:
     found = heavy_imports(PACKAGE)
     assert not found, "\n" + "\n".join(found)
+
+
+def test_import_loads_no_room_that_waits_until_it_is_asked_for() -> None:
+    late = ["arrays", "compiler", "distributions", "func", "native", "nn", "optim", "show", "sparse", "utils"]
+    program = f"import retrograd, sys; print([r for r in {late} if 'retrograd.' + r in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=PACKAGE.parent, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("threshold", [(700, 10, 10), (0, 10, 10), (123, 4, 5)])
+def test_import_leaves_the_garbage_collector_as_it_was(threshold: tuple[int, int, int]) -> None:
+    program = (
+        f"import gc; gc.set_threshold(*{threshold}); import retrograd; "
+        f"assert gc.get_threshold() == {threshold} and gc.isenabled(), gc.get_threshold()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=PACKAGE.parent)
 
 
 PLANTED = {

@@ -2,10 +2,9 @@
 
 Run: python tools/maths_coefficients.py    (needs mpmath; says what error each polynomial has)
 
-A least-squares fit of the relative error at Chebyshev's nodes comes within a small factor of the minimax
-polynomial; what it loses costs less than one bit here. The coefficients are rounded to the format one after the
-other, the most significant one first, and those that are left are fitted again each time, so that they make good
-for the rounding.
+A least-squares fit of the relative error at Chebyshev's nodes is near the minimax polynomial. The
+coefficients are rounded to the format one after the other, the most significant one first, and those that
+are left are fitted again each time, so that they make good for the rounding.
 """
 
 from __future__ import annotations
@@ -24,12 +23,13 @@ from mpmath import mp, mpf
 
 mp.dps = 50
 TARGET = Path(__file__).resolve().parent.parent / "retrograd" / "native" / "maths" / "coefficients.py"
-HEADER = '''"""Coefficients of the polynomials, by width of the number; written by tools/maths_coefficients.py."""
+HEADER = """\"\"\"Coefficients by width of the number; written by tools/maths_coefficients.py.\"\"\"
 
 from __future__ import annotations
 
 # fmt: off
-'''
+# ruff: noqa: ERA001 - what stands above a table is the formula that it is for
+"""
 
 Function = Callable[[mpf], mpf]
 
@@ -140,6 +140,20 @@ FITS: dict[str, Fit] = {
         "log(1 + r) = r - r^2/2 + r^3 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
         {1: 1, 2: -0.5},
     ),
+    "LOG2_1P": Fit(
+        lambda r: mp.log1p(r) / mp.log(2),
+        (-0.25, 0.5),
+        {32: range(2, 11), 64: range(2, 21)},
+        "log2(1 + r) = log2(e) r + r^2 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
+        {1: 1 / mp.log(2)},
+    ),
+    "LOG10_1P": Fit(
+        lambda r: mp.log1p(r) / mp.log(10),
+        (-0.25, 0.5),
+        {32: range(2, 11), 64: range(2, 21)},
+        "log10(1 + r) = log10(e) r + r^2 (c0 + c1 r + ...), -1/4 <= r <= 1/2",
+        {1: 1 / mp.log(10)},
+    ),
     "SIN": Fit(
         mp.sin,
         (0, 0.79),
@@ -185,7 +199,7 @@ FITS: dict[str, Fit] = {
         lambda s: 2 * mp.atanh(s),
         (0, 0.2),
         {32: range(5, 10, 2), 64: range(5, 24, 2)},
-        "log((1 + s) / (1 - s)) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...), |s| <= 1/5",
+        "log of (1 + s) / (1 - s) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...), |s| <= 1/5",
         {1: 2, 3: mpf(2) / 3},
     ),
     "ERF": Fit(
@@ -220,7 +234,7 @@ PARTS: dict[str, tuple[mpf, int, dict[int, int], str]] = {
     "TWO_THIRDS": (mpf(2) / 3, 2, {32: 24, 64: 53}, "2/3"),
     "HALF_PI": (mp.pi / 2, 3, {32: 24, 64: 53}, "pi/2"),
 }
-"""Constants in positive parts that add up to them: how many, and of how many bits the first ones, by width."""
+"""Constants in positive parts that add up to them: how many, and the bits of the first ones by width."""
 
 
 def in_parts(name: str, value: mpf, count: int, precision: dict[int, int], says: str) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads import Step, Workload
+from workloads import Compile, Step, Workload
 
 SIZE = 1024
 
 
-def torch_step(torch: Any) -> Step:
+def torch_step(torch: Any, compile: Compile) -> Step:
     torch.manual_seed(0)
     a, b = torch.randn(SIZE, SIZE), torch.randn(SIZE, SIZE)
-    return lambda: a @ b
+    return compile(lambda: a @ b)
 
 
 def jax_step() -> Step:
@@ -23,4 +23,9 @@ def jax_step() -> Step:
     return lambda: jax.block_until_ready(product(a, b))
 
 
-WORKLOADS = [Workload("matrix product 1024 x 1024 x 1024", torch_step, target=0.6, jax=jax_step)]
+WORKLOADS = [
+    Workload(
+        "matrix product 1024 x 1024 x 1024", torch_step,
+        target=0.6, compiled_target=0.5, jax_target=1.0, jax=jax_step,
+    )
+]  # fmt: skip

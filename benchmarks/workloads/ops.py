@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads import Step, Workload
+from workloads import Compile, Step, Workload
 
 ADDITIONS = 2000
 OPS = 1000  # in the chain
 
 
-def recorded_add(torch: Any) -> Step:
+def recorded_add(torch: Any, compile: Compile) -> Step:
+    del compile
     a = torch.ones(4, requires_grad=True)
     b = torch.ones(4, requires_grad=True)
 
@@ -21,7 +22,8 @@ def recorded_add(torch: Any) -> Step:
     return step
 
 
-def plain_add(torch: Any) -> Step:
+def plain_add(torch: Any, compile: Compile) -> Step:
+    del compile
     a, b = torch.ones(4), torch.ones(4)
 
     def step() -> None:
@@ -31,7 +33,8 @@ def plain_add(torch: Any) -> Step:
     return step
 
 
-def chain(torch: Any) -> Step:
+def chain(torch: Any, compile: Compile) -> Step:
+    del compile
     x = torch.linspace(-1, 1, 10).requires_grad_()
     b = torch.full((10,), 0.1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -16,11 +16,16 @@ from retrograd.arrays.vocabulary import ValueDependentError, infer
 ndarray = np.ndarray
 
 
+def has_numbers(tree: Iterable[Any]) -> bool:
+    return any(isinstance(x, Scalar) for x in tree)
+
+
 class Recorder:
     """The program as it grows: gives out values and keeps each array that the function brings along."""
 
     def __init__(self) -> None:
         self.thread = get_ident()
+        self._weak: Any = np.dtype(np.float64)  # what a Python number is in the instruction being made
         self.count = 0
         self.seen: set[int] = set()  # values whose shape or dtype somebody asked for
         self.laid: set[int] = set()  # values of which it was asked how they lie in memory
@@ -63,7 +68,7 @@ class Recorder:
                 raise TypeError(f"a traced array of another trace is used, at {place()}")
             return now(given)
         if isinstance(given, Scalar):
-            return now(given.of(self))
+            return now(given.of(self._weak))
         if isinstance(given, (ndarray, np.generic)):
             return self.constant(np.asarray(given))
         if hasattr(type(given), "__array_ufunc__"):
@@ -86,6 +91,9 @@ class Recorder:
                 "a tensor is used in one thread while a function that uses it is being compiled in "
                 f"another, at {place()}; let the first call of the compiled function return before"
             )
+        if has_numbers(inputs) or has_numbers(params.values()):
+            kinds = [x.dtype for x in (*inputs, *params.values()) if isinstance(x, (Traced, ndarray))]
+            self._weak = np.result_type(*kinds, 1.0)  # as NumPy promotes Python's floats
         operands = tuple(self.operand(x) for x in inputs)
         static = {k: self.operand(v) if has_arrays(v) else v for k, v in params.items()}
         try:

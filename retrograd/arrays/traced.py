@@ -25,7 +25,7 @@ from retrograd.arrays.handles import VIEWS, now, phantom, write
 from retrograd.arrays.ir import Value
 from retrograd.arrays.vocabulary import ValueDependentError, arguments, is_known, name_of
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ArrayLike, memory_of
+from retrograd.ops.helpers import ArrayLike, ScalarLike, memory_of
 
 if TYPE_CHECKING:
     from retrograd.arrays.handles import Move
@@ -44,16 +44,13 @@ def place() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
-class Scalar:
-    """A number that is known only when the program runs: an input without dimensions, of a dtype it is given.
-
-    `of` returns its traced array in a program.
-    """
+class Scalar(ScalarLike):
+    """A Python number that is known only when the program runs: an input without dimensions."""
 
     __slots__ = ()
 
-    def of(self, recorder: Recorder) -> Traced:
-        """Return the input that the number is in a program."""
+    def of(self, dtype: Any) -> Traced:
+        """Return the input that the number is in the program, of the dtype that it takes."""
         raise NotImplementedError
 
 

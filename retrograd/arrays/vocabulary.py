@@ -180,7 +180,7 @@ _MOVES = frozenset({
 
 
 def _untouched(value: Value) -> np.ndarray[Any, Any]:
-    """Return an array of a value's shape and dtype; one element stands for all where memory does not suffice."""
+    """Return an array of a value's type; one element stands for all where memory does not suffice."""
     try:
         return np.empty(value.shape, value.dtype)
     except MemoryError:
@@ -282,7 +282,7 @@ def _infer_by_running(
                 function(*replace(inputs, fill), **{k: replace(v, fill) for k, v in params.items()})
             )
         except (ArithmeticError, LookupError, ValueError, RuntimeError, TypeError) as error:
-            failure = failure or error
+            failure = failure or error.with_traceback(None)  # which would hold the callers' variables
             continue
         if found is None:
             found = types

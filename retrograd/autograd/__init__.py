@@ -14,7 +14,8 @@ _NAMES = {
     "GradientEdge": "calls", "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly",
     "gradgradcheck": "gradcheck", "Variable": "variable",
     "set_multithreading_enabled": "grad_mode", "is_multithreading_enabled": "grad_mode",
-    "enforce_grad_layout_policy": "grad_mode", "is_view_replay_enabled": "grad_mode", "SavedTensor": "saved",
+    "enforce_grad_layout_policy": "grad_mode", "is_view_replay_enabled": "grad_mode",
+    "SavedTensor": "raw_saved",
     "DeviceType": "profiler", "ProfilerActivity": "profiler", "kineto_available": "profiler",
 }  # fmt: skip
 _SUBMODULES = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.devices import contiguous_format
 from retrograd.ops import batching
 from retrograd.ops.declare import TABLE
+from retrograd.ops.windows import strided_rows
 
 DYNAMIC = {
     "nonzero": "nonzero", "masked_select": "masked_select", "unique": "_unique2",
@@ -43,24 +43,6 @@ def _copied(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any
     return op(target, source, *args[2:])
 
 
-def _convolved(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
-    """Join the batch to the examples where the weight is shared, else to the channels, as groups."""
-    x, weight, bias, stride, padding, dilation, transposed, extra, groups = args
-    if dims[1] is None and (bias is None or dims[2] is None):
-        x = _front(x, dims[0], size)
-        made = op(x.reshape((-1, *x.shape[2:])), *args[1:])
-        return made.reshape((*x.shape[:2], *made.shape[1:]))
-    x, weight = _front(x, dims[0], size).movedim(0, 1), _front(weight, dims[1], size)
-    n = x.shape[0]
-    if bias is not None:
-        bias = _front(bias, dims[2], size).reshape((-1,))
-    made = op(
-        x.reshape((n, -1, *x.shape[3:])), weight.reshape((-1, *weight.shape[2:])), bias, stride, padding,
-        dilation, transposed, extra, groups * size,
-    )  # fmt: skip
-    return made.reshape((n, size, -1, *made.shape[2:])).movedim(1, 0)
-
-
 def _embedded(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
     """Look up in one long table of all the batch's tables."""
     table, indices, padding = args[:3]
@@ -79,16 +61,16 @@ def _embedded(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> A
     return op(table.reshape((size * rows, -1)), indices + start, -1, *args[3:])
 
 
-def _strided(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
+def _strided(_op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
     """Look at the memory of each element of the batch as if it were alone."""
     x = _front(args[0], dims[0], size)
-    rows = [_run("clone", _run("select", x, 0, k), memory_format=contiguous_format) for k in range(size)]
     steps: list[int] = []
     step = 1
     for n in reversed(x.shape[1:]):
         steps.insert(0, step)
         step *= n
-    return _run("stack", [op(row, *args[1:4], (tuple(steps), 0)) for row in rows], 0)
+    sizes, strides, offset = args[1:4]
+    return strided_rows(x, sizes, strides, offset, (tuple(steps), 0))
 
 
 def _without_q(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
@@ -99,8 +81,8 @@ def _without_q(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> 
 
 
 RULES: dict[str, Callable[..., Any]] = {
-    "as_strided": _strided, "convolution": _convolved, "copy": _copied, "embedding": _embedded,
-    "fill": _copied, "linalg_qr": _without_q, "linalg_solve_ex": batching.loop,
+    "as_strided": _strided, "copy": _copied, "embedding": _embedded,
+    "fill": _copied, "linalg_qr": _without_q,
 }  # fmt: skip
 
 

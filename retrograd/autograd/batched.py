@@ -18,19 +18,21 @@ from retrograd.autograd import modes
 from retrograd.autograd.batch_rules import DYNAMIC, RULES, composition
 from retrograd.autograd.dispatch import return_type
 from retrograd.autograd.levels import OpLevel, Wrapped, run_below, unwritten
-from retrograd.autograd.modes import local
+from retrograd.autograd.modes import local, process
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.stand_in import BRANCH, ITEM, NO_STORAGE, refusing, stand_in
 from retrograd.devices import contiguous_format
+from retrograd.errors import NotBatchableError
 from retrograd.ops.declare import TABLE, Op
 from retrograd.ops.helpers import as_array
-from retrograd.tensor import Tensor, blank
+from retrograd.tensor import Tensor, blank, history
 
 _DYNAMIC = (
     "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
     "aten::{name}. Please "
     "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
 )
+COMPUTED_AS_THEY_ARE = (np.dtype(np.float32), np.dtype(np.float64))
 _DATA = "accessing `data` under vmap transform is not allowed"
 _UNBATCHED_TARGET = (
     "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
@@ -126,15 +128,20 @@ def is_batched(tensor: Any, level: Any = None) -> bool:
 
 
 class VmapLevel(OpLevel):
-    """One running `vmap`: its batch size, and what random functions do in it."""
+    """One running `vmap`: its batch size, and what random functions do in it.
+
+    `made` counts the bytes of all batched tensors that it has wrapped.
+    """
 
     def __init__(self, size: int, randomness: str = "error") -> None:
         self.size = size
         self.randomness = randomness
+        self.made = 0
 
     def wrap(self, value: Tensor, dim: int = 0) -> BatchedTensor:
         """Hide a dimension of a tensor of the level below."""
         array = value._array
+        self.made += array.nbytes
         shape = array.shape
         made: BatchedTensor = blank(BatchedTensor, stand_in((*shape[:dim], *shape[dim + 1 :]), array.dtype))
         made._level, made._value, made._dim = self, value, dim
@@ -163,7 +170,7 @@ class VmapLevel(OpLevel):
         if out is not None and not self.owns(out):
             raise RuntimeError(_refused_write(out, args, self))
         if op.name in DYNAMIC:
-            raise RuntimeError(_DYNAMIC.format(name=DYNAMIC[op.name]))
+            raise NotBatchableError(_DYNAMIC.format(name=DYNAMIC[op.name]))
         if out is not None:
             args = self._composed(unwritten, (op, args, out))
         composed = composition(op.name, [self.owns(a) for a in args])
@@ -180,6 +187,9 @@ class VmapLevel(OpLevel):
 
     def batched(self, op: Op, args: Sequence[Any]) -> Any:
         """Run an op's batching rule on the values of its arguments; the result has the batch in front."""
+        found = self._on_arrays(op, args)
+        if found is not None:
+            return found
         args = _promoted(op, args)
         values: list[Any] = []
         dims: list[Any] = []
@@ -200,6 +210,55 @@ class VmapLevel(OpLevel):
                 values[i] = values[i]._array  # nothing to record; and rules may look at indices and masks
         rule: Any = RULES.get(op.name, op.batch)
         return rule(Runnable(op), self.size, values, dims)
+
+    def _on_arrays(self, op: Op, args: Sequence[Any]) -> Any:
+        """Run the batching rule on arrays, where it is that simple; else return None.
+
+        It is if nobody below sees or records the op, and its operands are plain arrays of one of the dtypes
+        that are computed in as they are.
+        """
+        if (
+            local.careful
+            or process.anomaly
+            or op.view
+            or op.name in RULES
+            or "f" not in op.kinds
+            or not callable(op.batch)
+        ):
+            return None
+        recording = local.grad and bool(op.rules)
+        values: list[Any] = []
+        dims: list[Any] = []
+        dtype: Any = None
+        for parameter, arg in zip(op.parameters, args, strict=True):
+            value, dim = arg, None
+            if parameter.is_static:
+                if isinstance(arg, Tensor):
+                    return None
+            elif isinstance(arg, Tensor):
+                if arg.__class__ is BatchedTensor and arg._level is self:
+                    value, dim = arg._value, arg._dim
+                if value.__class__ is not Tensor or (recording and history(value) is not None):
+                    return None
+                value = value._array
+                if value.__class__ is not np.ndarray:
+                    return None
+                if parameter.kind[:5] != "plain":
+                    if dtype is None:
+                        dtype = value.dtype
+                    if value.dtype is not dtype or dtype not in COMPUTED_AS_THEY_ARE:
+                        return None
+            elif arg is not None and arg.__class__ is not float and arg.__class__ is not int:
+                return None
+            values.append(value)
+            dims.append(dim)
+        if dtype is None:
+            return None
+        try:
+            made = op.batch(op, self.size, values, dims)
+        except ValueError:  # shapes that do not fit: the other way says so in torch's words
+            return None
+        return tuple(map(as_tensor, made)) if isinstance(made, tuple) else as_tensor(made)
 
     def _composed(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         """Run ops on this level's tensors again."""
@@ -327,11 +386,6 @@ def restored(tensor: Tensor, level: VmapLevel) -> Tensor:
             return above.wrap(inner, inner._array.ndim - 1)  # type: ignore[no-any-return]
         return above.rebuilt(tensor, [restored(part, level) for part in above.parts(tensor)])  # type: ignore[no-any-return]
     return level.wrap(tensor, 0)
-
-
-def current() -> VmapLevel | None:
-    """Return the innermost running vmap of this thread."""
-    return next((level for level in reversed(local.intercepts) if isinstance(level, VmapLevel)), None)
 
 
 def like(made: Tensor, source: Any) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,18 +13,24 @@ from retrograd import dtypes
 from retrograd.autograd.engine import accumulate, run
 from retrograd.autograd.graph import AccumulateGrad, Node, Output
 from retrograd.autograd.modes import enable_grad, local, modes
+from retrograd.autograd.quiet import quiet, restore
 from retrograd.autograd.run_hooks import run_post_accumulate
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import ARRAYS, ArrayLike, as_array
 from retrograd.tensor import Tensor, history, wrap
 
 
-class GradientEdge(NamedTuple):
-    """A place in the graph where a gradient can be asked for: a node and which of its results."""
-
+class _Edge(NamedTuple):
     node: Node
     output_nr: int
     ownership_token: Any = None
+
+
+class GradientEdge(_Edge):
+    """A place in the graph where a gradient can be asked for: a node and which of its results."""
+
+    like: Any = None
+    """An array without elements of the shape and dtype that the gradient has; None if nobody knows."""
 
 
 def tensor_backward(
@@ -52,8 +59,11 @@ def tensor_backward(
     node = history(self)
     if node is None:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
-    with np.errstate(all="ignore"):
+    before = quiet()
+    try:
         run([(node, _one(self))], bool(retain_graph), recorded=False)
+    finally:
+        restore(before)
 
 
 def backward(
@@ -98,10 +108,22 @@ def backward(
         _guarded(roots, keep, create_graph, None)
         return
     wanted = list(inputs.values()) if isinstance(inputs, Mapping) else list(_as_sequence(inputs))
-    captured = dict.fromkeys(_node_of(t) for t in wanted)
+    captured = dict.fromkeys(_ready_to_gather(t) for t in wanted)
     _guarded(roots, keep, create_graph, captured)
     for tensor in dict.fromkeys(wanted):
         _gather(tensor, captured[_node_of(tensor)], create_graph)
+
+
+def _ready_to_gather(tensor: Any) -> Node:
+    """Return the node of an `inputs` argument.
+
+    Raises:
+        RuntimeError: it does not require grad.
+    """
+    node: Node | None = _node_of(tensor)
+    if node is None:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    return node
 
 
 def _gather(tensor: Any, ct: Any, recorded: bool) -> None:
@@ -113,6 +135,8 @@ def _gather(tensor: Any, ct: Any, recorded: bool) -> None:
         accumulate(node, ct, recorded)
         if node.post:
             run_post_accumulate(node)
+        return
+    if isinstance(tensor, GradientEdge):  # there is no tensor to keep it
         return
     facts = tensor._facts()
     ct = ct if isinstance(ct, Tensor) else wrap(np.array(ct))
@@ -265,22 +289,24 @@ def _guarded(
     roots: list[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
 ) -> None:
     """Run with NumPy's floating-point warnings off; recording, if the run is to be recorded."""
-    if recorded:
-        with np.errstate(all="ignore"), enable_grad():
+    before = quiet()
+    try:
+        with enable_grad() if recorded else nullcontext():
             run(roots, keep, recorded, captured)
-    else:
-        with np.errstate(all="ignore"):
-            run(roots, keep, recorded, captured)
+    finally:
+        restore(before)
 
 
 def _as_sequence(value: Any) -> Sequence[Any]:
-    return (value,) if isinstance(value, (Tensor, GradientEdge)) or not isinstance(value, Sequence) else value
+    return (value,) if isinstance(value, (Tensor, GradientEdge)) else tuple(value)
 
 
 def _node_of(value: Any) -> Any:
     """Return the node that a tensor's or edge's cotangent goes to."""
     if isinstance(value, GradientEdge):
         return value.ownership_token if type(value.ownership_token) is Output else value.node
+    if not isinstance(value, Tensor):
+        raise AssertionError("Expected output to be a torch.Tensor")  # noqa: TRY004 - torch's exception
     return history(value)
 
 
@@ -304,11 +330,14 @@ def _roots(outputs: Sequence[Any], cts: list[Any], recorded: bool) -> list[tuple
 
 def _one(output: Any) -> Any:
     """Return the cotangent 1 of a real scalar: a NumPy scalar for a 0-dim tensor (the quickest of arrays)."""
-    if isinstance(output, GradientEdge):
-        raise RuntimeError(  # noqa: TRY004 - torch's type
-            "grad can be implicitly created only for scalar outputs; got a GradientEdge"
+    array = output.like if isinstance(output, GradientEdge) else output._array
+    if array is None:
+        raise RuntimeError(
+            "grad can be implicitly created only for scalar outputs; got a GradientEdge of unknown shape: "
+            "use get_gradient_edge(tensor), or pass a gradient"
         )
-    array = output._array
+    if array.__class__ is np.ndarray and array.ndim == 0 and array.dtype in _ONES:
+        return _ONES[array.dtype]
     if array.size != 1:
         raise RuntimeError(
             "grad can be implicitly created only for scalar outputs\n"
@@ -321,6 +350,9 @@ def _one(output: Any) -> Any:
     if isinstance(array, ArrayLike):
         return array.of(np.ones(array.shape, array.dtype))
     return array.dtype.type(1) if array.ndim == 0 else np.ones(array.shape, array.dtype)
+
+
+_ONES = {np.dtype(t): t(1) for t in (np.float32, np.float64)}
 
 
 def _checked(output: Any, ct: Any, i: int) -> Tensor:

@@ -14,15 +14,14 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.anomaly import check_forward
 from retrograd.autograd.graph import UNSHARED, anomaly
-from retrograd.autograd.large import forward, limit
+from retrograd.autograd.large import elements, forward, limit
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.record import record
 from retrograd.autograd.views import Meta, cut_here
 from retrograd.errors import ShapeError
-from retrograd.native.ondemand import elements
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ARRAYS, as_array
+from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, hold_cut, wrap
 
 _SCALARS = (int, float, complex, bool, np.number, np.bool_)
@@ -48,8 +47,8 @@ def operator(op: Op, args: tuple[Any, ...]) -> Any:
     return general(op, args)
 
 
-def plain(op: Op, args: tuple[Any, ...]) -> Any:
-    """Unwrap, promote, compute, wrap, record."""
+def plain(op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
+    """Unwrap, promote, compute, wrap, record; `known` is the result if it need not be computed."""
     values, handles = _unwrap(op, args)
     originals = list(values)
     compute = None
@@ -57,6 +56,8 @@ def plain(op: Op, args: tuple[Any, ...]) -> Any:
         at = [i for i, p in enumerate(op.parameters) if p.kind in PROMOTED and values[i] is not None]
         if at:
             common, compute = promote(op, values, at)
+    if known is not None:
+        return _wrap(op, args, known, originals, handles, compute)
     try:
         result = _run(op, values)
     except ValueError as error:
@@ -170,16 +171,17 @@ def _wrap(
 ) -> Any:
     """Return the result as Tensors, recorded where an input asks for it."""
     if op.outputs:
-        tensors = [wrap(as_array(r)) for r in result]
+        tensors = [_wrapped(r) for r in result]
     else:
-        tensors = [wrap(as_array(result))]
+        tensors = [_wrapped(result)]
     if op.view:
         source = handles[0]
         for tensor in tensors:
             as_view(tensor, source, multi=bool(op.outputs))
     if modes.special and local.inference:
         for tensor in tensors:
-            mark_inference(tensor)
+            if tensor._meta is None or tensor._meta.base is None:
+                mark_inference(tensor)
     elif op.rules and local.grad:
         record(op, args, tensors, values, handles, compute)
     if tensors and tensors[0]._node is None:
@@ -187,6 +189,10 @@ def _wrap(
     if not op.outputs:
         return tensors[0]
     return tuple(tensors) if op.outputs == ("*",) else return_type(op)(*tensors)
+
+
+def _wrapped(result: Any) -> Tensor:
+    return wrap(result if isinstance(result, ARRAYS) else np.asarray(result))  # type: ignore[arg-type] # of any kind
 
 
 def _hand_on_cut(op: Op, tensors: list[Tensor], handles: list[Any]) -> None:
@@ -231,8 +237,10 @@ def as_view(tensor: Tensor, source: Tensor, multi: bool = False) -> None:
     if multi:
         meta.origin = "multi"
     if modes.special and local.cut is not None:
-        meta.origin = "no_grad"
+        meta.origin = "inference" if local.inference else "no_grad"
         meta.cut = local.cut if source._node is not None else meta.cut
+    if source._meta is not None and source._meta.inference:
+        meta.inference, meta.origin = True, None
 
 
 def write_out(op: Op, args: Sequence[Any], result: Any, out: Any) -> Any:
@@ -295,6 +303,8 @@ def _targets(op: Op, result: Any, out: Any) -> list[Any]:
 def _write(value: Tensor, target: Tensor) -> None:
     if target._array.shape != value._array.shape:
         target._array = np.empty(value._array.shape, target._array.dtype)
+    if modes.special and local.watch is not None:
+        local.watch.announce(target)
     np.copyto(target._array, value._array, casting="unsafe")
     target._version_cell().bump()
 

@@ -40,9 +40,7 @@ def drawing(function: Callable[..., Any], shape_at: int | None = None) -> Callab
 def _draw(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], shape_at: int | None
 ) -> Any:
-    from retrograd.autograd.batched import current  # noqa: PLC0415 - only inside vmap
-
-    level = current()
+    level: Any = next((x for x in reversed(local.intercepts) if hasattr(x, "randomness")), None)
     if level is None:
         return function(*args, **kwargs)
     if level.randomness == "error":

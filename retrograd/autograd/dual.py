@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
+from retrograd.arrays.batch import Batch, CannotBatchError
+from retrograd.autograd.batched import COMPUTED_AS_THEY_ARE, BatchedTensor, VmapLevel
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.levels import OpLevel, Wrapped, run_below, unwritten
+from retrograd.autograd.modes import local, process
 from retrograd.ops import apply
 from retrograd.ops.declare import TABLE, Op
 from retrograd.ops.helpers import as_array
-from retrograd.tensor import Tensor, blank, wrap
+from retrograd.tensor import Tensor, blank, history, wrap
 
 
 class DualTensor(Wrapped):
@@ -115,6 +118,10 @@ class DualLevel(OpLevel):
     # ---- ops ----
 
     def run(self, op: Op, args: tuple[Any, ...], out: Any) -> Any:
+        if out is None:
+            found = self._on_arrays(op, args)
+            if found is not None:
+                return found
         primals = [self.primal(a) for a in args]
         if out is not None:
             primals = list(unwritten(op, tuple(primals), self.primal(out)))
@@ -128,6 +135,60 @@ class DualLevel(OpLevel):
             return result
         made = [self._result(op, r, t, tangents) for r, t in zip(result, tangent, strict=True)]
         return tuple(made) if type(result) in (tuple, list) else type(result)(*made)
+
+    def _on_arrays(self, op: Op, args: tuple[Any, ...]) -> Any:
+        """Run an op and its derivative on arrays, where it is that simple; else return None.
+
+        It is if nobody records the op, its operands are plain arrays of one of the dtypes that are computed
+        in as they are, and their tangents are so too, or batches of such in the level right below.
+        """
+        below: Any = local.intercepts[-1] if local.intercepts else None
+        if (
+            process.anomaly
+            or op.view
+            or op.outputs
+            or "f" not in op.kinds
+            or op.family == "composite"
+            or op.jvp is None
+        ):
+            return None
+        values: list[Any] = []
+        tangents: list[Any] = []
+        dtype: Any = None
+        for parameter, arg in zip(op.parameters, args, strict=True):
+            value, tangent = arg, None
+            if isinstance(arg, Tensor):
+                is_dual = arg.__class__ is DualTensor
+                if is_dual and arg._level is self and arg._primal is None:
+                    tangent = _array_of(arg._tangent, below)
+                    if tangent is None:
+                        return None
+                elif arg.__class__ is not Tensor:
+                    return None
+                if parameter.is_static or parameter.kind[:5] == "plain" or _is_recorded(arg):
+                    return None
+                value = arg._array
+                dtype = dtype or value.dtype
+                if value.__class__ is not np.ndarray:
+                    return None
+                if value.dtype is not dtype or dtype not in COMPUTED_AS_THEY_ARE:
+                    return None
+            elif not parameter.is_static and arg.__class__ not in (float, int):
+                return None
+            values.append(value)
+            tangents.append(tangent)
+        try:
+            result, tangent = apply.jvp(op, values, tangents)
+        except (CannotBatchError, ValueError):  # the other way can, or says what is wrong in torch's words
+            return None
+        made = wrap(np.asarray(result))
+        if tangent is None or made.dtype.category < dtypes.FLOATING:
+            return made
+        whole = tangent.value if isinstance(tangent, Batch) else np.asarray(tangent)
+        if any(t is not None and np.may_share_memory(whole, getattr(t, "value", t)) for t in tangents):
+            whole = whole.copy()  # a write into this result must leave the operand's tangent alone
+        moved: Tensor = wrap(whole)
+        return self.wrap(made, below.wrap(moved, 0) if isinstance(tangent, Batch) else moved)
 
     def _result(self, op: Op, result: Tensor, tangent: Any, tangents: Sequence[Any]) -> Tensor:
         if tangent is None or result.dtype.category < dtypes.FLOATING:
@@ -181,6 +242,21 @@ class DualLevel(OpLevel):
     def _become(self, target: Any, tangent: Tensor, primal: Tensor | None) -> None:
         target.__class__ = DualTensor
         target._level, target._tangent, target._primal = self, tangent, primal
+
+
+def _is_recorded(tensor: Tensor) -> bool:
+    return local.grad and history(tensor) is not None
+
+
+def _array_of(tangent: Tensor, below: Any) -> Any:
+    """Return a tangent as an array, or as the batch of arrays that the level below has; None for others."""
+    if tangent.__class__ is Tensor:
+        return None if _is_recorded(tangent) else tangent._array
+    if isinstance(below, VmapLevel) and tangent.__class__ is BatchedTensor and tangent._level is below:
+        value = tangent._value
+        if value.__class__ is Tensor and not _is_recorded(value):
+            return Batch(np.moveaxis(value._array, tangent._dim, 0))
+    return None
 
 
 def _twin(tensor: Tensor) -> Tensor:

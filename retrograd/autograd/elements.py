@@ -15,7 +15,9 @@ def array_in(value: Any) -> Any:
     value = getattr(value, "_array", value)
     if isinstance(value, (float, complex)):
         value = np.asarray(value)
-    if not isinstance(value, (np.ndarray, np.generic)) or value.dtype.kind not in "fcV":
+    if type(value) is not np.ndarray and not isinstance(value, np.generic):  # Absent has no numbers
+        return None
+    if value.dtype.kind not in "fcV":
         return None
     return value if value.dtype.kind != "V" else value.astype(np.float32)
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
@@ -24,20 +24,34 @@ from retrograd import devices
 from retrograd.autograd.anomaly import show
 from retrograd.autograd.graph import AccumulateGrad, Node, anomaly
 from retrograd.autograd.modes import local, modes
-from retrograd.autograd.run_hooks import after, before, run_post_accumulate
+from retrograd.autograd.run_hooks import (
+    run_post_accumulate,
+    run_post_hooks,
+    run_pre_hooks,
+    run_tensor_hooks,
+)
 from retrograd.autograd.watch import is_watching, pull_watched
 from retrograd.ops.helpers import ArrayLike
 from retrograd.tensor import wrap
 
 
 class Run:
-    """A backward in progress: the nodes that it reaches, and whether it captures instead of accumulating."""
+    """A backward in progress.
 
-    __slots__ = ("__weakref__", "captures", "waiting")
+    It knows the nodes that it reaches; those that it runs for, if it captures instead of accumulating; and
+    what the user wants called at its end.
+    """
 
-    def __init__(self, waiting: dict[Node, int], captures: bool) -> None:
+    __slots__ = ("__weakref__", "callbacks", "needed", "waiting")
+
+    def __init__(self, waiting: dict[Node, int], needed: set[Node] | None) -> None:
         self.waiting = waiting
-        self.captures = captures
+        self.needed = needed
+        self.callbacks: list[Callable[[], Any]] = []
+
+    def will_execute(self, node: Any) -> bool:
+        """Return whether this run gives a node its cotangent."""
+        return node in (self.waiting if self.needed is None else self.needed)
 
 
 class _Running(threading.local):
@@ -71,104 +85,167 @@ def run(
 def _start(
     roots: Sequence[tuple[Node, Any]], keep: bool, recorded: bool, captured: dict[Node, Any] | None
 ) -> None:
-    waiting = _count_edges([node for node, _ in roots])
-    running.stack.append(Run(waiting, captured is not None))
+    if not roots:
+        return
+    waiting = _count_edges(roots)
+    needed = None if captured is None else _needed(waiting, captured)
+    stack, current = running.stack, Run(waiting, needed)
+    stack.append(current)
     try:
-        _run(roots, waiting, keep, recorded, captured)
+        _run(roots, waiting, keep, recorded, captured, needed)
+        for callback in current.callbacks:
+            callback()
     finally:
-        running.stack.pop()
+        stack.pop()
+
+
+def queue_callback(callback: Callable[[], Any]) -> None:
+    """Call `callback()` when the innermost backward of this thread has ended.
+
+    Raises:
+        RuntimeError: no backward is running.
+    """
+    if not running.stack:
+        raise RuntimeError("Final callbacks can only be installed during backward pass.")
+    running.stack[-1].callbacks.append(callback)
 
 
 def _run(
-    roots: Sequence[tuple[Node, Any]], waiting: dict[Node, int], keep: bool, recorded: bool, captured: Any
+    roots: Sequence[tuple[Node, Any]],
+    waiting: dict[Node, int],
+    keep: bool,
+    recorded: bool,
+    captured: Any,
+    needed: set[Node] | None,
 ) -> None:
-    needed = None if captured is None else _needed(waiting, captured)
+    watching = is_watching()
+    usual = captured is None and not recorded and not watching
     held: dict[Any, Any] = {}  # cotangents that are still growing
     owned: set[Any] = set()  # those of them that are our own sums, which may be added to in place
-    ready: list[int] = []  # ages of complete nodes, youngest first
-    by_age: dict[int, Node] = {}
-    leaves: list[AccumulateGrad] = []  # whose cotangents have just been completed
-    watching = is_watching()
+    ready: list[tuple[int, Node, Any]] = []  # complete nodes and their cotangents, by age, youngest first
+    leaves: list[tuple[AccumulateGrad, Any]] = []  # whose cotangents have just been completed
+    following: Any
+    ct: Any
+    edges, cts = zip(*roots)  # noqa: B905 - the roots are reached as if from a node above them
 
-    for node, ct in roots:
-        held[node] = ct if node not in held else held[node] + ct
-        waiting[node] -= 1
-        if waiting[node] == 0:
-            _queue(node, ready, by_age)
-    while ready:
-        node = by_age.pop(heappop(ready))
-        while node is not None:
-            following: Any = None
-            ct = held.pop(node, None)
-            if node.__class__ is AccumulateGrad:
-                _finish_leaf(node, ct, recorded, captured)
-                break
-            edges = node.edges
-            if node.extras is not None and ct is not None:
-                ct = before(node, ct, recorded)
-            if captured is not None:
-                if node in captured:
-                    captured[node] = ct
-                edges = tuple(edge if edge in needed else None for edge in edges)  # type: ignore[operator]
-            if ct is None or (captured is not None and not any(edges)):
-                cts: tuple[Any, ...] = (None,) * len(edges)
-            else:
-                try:
-                    if watching:
-                        cts = pull_watched(node, ct, keep, recorded)
-                    else:
-                        cts = node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
-                except Exception as error:
-                    error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
-                    if anomaly.on:
-                        show(node)
-                    raise
-                if node.extras is not None and node.extras.post:
-                    cts = after(node, cts, ct, recorded)
-            ct = None
-            for edge, part in zip(edges, cts):  # noqa: B905 - as many by construction; strict= costs on the hot path
-                if edge is None:
-                    continue
+    while True:
+        following = ct = None
+        for edge, part in zip(edges, cts):  # noqa: B905 - as many by construction; strict= costs on the hot path
+            if edge is None:
+                continue
+            if edge in held:
+                part = _sum(held.pop(edge), part, edge, owned)
+            left = waiting[edge] - 1
+            if left:
+                waiting[edge] = left
                 if part is not None:
-                    have = held.get(edge)
-                    if have is None:
-                        held[edge] = part
-                    elif edge in owned:
-                        np.add(have, part, out=have)
-                    else:
-                        have = held[edge] = have + part
-                        if have.__class__ is np.ndarray:
-                            owned.add(edge)
-                left = waiting[edge] = waiting[edge] - 1
-                if left:
-                    continue
-                if edge.__class__ is AccumulateGrad:
-                    leaves.append(edge)
-                elif following is None and not ready:
-                    following = edge  # a chain: no need to queue
-                else:
-                    if following is not None:
-                        _queue(following, ready, by_age)
-                        following = None
-                    _queue(edge, ready, by_age)
-            if leaves:
-                part = have = cts = None  # type: ignore[assignment] # `held` alone has them now: a leaf may keep its own
-                for leaf in leaves:
-                    _finish_leaf(leaf, held.pop(leaf, None), recorded, captured)
-                leaves.clear()
-            node = following
+                    held[edge] = part
+            elif edge.__class__ is AccumulateGrad:
+                leaves.append((edge, part))
+            elif following is None:
+                following, ct = edge, part
+            else:
+                heappush(ready, (-edge.seq, edge, part))
+        part = cts = None  # type: ignore[assignment] # they are in one place now: a leaf may keep its own
+        if leaves:
+            for leaf, whole in leaves:
+                _finish_leaf(leaf, whole, recorded, captured)
+            whole = None
+            leaves.clear()
+
+        if following is None:
+            if not ready:
+                return
+            _, node, ct = heappop(ready)
+        elif ready:
+            _, node, ct = heappushpop(ready, (-following.seq, following, ct))
+        else:
+            node = following  # a chain: no need to queue
+
+        if usual and node.extras is None and ct is not None:
+            edges = node.edges
+            try:
+                cts = node.pullback(ct, keep)
+            except Exception as error:
+                _note(error, node)
+                raise
+        else:
+            edges, cts = _look_closer(node, ct, keep, recorded, captured, needed, watching)
 
 
-def _queue(node: Node, ready: list[int], by_age: dict[int, Node]) -> None:
-    by_age[-node.seq] = node
-    heappush(ready, -node.seq)
+def _look_closer(
+    node: Node, ct: Any, keep: bool, recorded: bool, captured: Any, needed: Any, watching: bool
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Pull a cotangent back through a node where hooks, captures, recording or anomaly mode may matter.
+
+    Returns:
+        The edges to follow, None for the others, and their cotangents.
+    """
+    edges, extras = node.edges, node.extras
+    if extras is not None:
+        ct = run_tensor_hooks(node, ct, recorded)
+    if captured is not None:
+        if node in captured:
+            captured[node] = ct
+        edges = tuple(edge if edge in needed else None for edge in edges)
+        if not any(edges):
+            return edges, (None,) * len(edges)
+    if extras is not None and extras.pre:
+        ct = run_pre_hooks(node, ct, recorded)
+    cts: tuple[Any, ...] = (None,) * len(edges)
+    if ct is not None or node.runs_without:
+        cts = _pulled(node, ct, keep, recorded, watching)
+    if extras is not None and extras.post:
+        cts = run_post_hooks(node, cts, ct, recorded)
+    return edges, cts
 
 
-def _count_edges(roots: Sequence[Node]) -> dict[Node, int]:
-    """Return, for every node below the roots, how many contributions its cotangent has."""
+def _pulled(node: Node, ct: Any, keep: bool, recorded: bool, watching: bool) -> tuple[Any, ...]:
+    """Run a node's pullback; an error says where it came up."""
+    try:
+        if watching:
+            return pull_watched(node, ct, keep, recorded)  # type: ignore[no-any-return]
+        return node.pullback_recorded(ct, keep) if recorded else node.pullback(ct, keep)
+    except Exception as error:
+        _note(error, node)
+        raise
+
+
+def _note(error: Exception, node: Node) -> None:
+    """Add to an error where it came up: the node, and the user's line that recorded it."""
+    error.add_note(f"[in the backward of {node.name()}, recorded at {node.where()}]")
+    if anomaly.on:
+        show(node)
+
+
+def _sum(have: Any, part: Any, edge: Any, owned: set[Any]) -> Any:
+    """Add a contribution to those that an edge has: in place, if their memory is nobody else's."""
+    if part is None:
+        return have
+    if edge in owned:
+        return np.add(have, part, out=have)
+    if (
+        have.__class__ is np.ndarray
+        and sys.getrefcount(have) <= _ALONE
+        and have.base is None
+        and have.flags.writeable
+        and have.dtype == part.dtype
+        and have.shape == part.shape
+        and part.__class__ is np.ndarray
+    ):
+        owned.add(edge)
+        return np.add(have, part, out=have)
+    found = have + part
+    if found.__class__ is np.ndarray:
+        owned.add(edge)
+    return found
+
+
+def _count_edges(roots: Sequence[tuple[Node, Any]]) -> dict[Node, int]:
+    """Return, for every node at or below the roots, how many contributions its cotangent has."""
     waiting: dict[Node, int] = {}
     stack: list[Node] = []
-    for root in roots:
+    for root, _ in roots:
         if root in waiting:
             waiting[root] += 1
         else:
@@ -198,21 +275,23 @@ def _needed(waiting: dict[Node, int], captured: Mapping[Node, Any]) -> set[Node]
 
 def _finish_leaf(node: AccumulateGrad, ct: Any, recorded: bool, captured: dict[Node, Any] | None) -> None:
     """Give a leaf its complete cotangent: hooks, then `.grad`, then hooks."""
-    if ct is None:
-        return
-    if node.extras is not None:
-        ct = before(node, ct, recorded)
+    extras = node.extras
+    if extras is not None:
+        ct = run_tensor_hooks(node, ct, recorded)
     if captured is not None:
         if node in captured:
             captured[node] = ct
         return
-    if recorded and not local.grad:  # Tensors, but no history is wanted of them
-        ct, recorded = ct._array, False
-    accumulate(node, ct, recorded)
+    if extras is not None and extras.pre:
+        ct = run_pre_hooks(node, ct, recorded)
+    if ct is not None:
+        if recorded and not local.grad:  # Tensors, but no history is wanted of them
+            ct, recorded = ct._array, False
+        accumulate(node, ct, recorded)
     if node.post:
         run_post_accumulate(node)
-    if node.extras is not None and node.extras.post:
-        after(node, (), ct, recorded)
+    if extras is not None and extras.post:
+        run_post_hooks(node, (), ct, recorded)
 
 
 def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
@@ -243,6 +322,12 @@ def accumulate(node: AccumulateGrad, ct: Any, recorded: bool) -> None:
         cell.code = None  # no line of the user's wrote this
 
 
+def _count_own_references() -> int:
+    for leaf, whole in [(None, np.empty(1))]:
+        return _probe_leaf(leaf, whole)
+    raise AssertionError
+
+
 def _probe_leaf(node: Any, ct: Any) -> int:
     return _probe_accumulate(node, ct)
 
@@ -251,10 +336,11 @@ def _probe_accumulate(node: Any, ct: Any) -> int:  # noqa: ARG001 - called as `a
     return sys.getrefcount(ct)
 
 
-_MINE = _probe_leaf(None, {0: np.empty(1)}.pop(0))
-"""The references that `accumulate` counts to an array which nobody else holds, measured through the same
-calls: how many the interpreter itself makes differs between Python versions. (tests/autograd/test_engine.py
-checks what depends on it.)
+_MINE = _count_own_references()
+_ALONE = _probe_accumulate(None, {0: np.empty(1)}.pop(0))
+"""The references that `accumulate` and `_sum` count to an array which nobody else holds, measured through the
+same loop and calls: how many the interpreter itself makes differs between Python versions.
+(tests/autograd/test_engine.py checks what depends on it.)
 """
 
 
@@ -264,6 +350,8 @@ def _copy_like(ct: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return array
     if isinstance(array, ArrayLike):
         return array.of(ct)  # type: ignore[no-any-return]
+    if array.flags.c_contiguous and ct.__class__ is np.ndarray:
+        return ct.copy()
     dense = array.flags.forc or 0 not in array.strides
     made = np.empty_like(array, dtype=ct.dtype) if dense else np.empty(array.shape, ct.dtype)
     made[...] = ct

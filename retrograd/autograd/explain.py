@@ -15,8 +15,7 @@ import numpy as np
 
 from retrograd.autograd.elements import array_in, first, has_bad, number
 from retrograd.autograd.graph import AccumulateGrad, Cotangents, Output
-from retrograd.autograd.known_values import MISSING, Values, op_name
-from retrograd.autograd.levels import contents
+from retrograd.autograd.known_values import MISSING, Values, op_name, parts_of
 from retrograd.autograd.pull import edge_of, pull
 from retrograd.ops.declare import Op
 from retrograd.tensor import Tensor, history
@@ -96,7 +95,7 @@ def explain_nan(t: Tensor) -> ExplainedNan:
     """
     if not isinstance(t, Tensor):
         raise TypeError(f"explain_nan: expected a Tensor; got {type(t).__name__}")
-    part = next((p for p in contents(t) if has_bad(p)), None)
+    part = next((p for p in parts_of(t) if has_bad(p)), None)
     if part is None:
         return ExplainedNan(
             False,
@@ -169,7 +168,7 @@ def _walk(values: Values, spot: Spot) -> tuple[list[NanStep], bool]:
         if spot.node is None:
             kind = f"the operand {spot.name} of {op_name(above)}, which has no graph,"
             steps.append(spot.step(kind, above.where(), {}))
-            return steps, True
+            return steps, not any(value is MISSING for _, _, value in given)
 
 
 def _makes_it_again(values: Values, spot: Spot) -> bool:

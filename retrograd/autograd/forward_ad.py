@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from retrograd.autograd import modes
+from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.dual import DualLevel, DualTensor
 from retrograd.autograd.modes import local
+from retrograd.autograd.through import split
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, blank, history
 
@@ -53,13 +55,7 @@ def _at(number: int | None) -> DualLevel | None:
 
 
 def enter_dual_level() -> int:
-    """Begin a forward pass, and return its number: 0.
-
-    Raises:
-        RuntimeError: one has begun already in this thread.
-    """
-    if _entered():
-        raise RuntimeError("Nested forward mode AD is not supported at the moment")
+    """Begin a forward pass, and return its number: 0, or one more than that of the pass it is within."""
     level = DualLevel(is_transform=False)
     level.number = len(local.levels) + 1
     local.levels.append(level)
@@ -91,6 +87,9 @@ def exit_dual_level(*, level: int | None = None) -> None:
 @contextmanager
 def dual_level() -> Iterator[int]:
     """Run a block in which tensors may have tangents.
+
+    Levels nest (torch's do not): tangents of the inner level may have tangents of the outer one, which are
+    then derivatives of derivatives.
 
     Example:
         >>> import retrograd as torch
@@ -125,6 +124,10 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 def with_tangent(tensor: Tensor, tangent: Tensor, level: DualLevel) -> Tensor:
     """Return a view of `tensor` with a tangent at `level`."""
+    if isinstance(tensor, DualTensor) and tensor._level.number > level.number:
+        above, inner = tensor._level, tensor._level.primal_alone(tensor)
+        made: Tensor = above.rebuilt(tensor, [with_tangent(inner, tangent, level), tensor._tangent])
+        return made
     if level.owns(tensor):
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
@@ -140,17 +143,17 @@ def with_tangent(tensor: Tensor, tangent: Tensor, level: DualLevel) -> Tensor:
     if isinstance(tensor, DualTensor) or history(tensor) is not None or type(tensor) is not Tensor:
         return level.wrap(TABLE["alias"].function(tensor), tangent)
     made = blank(Tensor, tensor._array)
-    made._cell, made._meta = tensor._version_cell(), tensor._meta
+    as_view(made, tensor)
     return level.wrap(made, tangent)
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
     """Return the primal and the tangent of a tensor; the tangent is None for a tensor without one."""
+    found = _at(level)
+    if found is None:
+        return UnpackedDualTensor(tensor, None)
     if not isinstance(tensor, Tensor):
         raise TypeError(
             f"_unpack_dual(): argument 'dual' (position 1) must be Tensor, not {type(tensor).__name__}"
         )
-    found = _at(level)
-    if found is None or not found.owns(tensor):
-        return UnpackedDualTensor(tensor, None)
-    return UnpackedDualTensor(found.primal_alone(tensor), found.tangent(tensor))
+    return UnpackedDualTensor(*split(tensor, found))

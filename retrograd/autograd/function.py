@@ -27,13 +27,13 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.dispatch import as_view
-from retrograd.autograd.graph import Cotangents, Node, Output
+from retrograd.autograd.graph import AccumulateGrad, Cotangents, Node, Output
 from retrograd.autograd.inplace import rebase
 from retrograd.autograd.modes import enable_grad, local, no_grad
-from retrograd.autograd.saved import SavedTensor
-from retrograd.autograd.views import VIEW_MADE_INSIDE
+from retrograd.autograd.saved import Kept
+from retrograd.autograd.views import cut_here
 from retrograd.ops.helpers import as_array, unbroadcast
-from retrograd.tensor import Tensor, history, wrap
+from retrograd.tensor import Tensor, history, hold_cut, wrap
 
 
 class FunctionCtx:
@@ -80,9 +80,10 @@ class BackwardCFunction(Node, FunctionCtx):
     """The node of a custom Function; `ctx` in its forward and backward."""
 
     __slots__ = ("__dict__",)
+    runs_without = True
 
     _forward_cls: Any
-    saved: tuple[SavedTensor | None, ...]
+    saved: tuple[Kept | None, ...]
     outputs: list[tuple[tuple[int, ...], Any]]
     input_metas: list[tuple[tuple[int, ...], Any] | None]
     output_count: int
@@ -97,6 +98,22 @@ class BackwardCFunction(Node, FunctionCtx):
             return tuple(self.__dict__.get("to_save", ()))
         return tuple(
             None if s is None else s.unpack(self, self._result_edge(i)) for i, s in enumerate(self.saved)
+        )
+
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """The old name of `saved_tensors`."""
+        warnings.warn(
+            "'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2
+        )
+        return self.saved_tensors
+
+    @property
+    def _raw_saved_tensors(self) -> tuple[Any, ...]:
+        from retrograd.autograd.raw_saved import OfFunction  # noqa: PLC0415 - rare
+
+        return tuple(
+            None if s is None else OfFunction(self, s, self._result_edge(i)) for i, s in enumerate(self.saved)
         )
 
     def _result_edge(self, i: int) -> Any:
@@ -120,6 +137,8 @@ class BackwardCFunction(Node, FunctionCtx):
         return tuple(cts)
 
     def _parts(self, ct: Any) -> tuple[Any, ...]:
+        if ct is None:
+            return (None,) * len(self.outputs)
         return tuple(ct) if isinstance(ct, Cotangents) else (ct,)
 
     def _free(self) -> None:
@@ -139,7 +158,7 @@ class BackwardCFunction(Node, FunctionCtx):
             for place, (shape, dtype) in self.plain_outputs.items():
                 given[place] = wrap(np.zeros(shape, dtype))
         returned = _backward_of(function)(self, *given)
-        returned = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        returned = list(returned) if isinstance(returned, tuple) else [returned]
         return self._checked(returned)
 
     def _checked(self, returned: list[Any]) -> list[Any]:
@@ -279,7 +298,7 @@ class Function(metaclass=FunctionMeta):
         node.stamp()
         needs = tuple(isinstance(a, Tensor) and history(a) is not None for a in args)
         recording = local.grad and any(needs)
-        node.needs_input_grad = needs if local.grad else tuple(False for _ in args)
+        node.needs_input_grad = needs
         node.materialize_grads = True
         node.edges = tuple(history(a) for a in args if isinstance(a, Tensor))
         node.input_metas = [(a._array.shape, a._array.dtype) if isinstance(a, Tensor) else None for a in args]
@@ -297,6 +316,7 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
     single = not isinstance(output, (tuple, list))
     outputs = [output] if single else list(output)
     dirty = [id(t) for t in node.__dict__.get("dirty_tensors", ())]
+    _count_writes(node.__dict__.get("dirty_tensors", ()), recording)
     if not set(dirty) <= {id(o) for o in outputs}:
         raise RuntimeError(
             "Some elements marked as dirty during the forward method were not returned as output. The inputs "
@@ -307,7 +327,7 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
     given = list(outputs)
     for i, tensor in enumerate(outputs):
         if isinstance(tensor, Tensor) and id(tensor) in inputs and id(tensor) not in dirty:
-            outputs[i] = _alias(tensor, node, i)
+            outputs[i] = _alias(tensor)
     places = [
         i for i, t in enumerate(outputs)
         if isinstance(t, Tensor) and id(given[i]) not in plain and t.dtype.category >= dtypes.FLOATING
@@ -322,24 +342,37 @@ def _finish(node: Any, args: tuple[Any, ...], output: Any, recording: bool) -> A
     node.saved, node.result_numbers = (), {}
     if recording:
         _save(node, given, places)
+        views = sum(isinstance(t, Tensor) and t._is_view() for t in outputs)
         for number, i in enumerate(places):
             edge = node if len(places) == 1 else Output(node, number, len(places))
-            _hang(outputs[i], edge, id(given[i]) in dirty, node, i, args)
+            _hang(outputs[i], edge, id(given[i]) in dirty, args, several=views > 1)
+        source = next((e for e in node.edges if e is not None), None)
+        for i in node.plain_outputs:
+            if outputs[i]._node is None:
+                hold_cut(outputs[i], cut_here("function", type(node)._forward_cls.__name__, source))
     node.__dict__.pop("to_save", None)
     node.__dict__.pop("dirty_tensors", None)
     return outputs[0] if single else tuple(outputs)
 
 
-def _alias(tensor: Tensor, node: Any, number: int) -> Tensor:
+def _count_writes(tensors: tuple[Tensor, ...], recording: bool) -> None:
+    """Count the write that `mark_dirty` tells of; refuse one to a leaf."""
+    for tensor in tensors:
+        if recording and type(tensor._node) is AccumulateGrad:
+            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+        tensor._version_cell().bump()
+
+
+def _alias(tensor: Tensor) -> Tensor:
     made = wrap(tensor._array.view())
     as_view(made, tensor)
-    made._facts().origin = VIEW_MADE_INSIDE.format(number=number, name=node.name().removesuffix("Backward"))
+    made._facts().origin = "function"
     return made
 
 
 def _save(node: Any, outputs: list[Any], places: list[int]) -> None:
     numbers = {id(outputs[i]): n for n, i in enumerate(places)}
-    saved: list[SavedTensor | None] = []
+    saved: list[Kept | None] = []
     for k, tensor in enumerate(node.__dict__.get("to_save", ())):
         if tensor is None:
             saved.append(None)
@@ -351,18 +384,18 @@ def _save(node: Any, outputs: list[Any], places: list[int]) -> None:
         is_result = id(tensor) in numbers and history(tensor) is None
         if is_result:
             node.result_numbers[k] = numbers[id(tensor)]
-        saved.append(SavedTensor(tensor, is_result=is_result))
+        saved.append(Kept(tensor, is_result=is_result))
     node.saved = tuple(saved)
 
 
-def _hang(tensor: Tensor, edge: Any, is_dirty: bool, node: Any, number: int, args: tuple[Any, ...]) -> None:
+def _hang(tensor: Tensor, edge: Any, is_dirty: bool, args: tuple[Any, ...], *, several: bool) -> None:
     if is_dirty:
         rebase(tensor, edge)
         return
     meta = tensor._meta
     if meta is not None and meta.base is not None and meta.origin in (None, "no_grad"):
         if any(isinstance(a, Tensor) and a._root() is meta.base for a in args):
-            meta.origin = VIEW_MADE_INSIDE.format(number=number, name=node.name().removesuffix("Backward"))
+            meta.origin = "multi" if several else "function"
         else:
             tensor._meta = None
     tensor._node = edge

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from retrograd import dtypes
 from retrograd.autograd.batched import VmapLevel
 from retrograd.autograd.dual import DualLevel
 from retrograd.autograd.function import Function, FunctionCtx, FunctionMeta
 from retrograd.autograd.levels import OpLevel, entered
 from retrograd.autograd.modes import local, no_grad
+from retrograd.errors import NotBatchableError
 from retrograd.tensor import Tensor, wrap
 
 _NO_SETUP = (
@@ -41,8 +43,8 @@ def apply_inside(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         and not is_ours
     ):
         raise RuntimeError(_NO_SETUP)
-    level = local.intercepts[-1] if local.intercepts else None
-    if not isinstance(level, OpLevel):
+    level = next((x for x in reversed(local.intercepts) if isinstance(x, OpLevel)), None)
+    if level is None:
         return cls._run(*args, **kwargs)
     with level.off():
         if not any(map(level.owns, args)):
@@ -74,7 +76,7 @@ def _batched(cls: Any, level: VmapLevel, args: tuple[Any, ...]) -> Any:
             return tuple(_hidden(level, o, d) for o, d in zip(output, places, strict=True))
         return _hidden(level, output, places[0] if isinstance(places, (tuple, list)) else places)
     if not cls.generate_vmap_rule:
-        raise RuntimeError(_NO_RULE.format(name=cls.__name__))
+        raise NotBatchableError(_NO_RULE.format(name=cls.__name__))
     output = _made_rule(cls, level, dims).apply(*values)
     if isinstance(output, tuple):
         return tuple(_hidden(level, o, 0) for o in output)
@@ -152,7 +154,7 @@ def _moving(cls: Any, level: DualLevel, args: tuple[Any, ...]) -> Any:
             cls.forward(ctx, *primals)
         else:
             cls.setup_context(ctx, tuple(primals), cls.forward(*primals))
-    ctx.saved_tensors = tuple(ctx.to_save) or tuple(getattr(ctx, "saved_for_forward", ()))
+    ctx.saved_tensors = tuple(getattr(ctx, "saved_for_forward", ()))
     tangents = [level.tangent(a) for a in args]
     if ctx.materialize_grads:
         tangents = [
@@ -160,7 +162,37 @@ def _moving(cls: Any, level: DualLevel, args: tuple[Any, ...]) -> Any:
             for t, p in zip(tangents, primals, strict=True)
         ]
     moved = cls.jvp(ctx, *tangents)
-    if not isinstance(output, tuple):
-        return output if moved is None else level.wrap(output, moved)
+    outputs = output if isinstance(output, tuple) else (output,)
     moved = moved if isinstance(moved, tuple) else (moved,)
-    return tuple(o if t is None else level.wrap(o, t) for o, t in zip(output, moved, strict=True))
+    if len(moved) != len(outputs):
+        raise RuntimeError(
+            f"Function's jvp returned an invalid number of forward gradients (expected {len(outputs)} but "
+            f"got {len(moved)})"
+        )
+    quiet = {id(t) for t in getattr(ctx, "non_differentiable", ())}
+    made = [
+        o if id(o) in quiet or not isinstance(o, Tensor) else _with_tangent(level, o, t, i)
+        for i, (o, t) in enumerate(zip(outputs, moved, strict=True))
+    ]
+    return tuple(made) if isinstance(output, tuple) else made[0]
+
+
+def _with_tangent(level: DualLevel, output: Tensor, tangent: Any, number: int) -> Tensor:
+    if output.dtype.category < dtypes.FLOATING:
+        return output
+    if tangent is None:
+        raise RuntimeError(
+            f"Function's jvp returned None as the forward gradient of output {number}, which is "
+            "differentiable: return zeros, or mark the output with ctx.mark_non_differentiable"
+        )
+    if not isinstance(tangent, Tensor):
+        raise RuntimeError(  # noqa: TRY004 - torch's exception
+            f"expected Variable or None (got {type(tangent).__name__}) for grad output {number}."
+        )
+    if tangent._array.shape != output._array.shape:
+        raise RuntimeError(
+            "Trying to set a forward gradient that has a different size than that of the original Tensor, "
+            f"this is not supported. Tensor is of size {list(output.shape)} while the given forward gradient "
+            f"is of size {list(tangent.shape)}."
+        )
+    return level.wrap(output, tangent)

@@ -19,28 +19,30 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.dispatch import general, operator, return_type, write_out
-from retrograd.autograd.graph import UNSHARED, Output, Version, clock
+from retrograd.autograd.graph import FREED, UNSHARED, Metas, Output, Version, clock
 from retrograd.autograd.inplace import inplace
 from retrograd.autograd.large import Backward, forward, is_asleep, limit, when_noticed
 from retrograd.autograd.modes import local, modes, process
-from retrograd.autograd.pull import fit, pull
-from retrograd.autograd.record import Metas, named_node_class
+from retrograd.autograd.pull import fit, pull, with_history
+from retrograd.autograd.record import named_node_class
 from retrograd.autograd.source_call import composite_source, dispatch_source
 from retrograd.autograd.source_pull import pullback_source
 from retrograd.autograd.source_write import write_source
-from retrograd.autograd.views import Cut, Meta
+from retrograd.autograd.views import Meta, cut_in
 from retrograd.autograd.where import library, outside, seen
 from retrograd.errors import DeclarationError
 from retrograd.ops.declare import Op
+from retrograd.ops.numbers import double, single
 from retrograd.tensor import Tensor
 
 _SHARED: dict[str, Any] = {
-    "__builtins__": builtins, "__name__": "retrograd.generated", "Meta": Meta, "Metas": Metas,
+    "__builtins__": builtins, "__name__": "retrograd.generated", "FREED": FREED, "Meta": Meta, "Metas": Metas,
     "Output": Output, "Tensor": Tensor, "UNSHARED": UNSHARED, "Version": Version, "asarray": np.asarray,
-    "copyto": np.copyto, "inplace": inplace, "clock": clock, "fit": fit, "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64), "general": general, "getframe": sys._getframe, "library": library,
-    "local": local, "modes": modes, "ndarray": np.ndarray, "new": object.__new__, "operator": operator,
-    "outside": outside, "process": process, "pull": pull, "seen": seen, "write_out": write_out,
+    "copyto": np.copyto, "cut_in": cut_in, "double": double, "inplace": inplace, "clock": clock, "fit": fit,
+    "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "general": general,
+    "getframe": sys._getframe, "library": library, "local": local, "modes": modes, "ndarray": np.ndarray,
+    "new": object.__new__, "operator": operator, "outside": outside, "process": process, "pull": pull,
+    "seen": seen, "single": single, "with_history": with_history, "write_out": write_out,
 }  # fmt: skip
 
 _LOCALS = {"_dtype", "base", "cell", "code", "cut", "frame", "item", "made", "meta", "node", "out", "result"}
@@ -101,20 +103,19 @@ def _stub(*args: Any, **kwargs: Any) -> Any:
     return made(*args, **kwargs)  # type: ignore[name-defined] # noqa: F821
 
 
-def write_pullback(cls: Any) -> Callable[..., Any]:
-    """Return the straight-line pullback of a node class."""
+def write_pullback(cls: Any, *, recorded: bool = False) -> Callable[..., Any]:
+    """Return the straight-line pullback of a node class, or the one whose rules are recorded."""
     op: Op = cls.op
-    file = f"<retrograd {cls.__name__}.pullback>"
-    made: Callable[..., Any] = _compile(pullback_source(op), file, _namespace(op) | _SHARED, "pullback")
-    if is_asleep(op):
+    file = f"<retrograd {cls.__name__}.pullback{'_recorded' if recorded else ''}>"
+    source = pullback_source(op, recorded)
+    made: Callable[..., Any] = _compile(source, file, _namespace(op) | _SHARED, "pullback")
+    if is_asleep(op) and not recorded:
         when_noticed(lambda: setattr(cls, "pullback", write_pullback(cls)))
     return made
 
 
 def _namespace(op: Op) -> dict[str, Any]:
     found: dict[str, Any] = {"op": op, "definition": op.definition, "kernel_": op.kernel}
-    if not op.rules:
-        found["no_rules"] = Cut("op", None, -1, op.torch_name)
     if limit(op) is not None:
         found.update(limit=limit(op), large=forward(op), large_rules=Backward(op))
     found.update({f"{name}_rule": rule for name, rule in op.rules.items()})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 clock = itertools.count()
 """Numbers nodes in the order in which they are made: a node is always younger than its inputs."""
 
-FREED = (
+_SECOND_TIME = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have "
     "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
     "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
@@ -93,6 +93,20 @@ UNSHARED = Witness()
 """The witness of values that nobody can write to: Python scalars and copies."""
 
 
+class Metas(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
+    """(shape, dtype) per edge, for a node that the straight-line pullbacks do not serve.
+
+    Its rules run in another dtype than the op's operands have, its saved values are packed, or it is FREED.
+    """
+
+    compute: Any = None
+    conjugate = False
+
+
+FREED = Metas()
+"""The `metas` of a node whose saved values were dropped."""
+
+
 class Extras:
     """What few nodes have: hooks, metadata, and tensors that want to keep their gradient."""
 
@@ -113,17 +127,17 @@ class Node:
     value.
     """
 
-    __slots__ = ("__weakref__", "code", "edges", "extras", "freed", "lasti", "metas", "seq")
+    __slots__ = ("__weakref__", "code", "edges", "extras", "lasti", "metas", "seq")
 
     op: ClassVar[Op | None] = None
     label: ClassVar[str | None] = None
+    runs_without: ClassVar[bool] = False  # whether the pullback wants to run where no cotangent came
     edges: tuple[Any, ...]
     metas: Any
     extras: Extras | None
     seq: int
     code: CodeType | None
     lasti: int
-    freed: bool
 
     def pullback(self, ct: Any, keep: bool) -> tuple[Any, ...]:
         """Return the cotangents of the inputs, as arrays; free the saved values unless `keep`."""
@@ -153,6 +167,11 @@ class Node:
     def metadata(self) -> dict[Any, Any]:
         """A dictionary for the user's own use."""
         return self.more().metadata
+
+    @property
+    def freed(self) -> bool:
+        """Whether the saved values were dropped."""
+        return self.metas is FREED
 
     @property
     def requires_grad(self) -> bool:
@@ -192,7 +211,6 @@ class Node:
         self.seq = next(clock)
         self.code, self.lasti = where.here()
         self.metas = self.extras = None
-        self.freed = False
         if anomaly.on:
             from retrograd.autograd.anomaly import remember_stack  # noqa: PLC0415 - rare, and it needs this file
 
@@ -211,7 +229,6 @@ class Output(Node):
         self.seq = next(clock)
         self.code, self.lasti = node.code, node.lasti
         self.metas = self.extras = None
-        self.freed = False
 
     def pullback(self, ct: Any, keep: bool) -> tuple[Any, ...]:
         return (Cotangents([ct if i == self.index else None for i in range(self.total)]),)
@@ -238,6 +255,7 @@ class AccumulateGrad(Node):
     """
 
     __slots__ = ("_array", "_cell", "_reference", "grad", "grad_dtype", "make", "post")
+    label = "torch::autograd::AccumulateGrad"
 
     def __init__(self, tensor: Any) -> None:
         self.edges = ()
@@ -262,11 +280,13 @@ class AccumulateGrad(Node):
 
 def raise_freed(node: Node) -> None:
     """Raise the error of a second backward, with the place where the node was made."""
-    raise FreedGraphError(f"{FREED}\n[{node.name()}, recorded at {node.where()}, was freed]")
+    raise FreedGraphError(f"{_SECOND_TIME}\n[{node.name()}, recorded at {node.where()}, was freed]")
 
 
-def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int, what: str = "") -> None:
-    """Raise the error of a saved value that was written to, with both places."""
+def raise_modified(
+    node: Node | None, saved: Any, shape: Any, dtype: Any, expected: int, what: str = ""
+) -> None:
+    """Raise the error of a saved value that was written to, with both places (the engine adds the node)."""
     cell = saved._cell
     hint = (
         "the backtrace further above shows the operation that failed to compute its gradient. The variable "
@@ -278,18 +298,19 @@ def raise_modified(node: Node, saved: Any, shape: Any, dtype: Any, expected: int
     raise ModifiedError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[{dtype.tensor_type} {list(shape)}]{what} is at version {cell.count}; expected version {expected} "
-        f"instead. Hint: {hint}\n[saved by {node.name()} at {node.where()}; last written to at "
-        f"{where.describe(cell.code, cell.lasti)}]"
+        f"instead. Hint: {hint}\n["
+        f"{'' if node is None else f'saved by {node.name()} at {node.where()}; '}"
+        f"last written to at {where.describe(cell.code, cell.lasti)}]"
     )
 
 
 _TOOLS = {
-    "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "graph_api", "break_on": "watch",
+    "GradientEdge": "calls", "allow_mutation_on_saved_tensors": "mutation", "break_on": "watch",
     "disable_saved_tensors_hooks": "saved_hooks", "explain_nan": "explain",
     "get_gradient_edge": "graph_api", "increment_version": "graph_api", "memory_report": "memory",
     "module_paths": "memory", "nan_safe": "nan_safe", "register_multi_grad_hook": "graph_api",
-    "save_on_cpu": "saved_hooks", "saved_tensors_hooks": "saved_hooks", "trace_cuts": "why",
-    "why_no_grad": "why",
+    "save_on_cpu": "saved_hooks", "saved_tensors_hooks": "saved_hooks",
+    "set_exact_mutation_check": "mutation", "trace_cuts": "why", "why_no_grad": "why",
 }  # fmt: skip
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from retrograd.autograd.calls import GradientEdge
 from retrograd.autograd.graph import Node, Output
-from retrograd.autograd.saved_hooks import saved_tensors_hooks
 from retrograd.hooks import RemovableHandle
 from retrograd.tensor import Tensor, history
 
@@ -27,9 +27,10 @@ def get_gradient_edge(tensor: Tensor | GradientEdge) -> GradientEdge:
         raise RuntimeError(
             "It is not possible to get the gradient edge for a Tensor that does not require gradients"
         )
-    if type(node) is Output:
-        return GradientEdge(node.edges[0], node.index, node)
-    return GradientEdge(node, 0)
+    is_output = type(node) is Output
+    edge = GradientEdge(node.edges[0], node.index, node) if is_output else GradientEdge(node, 0)
+    edge.like = np.broadcast_to(np.zeros((), tensor._array.dtype), tensor._array.shape)
+    return edge
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
@@ -72,7 +73,7 @@ def register_multi_grad_hook(
             with lock:
                 run = runs.get(key)
                 if run is None:
-                    reached = [t for t in tensors if _node(t) in key.waiting] if mode == "all" else tensors
+                    reached = [t for t in tensors if key.will_execute(_node(t))] if mode == "all" else tensors
                     run = runs[key] = _Run(len(reached), len(tensors))
                 run.grads[i] = grad
                 run.seen += 1
@@ -104,13 +105,3 @@ def current_run() -> Any:
     from retrograd.autograd.engine import running  # noqa: PLC0415 - a name of its own, filled at run time
 
     return running.stack[-1]
-
-
-@contextmanager
-def allow_mutation_on_saved_tensors() -> Iterator[None]:
-    """Let saved tensors be written to within: each is saved as a copy, so that backward sees what it saved.
-
-    torch copies at the write; here the copy is made when the value is saved.
-    """
-    with saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t):
-        yield

@@ -15,7 +15,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.dispatch import plain
 from retrograd.autograd.graph import AccumulateGrad, Output, Witness
-from retrograd.autograd.modes import local, modes
+from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.pull import op_label
 from retrograd.autograd.record import named_node_class
 from retrograd.ops import write as writes
@@ -93,6 +93,8 @@ def write(target: Tensor, result: Tensor) -> None:
         raise RuntimeError(
             "in-place write: the tensor's memory is read-only (it came from a read-only NumPy array)"
         )
+    if modes.special and local.watch is not None:
+        local.watch.announce(target)
     with np.errstate(all="ignore"):
         np.copyto(have, new, casting="unsafe")
     cell = target._version_cell()
@@ -130,17 +132,52 @@ def rebase(target: Tensor, node: Any) -> None:
     if meta is None or meta.base is None:
         _set_history(target, node)
     else:
-        base = meta.base
-        copy = named_node_class(_WRITE_PLACE, "CopySlices")()
-        copy.stamp()
-        copy.edges = (history(base), node)
-        copy.saved_geometry = writes.geometry_of(target._array, base._array)
-        _set_history(base, copy)
+        _set_history(meta.base, _write_node(target._array, node, meta.base))
         cell.rebased += 1
         refresh(target)
         return
     if cell.viewed:
         cell.rebased += 1
+
+
+def _write_node(place: Any, node: Any, base: Tensor) -> Any:
+    """Return the history of a base into which a result of `node` was written, at the place of a view."""
+    whole, before = base._array, history(base)
+    paired = whole.dtype.kind == "c" != place.dtype.kind  # the view is of the real numbers in a complex base
+    if paired:
+        whole, before = _through("view_as_real", whole, before)
+    elif place.dtype.kind == "c" != whole.dtype.kind:
+        place, node = _through("view_as_real", place, node)
+    copy = named_node_class(_WRITE_PLACE, "CopySlices")()
+    copy.stamp()
+    copy.edges = (before, node)
+    copy.saved_geometry = writes.geometry_of(place, whole)
+    return _through("view_as_complex", whole, copy)[1] if paired else copy
+
+
+def _read_node(place: Any, base: Tensor, edge: Any) -> Any:
+    """Return the history of a view of a base whose history is `edge`."""
+    whole = base._array
+    paired = place.dtype.kind == "c" != whole.dtype.kind
+    if paired:
+        place = _through("view_as_real", place, None)[0]
+    elif whole.dtype.kind == "c" != place.dtype.kind:
+        whole, edge = _through("view_as_real", whole, edge)
+    node = named_node_class(_TAKE_PLACE, "AsStridedBackward0")()
+    node.stamp()
+    node.edges = (edge,)
+    node.saved_input_shape = whole.shape
+    node.saved_geometry = writes.geometry_of(place, whole)
+    return _through("view_as_complex", place, node)[1] if paired else node
+
+
+def _through(name: str, array: Any, node: Any) -> tuple[Any, Any]:
+    """Return the array and the node of an op's result on a tensor of this memory and history."""
+    tensor = wrap(array)
+    tensor._node = node
+    with enable_grad():
+        made = TABLE[name].function(tensor)
+    return made._array, made._node
 
 
 def _set_history(tensor: Tensor, node: Any) -> None:
@@ -159,33 +196,39 @@ def refresh(view: Tensor) -> None:
     assert cell is not None
     if meta.epoch == cell.rebased:
         return
+    if meta.origin is not None and history(meta.base) is not None:
+        raise RuntimeError(_refused(view, "its base or another view of its base has been"))
     meta.epoch = cell.rebased
     edge = history(meta.base)
     if edge is None:
         view._node = None
         return
-    node = named_node_class(_TAKE_PLACE, "AsStridedBackward0")()
-    node.stamp()
-    node.edges = (edge,)
-    node.saved_input_shape = meta.base._array.shape
-    node.saved_geometry = writes.geometry_of(view._array, meta.base._array)
-    view._node = node
+    view._node = _read_node(view._array, meta.base, edge)
 
 
 # ---- checks ----
 
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
-_NO_GRAD_VIEW = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
-    "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
-    "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
-    "tracked) or both outside (if you want the inplace to be tracked)."
+_AMBIGUOUS = (
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+    "moving both the view and the inplace either both inside the {mode} block (if you don't want the inplace "
+    "to be tracked) or both outside (if you want the inplace to be tracked)."
 )
-_MULTI_VIEW = (
-    "Output {number} of {name} is a view and is being modified inplace. This view is the output of a "
-    "function that returns multiple views. Such functions do not allow the output views to be modified "
-    "inplace. You should replace the inplace operation by an out-of-place one."
-)
+_WHY = {
+    "no_grad": _AMBIGUOUS.format(mode="no_grad"),
+    "inference": _AMBIGUOUS.format(mode="inference_mode"),
+    "multi": (
+        "This view is the output of a function that returns multiple views. Such functions do not allow the "
+        "output views to be modified inplace. You should replace the inplace operation by an out-of-place "
+        "one."
+    ),
+    "function": (
+        "This view was created inside a custom Function (or because an input was returned as-is) and the "
+        "autograd logic to handle view+inplace would override the custom backward associated with the custom "
+        "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning "
+        "the output of the custom Function."
+    ),
+}
 _INFERENCE = (
     "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
     "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
@@ -216,19 +259,29 @@ def check_target(target: Tensor, recording: bool) -> None:
             raise RuntimeError(_LEAF)
         return
     assert meta is not None
+    if type(target._node) is AccumulateGrad:
+        raise RuntimeError(_LEAF.replace("a leaf", "a view of a leaf"))
     if not recording and history(base) is None:
         return
-    if meta.origin == "multi":
-        node = target._node
-        inner = node.edges[0] if type(node) is Output else node
-        name = "View" if inner is None else inner.name().rstrip("0123456789").removesuffix("Backward")
-        raise RuntimeError(_MULTI_VIEW.format(number=target.output_nr, name=name))
-    if meta.origin == "no_grad":
-        raise RuntimeError(_NO_GRAD_VIEW)
     if meta.origin is not None:
-        raise RuntimeError(meta.origin)
+        raise RuntimeError(_refused(target, "is being"))
     if type(base._node) is AccumulateGrad:
         raise RuntimeError(_LEAF.replace("a leaf", "a view of a leaf"))
+
+
+def _refused(view: Tensor, what: str) -> str:
+    """Return why a view may not be written to, or be used after `what` was."""
+    meta, node = view._meta, view._node
+    assert meta is not None
+    assert meta.origin is not None
+    if node is not None:
+        inner = node.edges[0] if type(node) is Output else node
+        start = f"Output {view.output_nr} of {op_label(inner)} is a view and {what} modified inplace."
+    elif meta.origin == "inference":
+        start = f"A view was created in inference mode and {what} modified inplace in normal mode."
+    else:
+        start = f"A view was created in no_grad mode and {what} modified inplace with grad mode enabled."
+    return f"{start} {_WHY[meta.origin]}"
 
 
 def _start(array: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from retrograd.autograd.dispatch import plain
 from retrograd.autograd.graph import AccumulateGrad, Node, Output, Witness
+from retrograd.autograd.levels import contents
 from retrograd.autograd.modes import no_grad
 from retrograd.autograd.pull import edge_of
 from retrograd.autograd.saved_hooks import Packed
@@ -147,6 +149,12 @@ def _unpacked(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(v.array() if isinstance(v, Packed) else v for v in value)
     return value
+
+
+def parts_of(t: Tensor) -> Iterator[Tensor]:
+    """Yield the plain tensors that a tensor consists of: inside of transforms, and a sparse one's numbers."""
+    for part in contents(t):
+        yield getattr(part, "_stored", part)
 
 
 def nodes_below(root: Node) -> list[Any]:

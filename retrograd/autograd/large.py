@@ -6,19 +6,23 @@ is. Which ops are worth it, and from how many elements on, stands in the declara
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from retrograd import startup
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.pull import fit, free
 from retrograd.autograd.record import saved_names
-from retrograd.native import ondemand
 from retrograd.ops.batching import call
 from retrograd.ops.declare import Op
 from retrograd.ops.families import SEVERAL
+
+if TYPE_CHECKING:
+    from retrograd.native.ondemand import Kernels
 
 ndarray = np.ndarray
 _FLOATS = frozenset("fd")
@@ -64,7 +68,7 @@ def limit(op: Op) -> int | None:
 
 
 def _limit(op: Op) -> int | None:
-    mode = ondemand.mode()
+    mode = startup.kernel_mode()
     takes = op.large and "f" in op.kinds and all(p.kind != "tensors" for p in op.parameters)
     if mode == "0" or not takes or op.outputs == ("*",):
         return None
@@ -83,7 +87,13 @@ class Forward:
         self.op = op
         self.dear = _dear(op)
         self.first = next(i for i, p in enumerate(op.parameters) if not p.is_static)
-        self.kernels = ondemand.Kernels(op.name, self._traced, strict=op.family == "pointwise")
+
+    @cached_property
+    def kernels(self) -> Kernels:
+        """The definition's kernels."""
+        from retrograd.native.ondemand import Kernels  # noqa: PLC0415 - with the first large array
+
+        return Kernels(self.op.name, self._traced, strict=self.op.family == "pointwise")
 
     def __call__(self, *values: Any) -> Any:
         """Run the definition on all of its arguments, in the declared order."""
@@ -111,7 +121,13 @@ class Backward:
         self.op = op
         self.dear = _dear(op)
         self.names = saved_names(op)
-        self.kernels = ondemand.Kernels(f"{op.name}.rules", self._traced)
+
+    @cached_property
+    def kernels(self) -> Kernels:
+        """The rules' kernels."""
+        from retrograd.native.ondemand import Kernels  # noqa: PLC0415 - with the first large array
+
+        return Kernels(f"{self.op.name}.rules", self._traced)
 
     def __call__(self, node: Any, ct: Any, keep: bool) -> tuple[Any, ...] | None:
         """Return what a node's rules give; None if there is no kernel for it."""
@@ -195,3 +211,8 @@ def forward(op: Op) -> Forward:
     if found is None:
         found = _FORWARD[op.name] = Forward(op)
     return found
+
+
+def elements(array: Any) -> int:
+    """Return how many elements an array has; 1 for what is none."""
+    return math.prod(getattr(array, "shape", ()))

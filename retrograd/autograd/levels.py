@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -58,14 +58,13 @@ class OpLevel(Level):
 
     def call(self, op: Op, args: tuple[Any, ...], out: Any) -> Any:
         """Run an op: on the contents of this level's tensors if it has any, else at the level below."""
-        taken = modes.pop()
-        assert taken is self
+        modes.lift(self)
         try:
             if any(map(self.owns, args)) or (out is not None and self.owns(out)):
                 return self.run(op, args, out)
             return run_below(op, args, out)
         finally:
-            modes.push(self)
+            modes.lay(self)
 
     def owns(self, value: Any) -> bool:
         """Return whether a value is a tensor of this level, or a sequence with one."""
@@ -152,20 +151,23 @@ def tracked(tensor: Tensor, level: GradLevel, recording: bool) -> Tensor:
     all of them is expanded, without a copy. `recording` says whether the history before this level is to be
     kept.
     """
+    return _tracked(tensor, op_levels(), level, recording)
+
+
+def _tracked(x: Tensor, around: list[Any], level: GradLevel, recording: bool) -> Tensor:
+    """Do so inside the levels `around`, the innermost first."""
     from retrograd.autograd.batched import VmapLevel  # noqa: PLC0415 - it needs this file
     from retrograd.autograd.dual import DualLevel  # noqa: PLC0415 - it needs this file
 
-    def inside(x: Tensor, around: list[Any]) -> Tensor:
-        if not around:
-            return _leaf(x, level, recording)
-        outer, rest = around[0], around[1:]
-        if isinstance(outer, VmapLevel):
-            return outer.wrap(inside(outer.spread(x), rest), 0)
-        if isinstance(outer, DualLevel) and outer.owns(x):
-            return outer.wrap(inside(outer.primal(x), rest), outer.tangent(x))
-        return inside(x, rest)
-
-    return inside(tensor, op_levels())
+    if not around:
+        return _leaf(x, level, recording)
+    outer, rest = around[0], around[1:]
+    if isinstance(outer, VmapLevel):
+        return outer.wrap(_tracked(outer.spread(x), rest, level, recording), 0)
+    if isinstance(outer, DualLevel) and outer.owns(x):
+        primal = _tracked(outer.primal(x), rest, level, recording)
+        return outer.wrap(primal, outer.tangent(x))
+    return _tracked(x, rest, level, recording)
 
 
 def _leaf(tensor: Tensor, level: GradLevel, recording: bool) -> Tensor:
@@ -175,13 +177,16 @@ def _leaf(tensor: Tensor, level: GradLevel, recording: bool) -> Tensor:
         leaf = wrap(tensor._array)
         leaf._cell = tensor._version_cell()
         leaf.requires_grad_()
-        _LEVEL_OF[leaf._node] = level
+        _LEVEL_OF[leaf._node] = ref(level)
     level.leaves.append(leaf)
     return leaf
 
 
-_LEVEL_OF: WeakKeyDictionary[Any, GradLevel] = WeakKeyDictionary()
-"""The levels that leaves were made for: when one has ended, nobody can ask for its leaves' gradients."""
+_LEVEL_OF: WeakKeyDictionary[Any, ref[GradLevel]] = WeakKeyDictionary()
+"""The levels that leaves were made for: when one has ended, nobody can ask for its leaves' gradients.
+
+A level holds its leaves, and they their nodes: it is held weakly here, or neither would ever go.
+"""
 
 
 class Reach:
@@ -210,7 +215,7 @@ class Reach:
 
     def _is_wanted(self, leaf: Any) -> bool:
         level = _LEVEL_OF.get(leaf)
-        return level is None or level in local.levels
+        return level is None or level() in local.levels
 
     def released(self, tensor: Any) -> Any:
         """Return a tensor as it is outside the level: without a history that leads nowhere else."""
@@ -267,7 +272,7 @@ def describe(tensor: Tensor) -> str:
 
     found: dict[int, Any] = {level.number: level for level in levels_in(tensor)}
     for level in local.levels:
-        if isinstance(level, GradLevel) and _depends(tensor, level):
+        if isinstance(level, GradLevel) and depends(tensor, level):
             found[level.number] = level
 
     def framed(x: Tensor, numbers: list[int]) -> str:
@@ -284,7 +289,8 @@ def describe(tensor: Tensor) -> str:
     return framed(tensor, sorted(found, reverse=True))
 
 
-def _depends(tensor: Tensor, level: GradLevel) -> bool:
+def depends(tensor: Tensor, level: GradLevel) -> bool:
+    """Return whether a tensor was computed from the leaves of a level."""
     nodes = level.leaf_nodes()
     stack = [history(part) for part in contents(tensor)]
     seen: set[Any] = set()

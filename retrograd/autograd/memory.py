@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrograd.autograd.graph import AccumulateGrad, Node, clock
-from retrograd.autograd.known_values import nodes_below, op_name
-from retrograd.autograd.levels import contents
+from retrograd.autograd.graph import UNSHARED, AccumulateGrad, Node, clock
+from retrograd.autograd.known_values import nodes_below, op_name, parts_of
 from retrograd.autograd.owners import owners_of
 from retrograd.autograd.record import saved_names
-from retrograd.autograd.saved import SavedTensor
+from retrograd.autograd.saved import Kept
 from retrograd.autograd.saved_hooks import Packed
 from retrograd.tensor import Tensor, history
 
@@ -132,7 +131,7 @@ def memory_report(t: Tensor) -> MemoryReport:
     """
     if not isinstance(t, Tensor):
         raise TypeError(f"memory_report: expected a Tensor; got {type(t).__name__}")
-    roots = [node for part in contents(t) if (node := history(part)) is not None]
+    roots = [node for part in parts_of(t) if (node := history(part)) is not None]
     nodes = list(dict.fromkeys(n for root in roots for n in nodes_below(root)))
     own = {id(_storage(n._array)) for n in nodes if type(n) is AccumulateGrad}
     owners = owners_of([n for n in nodes if type(n) is AccumulateGrad])
@@ -143,7 +142,7 @@ def memory_report(t: Tensor) -> MemoryReport:
             array = getattr(value.value, "_array", value.value) if isinstance(value, Packed) else value
             storage = _storage(array)
             if storage is None:
-                lost += array is not None
+                lost += array is not None and not isinstance(array, np.ndarray)
             elif id(storage) not in seen:
                 seen.add(id(storage))
                 holdings.append(
@@ -159,13 +158,29 @@ def _saved(node: Any) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) of what a node keeps: an array, or something else where it cannot be counted."""
     if node.op is not None:
         for name in saved_names(node.op):
+            if getattr(node, f"saved_{name}_of", None) is UNSHARED:
+                continue  # a number of the program's: the array that stands for it is everybody's
             yield from ((name, v) for v in _flat(getattr(node, f"saved_{name}", None)) if _is_memory(v))
         return
-    for saved in getattr(node, "saved", ()):
-        if isinstance(saved, SavedTensor):
-            yield "saved", saved._array if saved._packed is None else saved._packed
-    for name, value in getattr(node, "__dict__", {}).items():
-        yield from ((name, v._array) for v in _flat(value) if isinstance(v, Tensor))
+    if type(node) is AccumulateGrad:
+        return
+    for name, value in _attributes(node):
+        for item in _flat(value):
+            if isinstance(item, Kept):
+                yield name, item.array if item.packed is None else item.packed
+            elif isinstance(item, Tensor):
+                yield name, item._array
+            elif _is_memory(item):
+                yield name, item
+
+
+def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a node that belongs to no op has of its own: a Function's, or a compiled call's."""
+    for cls in type(node).__mro__[: type(node).__mro__.index(Node)]:
+        for name in cls.__dict__.get("__slots__", ()):
+            if not name.startswith("__"):
+                yield name, getattr(node, name, None)
+    yield from getattr(node, "__dict__", {}).items()
 
 
 def _flat(value: Any) -> Iterator[Any]:
@@ -182,7 +197,7 @@ def _is_memory(value: Any) -> bool:
 
 def _storage(array: Any) -> Any:
     """Return the array that owns an array's memory; None for what is no array."""
-    if not isinstance(array, np.ndarray):  # Absent, on the device meta, has no memory
+    if type(array) is not np.ndarray:  # Absent, on the device meta, has no memory
         return None
     while isinstance(array.base, np.ndarray):
         array = array.base

@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator
 from types import CodeType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar, cast, overload
 
 from retrograd.autograd.views import Cut, cut_at, cut_in
 from retrograd.ops.declare import Op
@@ -50,6 +50,7 @@ class _Local(threading.local):
         self.careful = False
         self.saved_hooks: tuple[Any, ...] = ()
         self.saved_hooks_refused: str | None = None
+        self.watch: Any = None  # who wants to see each write before it is made (see mutation.py)
         self.nan_safe = 0  # how many nan_safe contexts this thread is in
         self.masking: Any = None  # what such a backward, if one runs, follows masks with
 
@@ -135,6 +136,25 @@ def pop() -> Interpreter:
     return top
 
 
+def lift(interpreter: Interpreter) -> None:
+    """Take the top interpreter off for one op, whose results it wants; `lay` puts it back.
+
+    It stays counted among the reasons to look closer, which costs nothing: others may be there.
+    """
+    top = local.intercepts.pop()
+    assert top is interpreter
+    _look_closer()
+
+
+def lay(interpreter: Interpreter) -> None:
+    """Put an interpreter that `lift` took off back on top."""
+    local.intercepts.append(interpreter)
+    local.careful = True
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
 class _GradMode:
     """A context manager, also a decorator of functions and of generators (which keep it per step)."""
 
@@ -150,7 +170,7 @@ class _GradMode:
         """Return a fresh context of the same kind; a decorated function enters one per call."""
         return self.__class__()
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: _Function) -> _Function:
         if inspect.isclass(function):
             warnings.warn(
                 "Decorating classes is deprecated and will be disabled in future versions. You should only "
@@ -160,14 +180,14 @@ class _GradMode:
                 stacklevel=2,
             )
         if inspect.isgeneratorfunction(function):
-            return self._wrap_generator(function)
+            return cast(_Function, self._wrap_generator(function))
 
         @functools.wraps(function)
         def decorated(*args: Any, **kwargs: Any) -> Any:
             with self._around(function):
                 return function(*args, **kwargs)
 
-        return decorated
+        return cast(_Function, decorated)
 
     def _around(self, function: Callable[..., Any]) -> _GradMode:
         mode = self.clone()
@@ -199,6 +219,12 @@ class _GradMode:
 
 class _NoParentheses(_GradMode):
     """A mode that also decorates without parentheses: `@no_grad`."""
+
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+
+    @overload
+    def __new__(cls, function: Callable[..., Any]) -> Any: ...
 
     def __new__(cls, function: Any = None) -> Any:
         if function is None:
@@ -247,7 +273,7 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - torch's public name
         self.mode = mode
         set_grad(mode, "set_grad_enabled")
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: _Function) -> _Function:
         restore_grad(self._before)
         return super().__call__(function)
 

@@ -27,7 +27,7 @@ _KEY = "structural zeros"
 
 
 class nan_safe:  # noqa: N801 - named as torch names its modes
-    """Keep, in each backward within, masked cotangents at zero through log, sqrt, division, pow, norm ...
+    """Keep masked cotangents at zero, through log, sqrt, division ...: in this thread's backwards within.
 
     Without it the gradient of `where(x > 0, log(x), 0)` at 0 is NaN, as in torch: 0 * inf. Within, it is 0,
     since `where` chose the other side. An element that is zero by value (`0.0 * log(x)`) still gives NaN: no

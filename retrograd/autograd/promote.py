@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.ops.declare import Op
-from retrograd.ops.helpers import ARRAYS
+from retrograd.ops.helpers import ARRAYS, ScalarLike
 
 NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
 PROMOTED = ("tensor", "operand", "optional", "operand?", "tensors")
@@ -82,6 +82,8 @@ def cast(value: Any, to: np.dtype[Any]) -> Any:
     """
     if isinstance(value, ARRAYS):
         return value if value.dtype == to else value.astype(to)
+    if isinstance(value, ScalarLike):
+        return value.of(to)
     if to.kind in "ui" and isinstance(value, int):
         return np.asarray(value % (1 << 8 * to.itemsize), np.dtype(f"u{to.itemsize}")).view(to)
     return np.asarray(value).astype(to)

@@ -8,7 +8,9 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.graph import (
+    FREED,
     AccumulateGrad,
+    Metas,
     Output,
     Version,
     Witness,
@@ -17,7 +19,7 @@ from retrograd.autograd.graph import (
 )
 from retrograd.autograd.modes import local
 from retrograd.autograd.promote import PROMOTED
-from retrograd.autograd.record import Metas, saved_names
+from retrograd.autograd.record import saved_names
 from retrograd.autograd.saved_hooks import Packed
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import ARRAYS, unbroadcast
@@ -138,8 +140,8 @@ def unpack(node: Any, name: str, recorded: bool) -> Any:
     value = getattr(node, f"saved_{name}")
     if isinstance(value, Packed):
         value = value.array()
-    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Packed):
-        value = type(value)(v.array() for v in value)
+    elif isinstance(value, (list, tuple)) and any(isinstance(v, Packed) for v in value):
+        value = type(value)(v.array() if isinstance(v, Packed) else v for v in value)
     if name == "result":
         return _unpack_result(node, value, recorded)
     kind = next((p.kind for p in op.parameters if p.name == name), "static")
@@ -149,13 +151,13 @@ def unpack(node: Any, name: str, recorded: bool) -> Any:
     version = getattr(node, f"saved_{name}_version")
     if kind != "tensors":
         _check_version(node, value, owner, version)
-        return _recorded(value, edge_of(node, name)) if recorded else value
+        return with_history(value, edge_of(node, name)) if recorded else value
     for v, o, n in zip(value, owner, version, strict=True):
         _check_version(node, v, o, n)
     if not recorded:
         return value
     edges = node.edges[: len(value)] if name in op.rules else [None] * len(value)
-    return [_recorded(v, e) for v, e in zip(value, edges, strict=True)]
+    return [with_history(v, e) for v, e in zip(value, edges, strict=True)]
 
 
 def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
@@ -163,15 +165,34 @@ def _unpack_result(node: Any, value: Any, recorded: bool) -> Any:
     if not isinstance(value, tuple):
         if cells.count != versions:
             raise_modified_result(node, value, cells, versions)
-        return _recorded(value, node) if recorded else value
-    for v, c, n in zip(value, cells, versions, strict=True):
-        if c.count != n:
-            raise_modified_result(node, v, c, n)
-    if not recorded:
+        return with_history(value, node) if recorded else value
+    written = [i for i, (c, n) in enumerate(zip(cells, versions, strict=True)) if c.count != n]
+    if recorded:
+        places = range(len(value)) if node.op.outputs == ("*",) else node.op.differentiable_outputs
+        edges = {p: node if len(places) == 1 else Output(node, i, len(places)) for i, p in enumerate(places)}
+        value = tuple(with_history(v, edges.get(i)) for i, v in enumerate(value))
+    if not written:
         return value
-    places = range(len(value)) if node.op.outputs == ("*",) else node.op.differentiable_outputs
-    history_of = {p: node if len(places) == 1 else Output(node, i, len(places)) for i, p in enumerate(places)}
-    return tuple(_recorded(v, history_of.get(i)) for i, v in enumerate(value))
+    found = _Results(value)
+    found.node, found.written = node, written
+    return found
+
+
+class _Results(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
+    """The saved results of an op of which some have been written to: taking one of those raises."""
+
+    node: Any
+    written: list[int]
+
+    def __getitem__(self, i: Any) -> Any:
+        for k in range(len(self))[i] if isinstance(i, slice) else [range(len(self))[i]]:
+            if k in self.written:
+                cell, version = self.node.saved_result_cell[k], self.node.saved_result_version[k]
+                raise_modified_result(self.node, self.node.saved_result[k], cell, version)
+        return super().__getitem__(i)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
 
 
 def edge_of(node: Any, name: str) -> Any:
@@ -180,7 +201,8 @@ def edge_of(node: Any, name: str) -> Any:
     return node.edges[names.index(name)] if name in names else None
 
 
-def _recorded(value: Any, edge: Any) -> Any:
+def with_history(value: Any, edge: Any) -> Any:
+    """Return a saved array as a Tensor whose history is `edge`; what is no array as it is."""
     if not isinstance(value, ARRAYS):
         return value
     tensor = wrap(value)  # type: ignore[arg-type] # tensors may hold every kind of array
@@ -227,4 +249,4 @@ def free(node: Any) -> None:
         if name == "result" or any(p.name == name and not p.is_static for p in node.op.parameters):
             setattr(node, f"saved_{name}", None)
             setattr(node, "saved_result_cell" if name == "result" else f"saved_{name}_of", None)
-            node.freed = True
+            node.metas = FREED

@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from retrograd.autograd.graph import Node, Output, raise_freed
+from retrograd.autograd.graph import Metas, Node, Output, raise_freed
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import NARROW
 from retrograd.ops.declare import Op
 from retrograd.ops.helpers import ARRAYS
 from retrograd.tensor import Tensor, history
-
-
-class Metas(tuple[Any, ...]):  # noqa: SLOT001 - a tuple can have attributes, but not as slots
-    """(shape, dtype) per edge, for a node whose rules run in another dtype than the op's operands have."""
-
-    compute: np.dtype[Any] | None
-    conjugate: bool
 
 
 def record(
@@ -82,10 +73,13 @@ def _pack(op: Op, node: Node) -> None:
     edges = dict(zip([p.name for p in op.parameters if p.name in op.rules], node.edges, strict=False))
     edges["result"] = node
     pack_saved(node, saved_names(op), edges)
-    if not isinstance(node.metas, Metas):  # makes the pullback the readable one, which unpacks
-        plain = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
-        plain.compute, plain.conjugate = None, False
-        node.metas = plain
+    read_aloud(node)
+
+
+def read_aloud(node: Any) -> None:
+    """Make a node's pullback the readable one, which unpacks what hooks have packed."""
+    if not isinstance(node.metas, Metas):
+        node.metas = Metas(node.metas if node.metas is not None else [None] * len(node.edges))
 
 
 def save(
@@ -147,13 +141,18 @@ _CLASSES: dict[tuple[str, str], type[Node]] = {}
 
 def node_class(op: Op, args: Sequence[Any]) -> type[Any]:
     """Return the node class of an op for these arguments."""
+    return named_node_class(op, node_name(op, args))
+
+
+def node_name(op: Op, args: Sequence[Any]) -> str:
+    """Return the name of an op's node for these arguments."""
     name = op.node
     if callable(name):
         by_name = {p.name: a for p, a in zip(op.parameters, args, strict=True)}
         code = name.__code__
         name = name(*[by_name[n] for n in code.co_varnames[: code.co_argcount]])
     assert name is not None
-    return named_node_class(op, name)
+    return name
 
 
 def named_node_class(op: Op, name: str) -> type[Any]:
@@ -172,9 +171,9 @@ def named_node_class(op: Op, name: str) -> type[Any]:
             "op": op,
             "__module__": "builtins",
             "pullback": _first_pullback,
-            "pullback_recorded": _pullback_recorded,
+            "pullback_recorded": _first_pullback_recorded,
             "__getattr__": _saved_attribute,
-            "label": f"torch::autograd::{name}" if name == "CopySlices" else None,
+            "label": f"torch::autograd::{name}" if name in ("CopyBackwards", "CopySlices") else None,
         }
         found = _CLASSES[op.name, name] = type(name, (Node,), body)
     return found
@@ -189,10 +188,13 @@ def _first_pullback(node: Any, ct: Any, keep: bool) -> Any:
     return cls.pullback(node, ct, keep)
 
 
-def _pullback_recorded(node: Any, ct: Any, keep: bool) -> Any:
-    from retrograd.autograd.pull import pull  # noqa: PLC0415 - it needs this file
+def _first_pullback_recorded(node: Any, ct: Any, keep: bool) -> Any:
+    """Do the same for the pullback whose rules are recorded."""
+    from retrograd.autograd.generate import write_pullback  # noqa: PLC0415 - it needs this file
 
-    return pull(node, ct, keep, recorded=True)
+    cls = type(node)
+    cls.pullback_recorded = write_pullback(cls, recorded=True)
+    return cls.pullback_recorded(node, ct, keep)
 
 
 def saved_names(op: Op) -> list[str]:
@@ -201,14 +203,19 @@ def saved_names(op: Op) -> list[str]:
 
 
 def _saved_attribute(node: Any, name: str) -> Any:
-    """Give `_saved_self`, `_saved_other`, `_saved_result`, ...: what a node keeps, as tensors."""
-    if name.startswith("_saved_"):
-        wanted = name.removeprefix("_saved_")
+    """Give `_saved_self`, `_raw_saved_self`, ...: what a node keeps, as tensors; None where it kept none."""
+    is_raw = name.startswith("_raw_saved_")
+    if is_raw or name.startswith("_saved_"):
+        wanted = name.removeprefix("_raw").removeprefix("_saved_")
         wanted = "input" if wanted == "self" else wanted
         if wanted in saved_names(node.op):
+            if is_raw:
+                from retrograd.autograd.raw_saved import raw_saved  # noqa: PLC0415 - rare, it needs this file
+
+                return raw_saved(node, wanted)
             if node.freed:
                 raise_freed(node)
             from retrograd.autograd.pull import unpack  # noqa: PLC0415 - rare, and pull.py needs this file
 
-            return unpack(node, wanted, recorded=True)
+            return unpack(node, wanted, recorded=True) if hasattr(node, f"saved_{wanted}") else None
     raise AttributeError(f"'{type(node).__name__}' object has no attribute '{name}'")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.autograd.graph import UNSHARED, new_version
+from retrograd.autograd.graph import UNSHARED, Version, new_version
 from retrograd.autograd.modes import local, no_grad, set_saved_hooks
 from retrograd.tensor import Tensor, wrap
 
@@ -24,12 +24,12 @@ _MUTATES = (
 class Packed:
     """What a pack hook made of a saved tensor, and the hook that undoes it."""
 
-    __slots__ = ("_unpack", "value")
+    __slots__ = ("unpack_hook", "value")
 
     def __init__(
         self, tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]
     ) -> None:
-        self._unpack = unpack
+        self.unpack_hook = unpack
         hooks = local.saved_hooks
         set_saved_hooks(())
         try:
@@ -51,7 +51,7 @@ class Packed:
         Raises:
             TypeError: it is no tensor.
         """
-        found = self._unpack(self.value)
+        found = self.unpack_hook(self.value)
         if not isinstance(found, Tensor):
             raise TypeError(
                 "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
@@ -70,10 +70,12 @@ def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
         slot = f"saved_{name}"
         value: Any = getattr(node, slot, None)
         several = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], np.ndarray)
+        owners = getattr(node, f"{slot}_cell" if name == "result" else f"{slot}_of", None)
         if isinstance(value, np.ndarray):
-            setattr(node, slot, Packed(_handle(value, edges.get(name)), pack, unpack))
+            setattr(node, slot, Packed(_handle(value, edges.get(name), owners), pack, unpack))
         elif several:
-            setattr(node, slot, type(value)(Packed(_handle(v, None), pack, unpack) for v in value))
+            pairs = zip(value, owners, strict=True)  # type: ignore[arg-type]  # as many, by construction
+            setattr(node, slot, type(value)(Packed(_handle(v, None, o), pack, unpack) for v, o in pairs))
         else:
             continue
         owner, version = (new_version(), 0) if name == "result" else (UNSHARED, 0)
@@ -84,9 +86,32 @@ def pack_saved(node: Any, names: list[str], edges: dict[str, Any]) -> None:
         setattr(node, f"{slot}_version", [version] * count if several else version)
 
 
-def _handle(array: Any, edge: Any) -> Tensor:
+def pack_one(node: Any, name: str, number: int | None, tensor: Tensor, hooks: tuple[Any, Any]) -> None:
+    """Replace one value that a node has saved by what hooks make of it."""
+    from retrograd.autograd.record import read_aloud  # noqa: PLC0415 - rare, and it needs this file
+
+    packed = Packed(tensor, *hooks)
+    slot = f"saved_{name}"
+    owners = f"{slot}_cell" if name == "result" else f"{slot}_of"
+    nobody: Any = new_version() if name == "result" else UNSHARED
+    for place, value in ((slot, packed), (owners, nobody), (f"{slot}_version", 0)):
+        if number is None:
+            setattr(node, place, value)
+        else:
+            items = list(getattr(node, place))
+            items[number] = value
+            setattr(node, place, type(getattr(node, place))(items))
+    read_aloud(node)
+
+
+def _handle(array: Any, edge: Any, owner: Any) -> Tensor:
+    """Return what a pack hook is given: a tensor on the memory and the version of the one that was saved."""
     tensor = wrap(array)
     tensor._node = edge
+    if isinstance(owner, Tensor):
+        tensor._cell = owner._version_cell()
+    elif isinstance(owner, Version):
+        tensor._cell = owner
     return tensor
 
 
@@ -114,10 +139,10 @@ class saved_tensors_hooks:  # noqa: N801 - torch's public name
 
 
 class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - torch's public name
-    """Keep what is saved in CPU memory: here it is always there, so this saves copies as torch does."""
+    """Keep what is saved in CPU memory: here it is always there, so nothing is copied, as in torch."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
-        super().__init__(lambda t: t.detach().clone(), lambda t: t)
+        super().__init__(lambda t: t.detach(), lambda t: t)
 
 
 class disable_saved_tensors_hooks:  # noqa: N801 - torch's public name

@@ -151,15 +151,23 @@ def _operand_lines(op: Op, parameter: Parameter, take: list[str], stale: list[st
     x = parameter.name
     check = [f"    if {x}_.dtype is not _dtype:", f"        return {fall}"] if op.promote != "none" else []
     number = f"{x}.__class__ is float or {x}.__class__ is int"
+    saved = x in saved_names(op)
     return [
         f"    if {f'{x} is None or ' if parameter.kind == 'operand?' else ''}{number}:",
-        f"        {x}_ = {x}",
+        f"        {x}_ = {number_expression(op, x)}",
         f"        {x}_cell = {x}_node = None",
+        *_in(_in([f"{x}_of = UNSHARED"] if saved else [])),
         "    else:",
         *_in(_in(["try:", *_in(take), "except AttributeError:", f"    return {fall}"])),
+        *_in(_in([f"{x}_of = {x}"] if saved else [])),
         *_in(check),
         *_in(stale),
     ]
+
+
+def number_expression(op: Op, x: str) -> str:
+    """Return the expression for what the definition gets for a Python number: for a kernel, an array."""
+    return f"(single if _dtype is float32 else double)[{x}]" if op.kernel else x
 
 
 def _sequence_lines(op: Op, x: str, fall: str) -> list[str]:
@@ -225,7 +233,9 @@ def usual_condition(op: Op, dunder: bool = False) -> str:
     """Return the condition that all static parameters have their defaults; empty if there are none."""
     statics = [p for p in op.parameters if p.is_static and not (dunder and p.keyword_only)]
     return " and ".join(
-        f"{p.name} {'is' if p.default is None or isinstance(p.default, bool) else '=='} {default(p)}"
+        f"{p.name} is {default(p)}"
+        if p.default is None or isinstance(p.default, bool)
+        else f"{p.name}.__class__ is {type(p.default).__name__} and {p.name} == {default(p)}"
         for p in statics
     )
 
@@ -259,8 +269,17 @@ def _hold_lines(op: Op, cut: str) -> list[str]:
     return [f"    {' = '.join(f'{m}._meta' for m in _made(op))} = {cut}"]
 
 
+def is_tensor(parameter: Parameter) -> str:
+    """Return the condition that an argument, which may be a number or None, is neither."""
+    x = parameter.name
+    number = f"{x}.__class__ is not float and {x}.__class__ is not int"
+    return {"operand": number, "operand?": f"{x} is not None and {number}"}.get(
+        parameter.kind, f"{x} is not None"
+    )
+
+
 def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
-    """Hand on where an operand lost its history. What an op without rules loses is noted without a line."""
+    """Hand on where an operand lost its history; it does so here, if the op has no rules."""
     lines: list[str] = []
     for position, p in enumerate(tensors):
         x = p.name
@@ -273,10 +292,11 @@ def _cut_lines(op: Op, tensors: list[Parameter]) -> list[str]:
             continue
         has = f"{x}._meta is not None and {x}._meta.cut is not None"
         if p.kind != "tensor" and (position or p.kind != "operand"):
-            has = f"{x}_ is not {x} and {has}"  # a number or None is its own value
+            has = f"{is_tensor(p)} and {has}"
         lines += [f"    if {has}:", *_in(_hold_lines(op, f"{x}._meta.cut"))]
         if not op.rules:
-            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, "no_rules"))]
+            cut = f"cut_in(getframe(1), 'op', {op.torch_name!r}, {x}_node)"
+            lines += [f"    elif {x}_node is not None:", *_in(_hold_lines(op, cut))]
     return lines
 
 
@@ -341,7 +361,6 @@ def stamp_lines(owner: str) -> list[str]:
     """Note the user's place on a node, and number it."""
     return [
         f"    {owner}.extras = None",
-        f"    {owner}.freed = False",
         f"    {owner}.seq = next(clock)",
         *place_lines(owner),
     ]
@@ -373,13 +392,11 @@ def _metas_expression(op: Op, recorded: list[Parameter]) -> str:
         for p in recorded
     ]
     operands = [p for p in op.parameters if not p.is_static]
+    same = " and ".join(f"({p.name}_node is None or {p.name}_.shape == result.shape)" for p in recorded)
     if len(operands) == 2 and len(recorded) == 2:
         first, second = (p.name for p in operands)
-        same = f"{second}_.__class__ is not ndarray or {first}_.shape == {second}_.shape"
-    else:
-        same = " and ".join(
-            f"({p.name}_.__class__ is not ndarray or {p.name}_.shape == result.shape)" for p in recorded
-        )
+        numbers = f"{second}_.__class__ is not ndarray or " if operands[1].kind.startswith("operand") else ""
+        same = f"{numbers}{first}_.shape == {second}_.shape or ({same})"
     return f"None if {same} else ({', '.join(shapes)},)"
 
 
@@ -403,6 +420,7 @@ def _save_lines(op: Op, recorded: list[Parameter], dunder: bool) -> list[str]:
 def _save_one(op: Op, name: str, dunder: bool) -> list[str]:
     """Return the lines that save one value (a single line where it costs nothing to save it always)."""
     parameters = {p.name: p for p in op.parameters}
+    first = next(p for p in op.parameters if not p.is_static)
     if name == "result":
         cells = [f"cell_{m}" for m in _made(op)]
         lines = [
@@ -442,11 +460,11 @@ def _save_one(op: Op, name: str, dunder: bool) -> list[str]:
             f"node.saved_{name}_of = list({name})",
             f"node.saved_{name}_version = [0 if x._cell is None else x._cell.count for x in {name}]",
         ]
-    owner = (
-        name
-        if parameter.kind in ("tensor", "plain")
-        else f"{name} if {name}_.__class__ is ndarray else UNSHARED"
-    )
+    owner = name
+    if parameter.kind in ("operand", "operand?") and parameter is not first:
+        owner = f"{name}_of"
+    elif parameter.kind.endswith("?") or parameter.kind == "optional":
+        owner = f"UNSHARED if {name} is None else {name}"
     return [
         f"node.saved_{name} = {name}_",
         f"node.saved_{name}_of = {owner}",

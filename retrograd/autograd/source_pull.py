@@ -6,26 +6,31 @@ from retrograd.autograd.large import limit
 from retrograd.autograd.record import saved_names
 from retrograd.ops.declare import Op
 
+_MASKING = " or local.masking is not None"  # nan_safe looks at each rule's result (see pull.pull)
 
-def pullback_source(op: Op) -> str:
-    """Return the source of a node class's pullback: check what was saved, run the rules, free."""
+
+def pullback_source(op: Op, recorded_too: bool = False) -> str:
+    """Return the source of a node class's pullback: check what was saved, run the rules, free.
+
+    `recorded_too` gives the one that runs the rules on Tensors, so that they are recorded.
+    """
     if _is_unusual(op):
-        return "def pullback(node, ct, keep):\n    return pull(node, ct, keep, False)\n"
+        return f"def pullback(node, ct, keep):\n    return pull(node, ct, keep, {recorded_too})\n"
     if any(p.kind == "tensors" for p in op.parameters):
-        return _sequence_source(op)
+        return _sequence_source(op, recorded_too)
     recorded = [p.name for p in op.parameters if p.name in op.rules]
     tensors = {p.name for p in op.parameters if not p.is_static}
+    masking = _MASKING if recorded_too else ""
     lines = [
         "def pullback(node, ct, keep):",
         "    metas = node.metas",
-        "    if node.freed or metas.__class__ is Metas:",
-        "        return pull(node, ct, keep, False)",
+        f"    if metas.__class__ is Metas{masking}:",
+        f"        return pull(node, ct, keep, {recorded_too})",
         f"    {', '.join(f'{x}_node' for x in recorded)}, = node.edges",
     ]
     measure = _measure(op, recorded)
-    if limit(op) is not None and not (
-        op.family == "reduction" and measure == "ct"
-    ):  # that repeats a few numbers
+    repeats = op.family == "reduction" and measure == "ct"  # a few numbers, without a copy
+    if limit(op) is not None and not repeats and not recorded_too:
         lines += [
             f"    if {measure}.size >= limit:",
             "        found = large_rules(node, ct, keep)",
@@ -45,17 +50,36 @@ def pullback_source(op: Op) -> str:
                 lines.append(f"        if cell is not None and cell.count != node.saved_{name}_version:")
             else:
                 continue
-            lines.append("            return pull(node, ct, keep, False)")
-        lines.append(f"        {x}_ct = {x}_rule({', '.join(op.needs[x])})")
+            lines.append(f"            return pull(node, ct, keep, {recorded_too})")
+            if recorded_too:
+                edge = "node" if name == "result" else f"{name}_node" if name in recorded else "None"
+                lines.append(f"        {name} = with_history({name}, {edge})")
+        lines.append(f"        {x}_ct = {_rule_expression(op, x)}")
         lines.append(f"        if metas is not None and {x}_ct is not None:")
         lines.append(f"            {x}_ct = fit({x}_ct, metas[{position}])")
     kept = [n for n in saved_names(op) if n == "result" or n in tensors]
     if kept:
         slots = " = ".join(f"node.saved_{n}" for n in kept)
         owners = " = ".join(f"node.saved_{n}_cell" if n == "result" else f"node.saved_{n}_of" for n in kept)
-        lines += ["    if not keep:", f"        {slots} = {owners} = None", "        node.freed = True"]
+        lines += ["    if not keep:", f"        {slots} = {owners} = None", "        node.metas = FREED"]
     lines.append(f"    return {', '.join(f'{x}_ct' for x in recorded)},")
     return "\n".join(lines) + "\n"
+
+
+_SIMPLE = {
+    (lambda a: a).__code__.co_code: "{}",
+    (lambda a: -a).__code__.co_code: "-{}",
+    (lambda a, b: a * b).__code__.co_code: "{} * {}",
+    (lambda a, b: a / b).__code__.co_code: "{} / {}",
+}
+"""Rules that are written in line, by their bytecode (which has the places of parameters, not their names)."""
+
+
+def _rule_expression(op: Op, x: str) -> str:
+    """Return the expression for the cotangent of parameter `x`."""
+    code, needs = op.rules[x].__code__, op.needs[x]
+    simple = None if code.co_freevars else _SIMPLE.get(code.co_code)
+    return simple.format(*needs) if simple else f"{x}_rule({', '.join(needs)})"
 
 
 def _measure(op: Op, recorded: list[str]) -> str:
@@ -79,14 +103,14 @@ def _is_unusual(op: Op) -> bool:
     )
 
 
-def _sequence_source(op: Op) -> str:
+def _sequence_source(op: Op, recorded_too: bool) -> str:
     """Return the source for an op of one sequence of tensors, of which only shapes or dtypes are saved."""
     ((name, needs),) = op.needs.items()
     takes = [f"        {n} = node.saved_{n}," for n in needs if n != "ct"]
     lines = [
         "def pullback(node, ct, keep):",
-        "    if node.metas is not None:",
-        "        return pull(node, ct, keep, False)",
+        f"    if node.metas is not None{_MASKING if recorded_too else ''}:",
+        f"        return pull(node, ct, keep, {recorded_too})",
     ]
     lines += [line.strip().rstrip(",").join(["    ", ""]) for line in takes]
     return "\n".join([*lines, f"    return tuple({name}_rule({', '.join(needs)}))"]) + "\n"

@@ -5,10 +5,14 @@ It serves where nothing is recorded and no view is involved.
 
 from __future__ import annotations
 
+import numpy as np
+
 from retrograd.autograd.large import limit
 from retrograd.autograd.source_call import (
     definition_call,
+    is_tensor,
     large_call,
+    number_expression,
     place_lines,
     signature,
     usual_condition,
@@ -50,7 +54,7 @@ def write_source(op: Op) -> str:
         f"        {fall}",
     ]
     for operand in operands[1:]:
-        lines += _operand_lines(operand, fall)
+        lines += _operand_lines(op, operand, fall)
     lines += [
         *_store_lines(op, x, fall),
         *_cut_lines(x, operands[1:]),
@@ -66,11 +70,11 @@ def _cut_lines(x: str, others: list[Parameter]) -> list[str]:
     lines = []
     for other in others:
         y = other.name
-        lines += [f"    if {y}_ is not {y} and {y}._meta is not None:", f"        {x}._meta = {y}._meta"]
+        lines += [f"    if {is_tensor(other)} and {y}._meta is not None:", f"        {x}._meta = {y}._meta"]
     return lines
 
 
-def _operand_lines(operand: Parameter, fall: str) -> list[str]:
+def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
     y = operand.name
     lines = [
         "    try:",
@@ -91,7 +95,12 @@ def _operand_lines(operand: Parameter, fall: str) -> list[str]:
     if operand.kind != "operand":
         return lines
     number = f"    if {y}.__class__ is float or {y}.__class__ is int:"
-    return [number, f"        {y}_ = {y}", "    else:", *[f"    {line}" for line in lines]]
+    return [
+        number,
+        f"        {y}_ = {number_expression(op, y)}",
+        "    else:",
+        *[f"    {line}" for line in lines],
+    ]
 
 
 def _computed(op: Op, x: str) -> str:
@@ -111,7 +120,7 @@ def _store_lines(op: Op, x: str, fall: str) -> list[str]:
         f"        {fall}",
         f"    copyto({x}_, result)",
     ]
-    if op.kernel is None or op.promote == "bool":
+    if not isinstance(op.kernel, np.ufunc) or op.promote == "bool":
         return [
             *copy[:1],
             "    if result.__class__ is not ndarray:",

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.errors import NotBatchableError
+
 ITEM = (
     "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a "
     "Tensor, please try to rewrite what you're doing with other operations. If error is occurring somewhere "
@@ -27,18 +29,18 @@ class StandIn(np.ndarray):
     """An array that has a shape and a dtype but no elements: whoever reads it is told that vmap cannot."""
 
     def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError(NO_STORAGE)
+        raise NotBatchableError(NO_STORAGE)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in _SHAPE_ONLY:
             return _SHAPE_ONLY[function](*args, **kwargs)
-        raise RuntimeError(NO_STORAGE)
+        raise NotBatchableError(NO_STORAGE)
 
     def __bool__(self) -> bool:
-        raise RuntimeError(BRANCH)
+        raise NotBatchableError(BRANCH)
 
     def nonzero(self, *args: Any) -> Any:
-        raise RuntimeError(_MASK)
+        raise NotBatchableError(_MASK)
 
 
 def _filled(value: Any) -> Callable[..., Any]:
@@ -76,7 +78,7 @@ _SHAPE_ONLY: dict[Any, Callable[..., Any]] = {
 
 def refusing(message: str) -> Callable[..., Any]:
     def refuse(_self: Any, *_args: Any, **_kwargs: Any) -> Any:
-        raise RuntimeError(message)
+        raise NotBatchableError(message)
 
     return refuse
 

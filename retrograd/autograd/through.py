@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.autograd.batched import VmapLevel, is_batched, removed, restored
+from retrograd.arrays.batch import Batch
+from retrograd.autograd.batched import BatchedTensor, VmapLevel, is_batched, removed, restored
 from retrograd.autograd.dual import DualLevel
 from retrograd.autograd.engine import run
 from retrograd.autograd.levels import Wrapped, contents, cut, entered, levels_in, with_contents
 from retrograd.autograd.modes import enable_grad, no_grad
+from retrograd.autograd.rows import reached, run_batch
 from retrograd.ops.declare import TABLE
 from retrograd.ops.helpers import ARRAYS, as_array
 from retrograd.tensor import Tensor, history, wrap
@@ -51,6 +53,7 @@ def asked(
         return gradients(
             [r for r, _ in ready], [c for _, c in ready], nodes, like=wanted, keep=keep, recorded=recorded
         )
+    _check_batches(pairs)
     level = VmapLevel(next(len(c) for _, c in pairs if c is not None), "different")
     with entered(level):
         hidden = [
@@ -61,6 +64,19 @@ def asked(
             [r for r, _ in hidden], [c for _, c in hidden], nodes, like=wanted, keep=keep, recorded=recorded
         )
     return [None if g is None else level.spread(g) for g in found]
+
+
+def _check_batches(pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Raise if a cotangent has, behind its batch, another shape than its result."""
+    for i, (result, ct) in enumerate(pairs):
+        if isinstance(ct, Tensor) and ct.shape[1:] != result.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
+                "batch dimension. The sizes of the remaining dimensions are expected to match the shape of "
+                f"corresponding output, but a mismatch was detected: grad_output[{i}] has a shape of "
+                f"{ct.shape} and output[{i}] has a shape of {result.shape}. If you only want some tensors in "
+                "`grad_output` to be considered batched, consider using vmap."
+            )
 
 
 def gradients(
@@ -186,7 +202,11 @@ def split(tensor: Tensor, level: DualLevel) -> tuple[Tensor, Maybe]:
 
 
 def _plain(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, recorded: bool) -> list[Maybe]:
-    """Run the engine: on arrays if nobody wants to see the ops."""
+    """Run the engine: on arrays, or a batch of them, if nobody wants to see the ops."""
+    if not recorded:
+        found = _at_once(pairs, nodes, keep)
+        if found is not None:
+            return found
     captured = dict.fromkeys(nodes)
     on_tensors = recorded or any(isinstance(c, Wrapped) for _, c in pairs)
     roots = [(history(r), _in_dtype(c, r) if on_tensors else _in_dtype(c, r)._array) for r, c in pairs]
@@ -198,6 +218,29 @@ def _plain(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool, rec
         run(roots, keep, True, captured)
     found = [captured[n] for n in nodes]
     return found if recorded else [None if g is None else with_contents(g, cut) for g in found]
+
+
+def _at_once(pairs: list[tuple[Tensor, Tensor]], nodes: list[Any], keep: bool) -> list[Maybe] | None:
+    """Run the engine on a batch of arrays; None where the cotangents or the graph are not fit for that."""
+    levels = {c._level for _, c in pairs if isinstance(c, Wrapped)}
+    level = levels.pop() if len(levels) == 1 else None
+    if not isinstance(level, VmapLevel):
+        return None
+    roots: list[tuple[Any, Any]] = []
+    for result, ct in pairs:
+        array = ct._value._array if isinstance(ct, BatchedTensor) else ct._array
+        if array.__class__ is not np.ndarray:
+            return None
+        array = array.astype(result._array.dtype, copy=False)
+        if isinstance(ct, BatchedTensor):
+            roots.append((history(result), Batch(np.moveaxis(array, ct._dim, 0))))
+        else:
+            roots.append((history(result), array))
+    below = reached([node for node, _ in roots])
+    found = None if below is None else run_batch(roots, nodes, below, keep)
+    if found is None:
+        return None
+    return [None if a is None else level.wrap(wrap(a), 0) if batched else wrap(a) for a, batched in found]
 
 
 def _in_dtype(ct: Tensor, result: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.callable_module import CallableModule
+from retrograd.autograd.engine import queue_callback
 from retrograd.tensor import Tensor, wrap
 
 __all__ = ["Variable", "VariableMeta"]
@@ -25,6 +26,12 @@ class VariableMeta(type):
         return isinstance(instance, Tensor)
 
 
+class _Engine:
+    """The engine as torch's internals name it."""
+
+    queue_callback = staticmethod(queue_callback)
+
+
 class Variable(metaclass=VariableMeta):
     """A tensor. Calling it gives a tensor on the same memory as another, without its history.
 
@@ -35,6 +42,8 @@ class Variable(metaclass=VariableMeta):
         >>> isinstance(torch.ones(2), torch.autograd.Variable)
         True
     """
+
+    _execution_engine = _Engine()
 
     def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: Any = None) -> Any:
         if volatile is not None:

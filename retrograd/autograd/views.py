@@ -9,14 +9,6 @@ from typing import Any
 
 from retrograd.autograd.where import library, outside, seen
 
-VIEW_MADE_INSIDE = (
-    "Output {number} of {name} is a view and is being modified inplace. This view was created inside a "
-    "custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace "
-    "would override the custom backward associated with the custom Function, leading to incorrect gradients. "
-    "This behavior is forbidden. You can fix this by cloning the output of the custom Function."
-)
-"""Why a view of a custom Function's input, returned by it, may not be written to; a Meta's `origin`."""
-
 
 class Meta:
     """The rare facts of a tensor; most tensors have none.
@@ -24,8 +16,8 @@ class Meta:
     base: the tensor whose memory this one views, always the root, never a view itself.
     cut: where the way to a gradient was cut, if the tensor comes from such a place.
     epoch: the number of rebasings of the base that this view's history has taken in.
-    origin: why in-place writes to this view are refused: 'no_grad', 'multi' (one of several views), or the
-        message itself.
+    origin: why in-place writes to this view are refused: it was made under 'no_grad' or in 'inference' mode,
+        it is one of several views ('multi'), or a custom Function made it ('function').
 
     The first three are always set. There is no __init__, which would cost a view more than all the rest.
     """
@@ -79,6 +71,11 @@ class Cut(Meta):
         self.before = None
 
 
+def is_plain(meta: Meta | None) -> bool:
+    """Return whether a tensor with this Meta has no rare facts, but where it lost its history."""
+    return meta is None or meta.cut is meta
+
+
 numbers: deque[tuple[Any, Cut]] = deque(maxlen=64)
 """The last numbers that item() took out of tensors with a history, and where."""
 
@@ -108,7 +105,7 @@ def cut_in(frame: FrameType, kind: str, what: str = "", node: Any = None) -> Cut
 def cut_at(code: CodeType | None, lasti: int, kind: str, what: str = "", node: Any = None) -> Cut:
     """Return the Cut of a place, at which the history `node` is lost; `lasti` of -1 is all of `code`."""
     found = _cuts.get((id(code), lasti))
-    if found is not None and found.kind is kind and found.what is what:
+    if found is not None and found.kind == kind and found.what == what:
         source = found.source
         if source is None:
             if node is None:
@@ -117,6 +114,6 @@ def cut_at(code: CodeType | None, lasti: int, kind: str, what: str = "", node: A
             return found
     if len(_cuts) >= _MOST:
         _cuts.clear()
-    source = None if node is None else (node.name(), node.code, node.lasti)
+    source = None if node is None else (type(node).__name__, node.code, node.lasti)
     found = _cuts[id(code), lasti] = Cut(kind, code, lasti, what, source)
     return found

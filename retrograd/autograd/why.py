@@ -17,8 +17,9 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd import modes, where
 from retrograd.autograd.graph import AccumulateGrad
-from retrograd.autograd.levels import contents, run_below
-from retrograd.autograd.views import Cut, cut_here, numbers
+from retrograd.autograd.known_values import parts_of
+from retrograd.autograd.levels import run_below
+from retrograd.autograd.views import Cut, numbers
 from retrograd.ops.declare import TABLE, Op
 from retrograd.tensor import Tensor, history, hold_cut
 
@@ -39,8 +40,9 @@ class WhyNoGrad:
 
     reason: 'requires_grad' (there is a path), 'detach', 'detach_', 'data', 'tensor' (copied by torch.tensor),
         'item', 'no_grad', 'set_grad_enabled', 'inference_mode', 'dtype' (an op gave integers or bools),
-        'op' (it has no derivative) or 'leaf' (made from data; nothing was cut).
-    place: `file:line in function` of the cut; None where it was not noted.
+        'op' (it has no derivative), 'function' (a Function gave this output no derivative) or 'leaf' (made
+        from data; nothing was cut).
+    place: `file:line in function` of the cut; None if there is none.
     chain: the steps from the last recorded op, through the cut, to the tensor.
     """
 
@@ -77,15 +79,15 @@ def why_no_grad(t: Tensor) -> WhyNoGrad:
     """
     if not isinstance(t, Tensor):
         raise TypeError(_no_tensor(t))
-    parts = list(contents(t))
+    parts = list(parts_of(t))
     last = Step(f"a tensor of shape {tuple(t.shape)}, {t.dtype}", None)
     if t.requires_grad or any(p.requires_grad for p in parts):
         return WhyNoGrad("requires_grad", None, (*_recorded(parts), last), "backward() can reach its graph")
     cut = next((p._meta.cut for p in parts if p._meta is not None and p._meta.cut is not None), None)
     if cut is None:
-        cut = _number_in(t)
+        cut = _number_in(parts[0])
     if cut is None:
-        return _uncut(t, last)
+        return _uncut(parts[0], last)
     derived: list[Step] = []
     while cut.before is not None:
         derived.insert(0, _step(cut))
@@ -95,11 +97,7 @@ def why_no_grad(t: Tensor) -> WhyNoGrad:
         name, code, lasti = cut.source
         steps.insert(0, Step(name, where.describe(code, lasti)))
     reason = "dtype" if cut.kind == "op" and _gives_whole_numbers(TABLE.get(cut.what)) else cut.kind
-    advice = _ADVICE[reason] if cut.code is not None else f"{_ADVICE[reason]}; {_TRACE}"
-    return WhyNoGrad(reason, steps[-2 - len(derived)].place, tuple(steps), advice)
-
-
-_TRACE = "its line is noted within autograd.graph.trace_cuts()"
+    return WhyNoGrad(reason, steps[-2 - len(derived)].place, tuple(steps), _ADVICE[reason])
 
 
 _ADVICE = {
@@ -111,6 +109,7 @@ _ADVICE = {
     "no_grad": "compute it outside of no_grad",
     "set_grad_enabled": "call set_grad_enabled(True), or compute it outside",
     "inference_mode": "compute it outside of inference_mode, or clone() it there",
+    "function": "its forward calls ctx.mark_non_differentiable, or its dtype has no gradients",
     "op": "an op without a derivative stands between; choose a differentiable one",
     "dtype": "integers and bools have no gradients; keep to floating-point ops",
 }
@@ -133,9 +132,11 @@ def _step(cut: Cut) -> Step:
         op = TABLE.get(cut.what)
         why = "gives no floating-point numbers" if _gives_whole_numbers(op) else "has no derivative"
         what = f"{cut.what}, which {why},"
-    elif cut.code is not None and cut.lasti < 0:
+    elif cut.kind == "function":
+        what = f"{cut.what}, which gives this output no derivative,"
+    elif cut.lasti < 0:
         what = f"@{what}"
-    return Step(what, None if cut.code is None else where.describe(cut.code, cut.lasti))
+    return Step(what, where.describe(cut.code, cut.lasti))
 
 
 def _recorded(parts: list[Tensor]) -> list[Step]:
@@ -145,7 +146,7 @@ def _recorded(parts: list[Tensor]) -> list[Step]:
         if type(node) is AccumulateGrad:
             found.append(Step("a leaf that requires grad", node.where()))
         elif node is not None:
-            found.append(Step(node.name(), node.where()))
+            found.append(Step(type(node).__name__, node.where()))
     return found
 
 
@@ -159,7 +160,8 @@ def _uncut(t: Tensor, last: Step) -> WhyNoGrad:
     if t.is_inference():
         return WhyNoGrad("inference_mode", None, tuple(steps), _ADVICE["inference_mode"])
     advice = (
-        "nothing was cut: it was made from data, or from such tensors alone; call requires_grad_() on them"
+        "nothing was cut: it was made from data, or by backward without create_graph, or from such tensors "
+        "alone; call requires_grad_() on those that should have gradients"
     )
     return WhyNoGrad("leaf", None, tuple(steps), advice)
 
@@ -212,9 +214,6 @@ def _trace(op: Op, args: Any, made: Tensor, cut: Cut) -> None:
             step.before = cut
             hold_cut(made, step)
             return
-    if cut.code is None:
-        nodes = (x._node for x in operands if isinstance(x, Tensor) and x._node is not None)
-        hold_cut(made, cut_here("op", op.torch_name, next(nodes, None)))
 
 
 @contextmanager
@@ -222,7 +221,7 @@ def trace_cuts() -> Iterator[None]:
     """Note the line of every op on tensors that have lost their history, for `why_no_grad` to list.
 
     Without it why_no_grad knows where the history was lost, but not the ops that the tensor went through
-    since, and of ops without a derivative (comparisons, argmax) only the name. Ops within are slower.
+    since. Ops within are slower.
 
     Example:
         >>> import retrograd as torch

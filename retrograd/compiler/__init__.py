@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from retrograd.compiler.api import OptimizedModule, compile, is_compiling, reset  # noqa: A004 - torch's name
+from retrograd.compiler.api import (
+    OptimizedModule,
+    compile,  # noqa: A004 - torch's name
+    compile_forward,
+    is_compiling,
+    reset,
+)
 from retrograd.compiler.controls import (
     allow_in_graph,
     cudagraph_mark_step_begin,
@@ -14,6 +20,6 @@ from retrograd.compiler.controls import (
 )
 
 __all__ = [
-    "OptimizedModule", "allow_in_graph", "compile", "cudagraph_mark_step_begin", "disable", "is_compiling",
-    "is_dynamo_compiling", "is_exporting", "list_backends", "reset", "set_stance",
+    "OptimizedModule", "allow_in_graph", "compile", "compile_forward", "cudagraph_mark_step_begin", "disable",
+    "is_compiling", "is_dynamo_compiling", "is_exporting", "list_backends", "reset", "set_stance",
 ]  # fmt: skip

@@ -9,17 +9,22 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self
 
+from retrograd import devices
 from retrograd.autograd.modes import local, modes
-from retrograd.compiler.capture import UsersError, capture
+from retrograd.compiler.capture import Call, UsersError, capture
 from retrograd.compiler.entry import MISS, Entry, current_key, log
+from retrograd.compiler.numbers import SpecialiseError
+from retrograd.compiler.pictures import same
 from retrograd.compiler.progress import progress
 from retrograd.compiler.report import explain
-from retrograd.compiler.trees import UnguardableError
+from retrograd.compiler.trees import Arguments, UnguardableError
 from retrograd.errors import UntraceableError
 from retrograd.nn.module import Module
+from retrograd.nn.module_hooks import everywhere
 
 LIMIT = 16  # compiled forms that are kept of one function
 BACKENDS = ("native", "inductor", "eager")
@@ -35,6 +40,16 @@ def _after_fork() -> None:
     for state in list(_all):
         for entry in state.entries:
             entry.unlock()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no compiled function change a tensor meanwhile: its arrays are exchanged, and put back."""
+    with ExitStack() as stack:
+        for state in list(_all):
+            for entry in state.entries:
+                stack.enter_context(entry.lock)
+        yield
 
 
 _all: weakref.WeakSet[Compiled] = weakref.WeakSet()
@@ -68,10 +83,12 @@ class Compiled:
         self.run: Callable[..., Any] | None = None  # the form that fitted last
         self.reason: str | None = None  # why it runs as it is
         self.is_full = False
+        self.varying: set[str] = set()  # places of floats among the arguments that have varied
+        self.fixed: set[str] = set()  # those of them whose value is needed
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...] | None) -> Any:
         """Run a call that the form used last does not fit: by another one, a new one, or as it is."""
-        if key is None or switch.off:
+        if key is None or switch.off or devices.chosen.device is not None:
             return self.function(*args, **kwargs)
         result = self._existing(args, kwargs, key)
         if result is not MISS:
@@ -114,8 +131,8 @@ class Compiled:
         if self.entries and log.isEnabledFor(logging.DEBUG):
             log.debug("%s: does not hold: %s", self.name, self.entries[-1].missed(args, kwargs))
         start = time.perf_counter()
-        with progress(self.name):
-            entry = capture(self.function, args, kwargs, self.name, key)
+        with progress(self.name), _alone():
+            entry = self._capture(args, kwargs, key)
         entry.number = len(self.entries) + 1
         log.info(
             "compiled %s in %.3f s: %d instructions, form %d",
@@ -123,12 +140,25 @@ class Compiled:
         )  # fmt: skip
         return entry
 
+    def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: tuple[Any, ...]) -> Entry:
+        """Trace; floats among the arguments that have been others before become inputs, if they can."""
+        floats = Arguments(args, kwargs).floats
+        for entry in self.entries:
+            if entry.floats.keys() == floats.keys():
+                self.varying |= {p for p, v in floats.items() if not same(entry.floats[p], v)}
+        while True:
+            call = Call(self.function, args, kwargs, self.name, key, frozenset(self.varying - self.fixed))
+            try:
+                return capture(call)
+            except SpecialiseError as needed:
+                self.fixed |= {p for p in self.varying if p in needed.text}
+
     def _note(self, reason: str) -> None:
         """Run as it is from now on, and say so."""
         if self.fullgraph or switch.strict:
             raise UntraceableError(f"{self.name} cannot be compiled: {reason}") from None
         self.reason = reason
-        log.warning("%s runs as it is: %s", self.name, reason)
+        log.info("%s runs as it is: %s", self.name, reason)
         warnings.warn(
             f"{self.name} cannot be compiled and runs as it is: {reason}", UserWarning, stacklevel=4
         )
@@ -139,7 +169,7 @@ class Compiled:
             f"{self.name} has been compiled for {LIMIT} combinations of shapes, constants and state; other "
             "ones run as they are. Pass what varies as a tensor, or keep the shapes few (docs/compile.md)"
         )
-        log.warning("%s", text)
+        log.info("%s", text)
         warnings.warn(text, UserWarning, stacklevel=4)
 
     def _after(self, failed: UsersError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -178,26 +208,43 @@ def _wrapper(function: Callable[..., Any], *, fullgraph: bool) -> Callable[..., 
 
 
 class OptimizedModule(Module):
-    """A module whose call is compiled; all else is the module's that it was made of, `_orig_mod`."""
+    """A module whose call is compiled; all else is the module's that it was made of, `_orig_mod`.
+
+    Attributes are read from that module, and set on it. Copies and pickles are compiled anew.
+    """
 
     def __init__(self, module: Module, *, fullgraph: bool) -> None:
         super().__init__()
-        self._orig_mod = module
-        self.__dict__["training"] = module.training
-        self.__dict__["forward"] = _wrapper(module.__call__, fullgraph=fullgraph)
-        self.__dict__["explain"] = self.__dict__["forward"].explain
+        own = self.__dict__
+        del own["training"]
+        self._place("module", "_orig_mod", module)
+        own["_fullgraph"] = fullgraph
+        own["forward"] = _wrapper(module.__call__, fullgraph=fullgraph)
+        own["explain"] = own["forward"].explain
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_orig_mod"], name)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "forward" in self.__dict__:
+            setattr(self._orig_mod, name, value)
+        else:  # Module.__init__ is still at work
+            super().__setattr__(name, value)
 
-    def train(self, mode: bool = True) -> OptimizedModule:
+    def __delattr__(self, name: str) -> None:
+        delattr(self.__dict__["_orig_mod"], name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _again, (self._orig_mod, self._fullgraph)
+
+    def train(self, mode: bool = True) -> Self:
         """Set training mode for the module."""
         self._orig_mod.train(mode)
-        self.__dict__["training"] = mode
         return self
+
+
+def _again(module: Module, fullgraph: bool) -> OptimizedModule:
+    return OptimizedModule(module, fullgraph=fullgraph)
 
 
 def compile(
@@ -249,6 +296,24 @@ def compile(
     if isinstance(model, Module):
         return OptimizedModule(model, fullgraph=fullgraph)
     return _wrapper(model, fullgraph=fullgraph)
+
+
+def compile_forward(module: Module, *args: Any, **kwargs: Any) -> None:
+    """Compile a module's forward in place: what Module.compile does."""
+    everywhere.compiled[module] = compile(_Forward(module), *args, **kwargs)
+    everywhere.changes += 1
+    module.__dict__["_hooked"] = True
+
+
+class _Forward:
+    """A module's forward, which does not hold the module."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = weakref.ref(module)
+        self.__qualname__ = f"{type(module).__qualname__}.forward"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module().forward(*args, **kwargs)  # type: ignore[union-attr] # who calls holds it
 
 
 def is_compiling() -> bool:

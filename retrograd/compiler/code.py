@@ -64,7 +64,7 @@ def _reads(code: CodeType) -> Reads:
         elif instruction.opname == "LOAD_ATTR":
             is_method = sys.version_info >= (3, 12) and bool((instruction.arg or 0) & 1)
             (methods if is_method else attributes).add(name)
-        elif instruction.opname in ("STORE_ATTR", "IMPORT_FROM"):
+        elif instruction.opname == "IMPORT_FROM":
             attributes.add(name)
     return Reads(frozenset(globals_), frozenset(attributes), frozenset(methods))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from retrograd.arrays import Recorder, Traced
 from retrograd.arrays.ir import Value
+from retrograd.arrays.numbers import Number
 from retrograd.arrays.traced import place, refused
 from retrograd.errors import UntraceableError
 from retrograd.random.mt19937 import default_generator, watcher
@@ -52,6 +53,9 @@ class Draws:
         self, function: Callable[..., Any], generator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Traced:
         """Return the traced array of a draw, whose shape and dtype another generator's draw tells."""
+        for number in (*args, *kwargs.values()):
+            if isinstance(number, Number):
+                number.owner.force(number, "a random draw")
         if any(isinstance(a, Traced) for a in (*args, *kwargs.values())):
             raise refused(
                 UntraceableError(

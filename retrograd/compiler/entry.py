@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from retrograd import native
+from retrograd import devices, dtypes, native
 from retrograd.arrays.vocabulary import function_of
 from retrograd.autograd.dispatch import as_view, mark_inference
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.autograd.modes import local, modes, process
 from retrograd.compiler.guards import Guards
 from retrograd.compiler.plan import Plan, Reference, Result, Source
-from retrograd.compiler.tracer import Captured
+from retrograd.compiler.tracer import Captured, hooks_of
 from retrograd.compiler.trees import Arguments
 from retrograd.tensor import Tensor, history
 
@@ -40,6 +40,7 @@ class Rebinding:
         self.updated = set(updated)
         self.held: list[Any] = [None] * len(captured)
         self.owners: set[int] = set()
+        self.in_order = [False]  # whether all lie in memory in C order
 
     def check(self, *arrays: Any) -> bool:
         """Whether these arrays may take the captured tensors' places; remember them if so."""
@@ -55,6 +56,7 @@ class Rebinding:
             return False
         self.held[:] = arrays
         self.owners = {id(owner(arrays[i])) for i in self.updated}
+        self.in_order[0] = all(a.flags.c_contiguous for a in arrays)
         return True
 
     def _clash(self, arrays: tuple[Any, ...]) -> bool:
@@ -65,7 +67,9 @@ class Rebinding:
         reach, last = -1, -1
         for low, high, i in bounds:
             if low < reach and (i in self.updated or last in self.updated):
-                return True
+                return any(
+                    _share(arrays[i], other) for i in self.updated for j, other in enumerate(arrays) if i != j
+                )
             if high > reach:
                 reach, last = high, i
         return False
@@ -73,6 +77,14 @@ class Rebinding:
     def apart(self, array: Any) -> bool:
         """Whether an argument's memory is none that is written to."""
         return not any(np.may_share_memory(array, self.held[i]) for i in self.updated)
+
+
+def _share(a: Any, b: Any) -> bool:
+    """Whether two arrays have elements in common; also where that takes long to tell."""
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type] # any number will do
+    except np.exceptions.TooHardError:
+        return True
 
 
 def owner(array: Any) -> Any:
@@ -95,8 +107,11 @@ class Entry:
         self.count = itertools.count()
         self.lock = threading.Lock()
         self.arguments = arguments
+        self.floats = dict(arguments.floats)
         self._input_names: list[str] = []
         self._draw_lines: list[str] = []
+        self._order: list[tuple[str, tuple[int, ...]]] = []  # inputs that must lie in C order, to be quick
+        self._can_be_quick = True
         self._names: dict[str, Any] = {}
         self.source = self._write()
         filename = f"<retrograd compiled {name}>"
@@ -165,6 +180,10 @@ class Entry:
             owner=owner, ndarray=np.ndarray, **self.arguments.names,
         )  # fmt: skip
         body = [*self.arguments.lines]
+        body += [f"if not ({c}): return MISS" for c in self.plan.given.conditions]
+        floats = self._name("dtype", dtypes.default.float)
+        self._names.update(default=dtypes.default, chosen=devices.chosen)
+        body.append(f"if default.float is not {floats} or chosen.device is not None: return MISS")
         body += self.guards.lines(self._name)
         inputs, more = self._inputs(places)
         body += more
@@ -197,8 +216,15 @@ class Entry:
             elif source.kind in ("tensor", "grad"):
                 lines += self._loose(name, source, places)
                 (loose_updated if i in updated else loose).append(name)
+                in_order = np.empty(source.value.shape, source.value.dtype).strides
+                seen = source.what if source.kind == "tensor" else plan.grad_types[id(source.what.node)]
+                if not seen.is_laid:
+                    self._order.append((name, in_order))
+                elif seen.strides != in_order:
+                    self._can_be_quick = False
             elif source.kind == "array":
                 inputs[-1] = self._name("c", source.what)
+                self._can_be_quick &= source.what.flags.c_contiguous
             elif source.kind == "draw":
                 drawn = self._name("d", source.what)
                 self._draw_lines.append(f"{name} = {drawn}()")
@@ -236,7 +262,13 @@ class Entry:
     def _node_guard(self, tensor: str, captured: Captured) -> list[str]:
         if captured.is_leaf:
             node = self._name("l", captured.node)
-            return [f"if {tensor}._node is not {node}: return MISS"]
+            self._names["hooks_of"] = hooks_of
+            hooked = f"{node}.extras is not None or {node}.post"
+            changed = f"hooks_of({node}) != {captured.hooks}"
+            return [
+                f"if {tensor}._node is not {node}: return MISS",
+                f"if ({changed} if {hooked} else {bool(captured.hooks)}): return MISS",
+            ]
         if captured.node is None:
             return [f"if {tensor}._node is not None: return MISS"]
         return [f"if {tensor}._node is None: return MISS"]
@@ -282,6 +314,18 @@ class Entry:
                 lines.append(f"if {leaf}.grad is not None: return MISS")
         return lines
 
+    def _call(self, inputs: list[str]) -> str:
+        """Return the expression that runs the program: without its own checks where ours say the same."""
+        checked = f"E({', '.join(inputs)})"
+        quick = getattr(self.executable, "run", None)
+        if quick is None or not self._can_be_quick:
+            return checked
+        self._names["R"], self._names["in_order"] = quick, self.rebinding.in_order
+        conditions = ["in_order[0]"] if self.rebinding.captured else []
+        conditions += [f"{name}.strides == {self._name('s', strides)}" for name, strides in self._order]
+        quickly = f"R(({''.join(f'{i}, ' for i in inputs)}))"
+        return f"{quickly} if {' and '.join(conditions)} else {checked}" if conditions else quickly
+
     def _run_lines(self, inputs: list[str]) -> list[str]:
         plan = self.plan
         lines: list[str] = []
@@ -292,13 +336,17 @@ class Entry:
         if log.isEnabledFor(logging.DEBUG):
             self._names["used"] = self._log_use
             lines.append("used()")
-        lines.append("with lock:")
+        is_shared = plan.updates or sites or plan.given.inputs or plan.grads or plan.rebound
+        lines.append("with lock:" if is_shared else "if True:")
         inner: list[str] = []
         for k, site in enumerate(sites):
             undo = "; ".join(f"{s}.undo()" for s in reversed(sites[:k]))
             inner.append(f"if not {site}.advance(): {undo + '; ' if undo else ''}return MISS")
         inner += self._draw_lines
-        call = f"E({', '.join(inputs)})"
+        inner += [
+            f"{self._name('n', a)}[()] = {text}" for (text, _), (a, _) in self.plan.given.inputs.items()
+        ]
+        call = self._call(inputs)
         count = len(plan.program.outputs)
         unpack = f"{', '.join(f'o{i}' for i in range(count))}, = {call}" if count else call
         if sites:
@@ -383,8 +431,11 @@ class Entry:
         lines.append(f"r{i}._array = {array}")
         lines.append(f"r{i}._node = r{i}._cell = r{i}._meta = None")
         if source is not None:
-            self._names["as_view"] = as_view
-            lines.append(f"as_view(r{i}, {source})")
+            if result.moves:
+                self._names["as_view"] = as_view
+                lines.append(f"as_view(r{i}, {source})")
+            else:  # the same memory, detached
+                lines.append(f"r{i}._cell = {source}._version_cell()")
         if result.is_leaf:
             lines.append(f"r{i}.requires_grad = True")
         if result.spent is not None:

@@ -19,7 +19,7 @@ from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import now
 from retrograd.arrays.ir import Instruction, Value, tidy
 from retrograd.autograd.engine import run
-from retrograd.autograd.graph import Node, Output, Witness, raise_freed, raise_modified
+from retrograd.autograd.graph import FREED, Node, Output, Witness, raise_freed, raise_modified
 from retrograd.compiler.cut import choose
 from retrograd.compiler.replay import replay
 from retrograd.compiler.tracer import Captured, Tracer
@@ -233,7 +233,7 @@ class CompiledBackward(Node):
     def _free(self, keep: bool) -> None:
         if not keep:
             self.arrays = self.owners = self.saved = None
-            self.freed = True
+            self.metas = FREED
 
 
 def _needed(instructions: list[Instruction], outputs: list[Value]) -> list[Instruction]:

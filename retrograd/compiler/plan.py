@@ -13,10 +13,11 @@ import numpy as np
 from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
 from retrograd.arrays.ir import Instruction, Value, tidy
+from retrograd.arrays.numbers import Number
 from retrograd.autograd.graph import AccumulateGrad
 from retrograd.compiler.pair import Pullback, Spent
 from retrograd.compiler.state import CONSTANTS
-from retrograd.compiler.tracer import Boundary, Captured, Tracer
+from retrograd.compiler.tracer import Boundary, Captured, Tracer, facts
 from retrograd.compiler.trees import leaves
 from retrograd.errors import UntraceableError
 from retrograd.tensor import Tensor, history
@@ -79,19 +80,18 @@ class Plan:
     places: dict[int, int] = field(default_factory=dict)  # by id of a traced tensor: its number in results
     writes: list[tuple[Captured, int]] = field(default_factory=list)  # and how many, for the version
     rebound: list[tuple[Captured, int]] = field(default_factory=list)  # tensor.data = output
-    grads: list[tuple[Captured, Any]] = field(
-        default_factory=list
-    )  # a leaf's new gradient: result, same, None
+    # a leaf's new gradient: a result, a captured tensor, or None
+    grads: list[tuple[Captured, Any]] = field(default_factory=list)
     tree: Any = None
     references: list[Reference] = field(default_factory=list)  # in the tree
     seen: list[Captured] = field(default_factory=list)  # no inputs, but the trace depends on their shapes
     draws: list[Any] = field(default_factory=list)
     sites: list[Any] = field(default_factory=list)
+    given: Any = None  # numbers among the arguments
     pair: Any = None
     saved: tuple[int, int] = (0, 0)  # the first of the outputs that are saved for backward, and how many
-    needs_grads: list[tuple[Captured, bool]] = field(
-        default_factory=list
-    )  # whether a leaf must have a gradient
+    # leaves that must have a gradient, or must have none
+    needs_grads: list[tuple[Captured, bool]] = field(default_factory=list)
     grad_types: dict[int, Captured] = field(default_factory=dict)  # by id of a leaf's node
 
 
@@ -103,7 +103,7 @@ class Planner:
         self.tracer = tracer
         self.known = known
         self.is_reached = is_reached
-        self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites)
+        self.plan = Plan(draws=tracer.draws.made, sites=tracer.steps.sites, given=tracer.given)
         self.outputs: list[Value] = []
         self._root_outputs: dict[int, int] = {}
         self._made: dict[int, Tensor] = {}  # the results by number
@@ -160,6 +160,8 @@ class Planner:
         if isinstance(tree, (tuple, list)):
             parts = [self._referred(v) for v in tree]
             return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+        if isinstance(tree, Number):
+            return tree.owner.force(tree, "a result")
         if isinstance(tree, CONSTANTS) or self.is_reached(tree):
             return tree
         raise UntraceableError(
@@ -193,9 +195,10 @@ class Planner:
                 )
             made.is_leaf = True
             node = None
-        root = handle.base
-        source = None if root is None else self._captured_root(root)
-        if node is None and root is not None and (source is not None or (shared or {}).get(id(root), 0) > 1):
+        root = _root(handle)
+        source = self._captured_root(root)
+        is_shared = root is not handle and (shared or {}).get(id(root), 0) > 1
+        if node is None and (source is not None or is_shared):
             made.view_of = self.output(root) if source is None else source
             made.moves = _moves(handle)
         else:
@@ -233,9 +236,9 @@ class Planner:
             tensor = captured.tensor
             if self._known(tensor) is None:
                 continue
-            if tensor._meta is not captured.meta:
+            if facts(tensor) != captured.facts:
                 raise UntraceableError(
-                    "a facility of a captured tensor was changed (its gradient or its view)"
+                    "what is kept with a captured tensor is changed: its gradient, or whose view it is"
                 )
             node = tensor._node
             if node is not captured.node and type(node) is not Boundary:
@@ -338,8 +341,8 @@ class Planner:
                 found[captured.input.id] = Source("tensor", captured, captured.input)
         for draw in self.plan.draws:
             found[draw.value.id] = Source("draw", draw, draw.value)
-        for site in self.plan.sites:
-            for array, value in site.numbers.inputs.values():
+        for owner in (*(site.numbers for site in self.plan.sites), self.tracer.given):
+            for array, value in owner.inputs.values():
                 found[value.id] = Source("number", array, value)
         return found
 

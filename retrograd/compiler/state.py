@@ -1,9 +1,9 @@
 """The Python state around a function: what it can reach, whether a trace changed it, and what is guarded.
 
 Before a function is traced, `Reach` walks what it can reach: the variables of its closure, the global
-variables that its code names, the attributes of the objects in them, containers. That finds the tensors, and
-is a picture of the state (pictures.py), to be compared with afterwards: a compiled program could not repeat a
-change.
+variables that its code names, the attributes it names of the objects in them, containers. That finds the
+tensors, and is a picture of the state (pictures.py), to be compared with afterwards: a compiled program could
+not repeat a change.
 
 After the trace it is known which code ran. What that code names is guarded (see `guarded`).
 """
@@ -71,6 +71,10 @@ class Reach:
         self.edges: dict[int, list[Edge]] = {}  # by id of what they lead from
         self.pictures: list[Any] = []
         self._kept: dict[int, Any] = {}  # so that ids stay theirs
+        self._names: set[str] = set()  # that code which is reached asks of objects
+        self._is_wild = False  # whether it may ask others
+        self._made: set[int] = set()  # ids of classes that were found as those of objects
+        self._waiting: dict[Any, list[Edge]] = {}  # steps not taken, by name
         for root in self.roots:
             self.walk(root, "")
         if "numpy.random" in sys.modules:
@@ -84,14 +88,45 @@ class Reach:
             if id(edge.value) in self._kept or isinstance(edge.value, CONSTANTS):
                 continue
             self._kept[id(edge.value)] = edge.value
+            if edge.key == "class of an object":
+                self._made.add(id(edge.value))
             found = self.edges[id(edge.value)] = list(self._steps(edge.value, edge.path))
-            todo += found
+            for step in reversed(found):
+                if self._is_named(edge.value, step):
+                    todo.append(step)
+                else:
+                    self._waiting.setdefault(step.key, []).append(step)
+            if isinstance(edge.value, types.FunctionType):
+                todo += self._learn(edge.value)
+
+    def _is_named(self, value: Any, edge: Edge) -> bool:
+        """Whether code that is reached names a step; no others are taken from the user's objects."""
+        if edge.holder is None or self._is_wild or isinstance(value, (types.FunctionType, Module, Tensor)):
+            return True
+        if not users_class(value if isinstance(value, type) else type(value)):
+            return True
+        if edge.key in ("__init__", "__new__") and id(value) in self._made:
+            return False  # its objects are there
+        return edge.key in self._names or edge.key == "forward" or edge.key.startswith("__")
+
+    def _learn(self, function: types.FunctionType) -> list[Edge]:
+        """Take in the names in a function's code; return the steps that waited for one of them."""
+        if not is_users(function.__code__.co_filename):
+            return []
+        named = reads(list(nested(function.__code__)))
+        new = (named.attributes | named.methods) - self._names
+        self._names |= new
+        if named.is_wild and not self._is_wild:
+            self._is_wild = True
+            new = frozenset(self._waiting)
+        return [edge for name in sorted(new) for edge in self._waiting.pop(name, ())]  # in every process alike
 
     def _steps(self, value: Any, path: str) -> Iterable[Edge]:
         """Return the steps from a value, and take its picture if it can change."""
         if isinstance(value, Tensor):
             self.tensors.append(value)
-            return ()
+            held = value.__dict__
+            return [Edge(held, n, v, f"attribute '{n}' of a tensor") for n, v in held.items()]
         if isinstance(value, (np.ndarray, Generator, types.ModuleType)):
             return ()
         if type(value).__module__.startswith("numpy.random"):
@@ -136,7 +171,7 @@ class Reach:
         held = function.__globals__
         names = reads(list(nested(function.__code__))).globals
         self.pictures.append(Picture(held, "a global variable", names))
-        found += [Edge(held, n, held[n], f"global variable '{n}'") for n in names if n in held]
+        found += [Edge(held, n, held[n], f"global variable '{n}'") for n in sorted(names) if n in held]
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         return found + _fixed(
             f"a default of {function.__name__}", *defaults, getattr(function, "__wrapped__", None)
@@ -151,8 +186,12 @@ class Reach:
     def _optimizer(self, value: Optimizer, path: str) -> list[Edge]:
         for part in (value.__dict__, value.state, *value.state.values()):
             self.pictures.append(Picture(part, path, is_exempt=True))
+        hooks = [*value._optimizer_step_pre_hooks.values(), *value._optimizer_step_post_hooks.values()]
         states = [t for state in value.state.values() for t in state.values()] if value.state else []
-        return [Edge(value.__dict__, "param_groups", value.param_groups, path), *_fixed(path, *states)]
+        return [
+            Edge(value.__dict__, "param_groups", value.param_groups, path),
+            *_fixed(path, *states, *hooks),
+        ]
 
     def _class(self, value: type) -> list[Edge]:
         """Return the steps from a class of the user's; it is taken not to change while it is traced."""
@@ -168,7 +207,7 @@ class Reach:
     def _object(self, value: Any, path: str) -> list[Edge]:
         kind = type(value)
         what = f"{path} ({kind.__name__})" if path else kind.__name__
-        found = _fixed("", kind)
+        found = [Edge(None, "class of an object", kind, "")]
         attributes = getattr(value, "__dict__", None)
         if isinstance(value, Module) and (value._hooked or everywhere.hooked):
             for name, part in vars(HookProtocol).items():  # tables that are made when first asked for
@@ -248,7 +287,7 @@ class Reach:
 def _shadows(value: Any, names: Reads) -> list[Edge]:
     """Return steps to attributes that an object has of its class, where it may get ones of its own."""
     attributes = getattr(value, "__dict__", None)
-    if not isinstance(attributes, dict) or isinstance(value, (types.FunctionType, Optimizer)):
+    if not isinstance(attributes, dict) or isinstance(value, (types.FunctionType, Optimizer, Tensor)):
         return []
     read = {n for n in names.attributes | names.methods if n not in attributes and hasattr(type(value), n)}
     if isinstance(value, Module) and "_hooked" not in attributes:

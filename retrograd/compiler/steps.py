@@ -1,4 +1,9 @@
-"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run."""
+"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run.
+
+What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is
+an input of the program, a `Number` (numbers.py): `update` may compute with it before it meets an array, as in
+`1 - n.beta1`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrograd import dtypes
+from retrograd.arrays import Recorder
 from retrograd.arrays.handles import write
 from retrograd.arrays.traced import place, refused
 from retrograd.autograd.where import here
 from retrograd.errors import UntraceableError
 from retrograd.optim.flat import Cohort, FlatOptimizer, plain_numbers
 from retrograd.optim.numbers import Numbers
+from retrograd.tensor import Tensor
 
 if TYPE_CHECKING:
     from retrograd.compiler.tracer import Tracer
@@ -26,13 +33,15 @@ class Site:
     """One step of one cohort of parameters: what is done on the host before and after each run."""
 
     def __init__(
-        self, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any, probes: list[Any]
-    ) -> None:
+        self, recorder: Recorder, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any,
+        probes: list[Any],
+    ) -> None:  # fmt: skip
         self.optimizer, self.index, self.cohort = optimizer, index, cohort
+        self.hooks = _hooks(optimizer)
         self.layout = optimizer.layout(optimizer.param_groups[index])
         kind = cohort.arrays[0].dtype
         self.dtype = np.dtype(np.float32) if kind in _NARROW else kind
-        self.numbers = Numbers(given, probes, self.dtype)
+        self.numbers = Numbers(recorder, given, probes)
         self._before: Any = None
 
     def is_current(self) -> bool:
@@ -47,6 +56,7 @@ class Site:
             and sum(len(c.params) for c in cohorts[self.index]) == len(group["params"])
             and optimizer.layout(group) == self.layout
             and cohort.has_state(optimizer)
+            and _hooks(optimizer) == self.hooks
         )
 
     def advance(self) -> bool:
@@ -74,6 +84,18 @@ class Site:
         self.cohort.count_write(here())
 
 
+def _tensors(group: dict[str, Any]) -> list[Any]:
+    """Return the options of a group that are tensors."""
+    options = [v for k, v in group.items() if k != "params"]
+    return [t for v in options for t in (v if isinstance(v, tuple) else (v,)) if isinstance(t, Tensor)]
+
+
+def _hooks(optimizer: FlatOptimizer) -> list[int]:
+    """Return the ids of what is called around a step."""
+    before, after = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+    return [*map(id, before.values()), *map(id, after.values())] if before or after else []
+
+
 class Steps:
     """The optimizer steps of one trace."""
 
@@ -90,13 +112,17 @@ class Steps:
         for i, group in enumerate(optimizer.param_groups):
             if group.get("differentiable"):
                 raise refused(UntraceableError(f"a step with differentiable=True, at {place()}"))
+            for option in _tensors(group):
+                if self.tracer.is_written(option):
+                    raise refused(UntraceableError(f"an option of an optimizer is written to, at {place()}"))
             with self._own_memory():
                 ready = optimizer._ready(i, group)
+                options = plain_numbers(group)
             for cohort, grads in ready:
                 if cohort.arrays[0].dtype.kind != "f" and cohort.arrays[0].dtype not in _NARROW:
                     raise refused(UntraceableError(f"a step of complex parameters, at {place()}"))
                 assert len(grads) == len(cohort.params)
-                self._update(self._site(optimizer, i, cohort))
+                self._update(self._site(optimizer, i, options, cohort))
 
     @contextmanager
     def _own_memory(self) -> Iterator[None]:
@@ -111,15 +137,14 @@ class Steps:
                 captured.array = captured.tensor._array
                 captured.tensor._array = captured.handle
 
-    def _site(self, optimizer: FlatOptimizer, i: int, cohort: Cohort) -> Site:
-        group = plain_numbers(optimizer.param_groups[i])
+    def _site(self, optimizer: FlatOptimizer, i: int, group: dict[str, Any], cohort: Cohort) -> Site:
         scalars, fresh = self._reached.get(id(cohort), (dict(cohort.scalars), cohort.fresh))
         later = dict(scalars)
         optimizer.prepare(group, later, fresh)
         probes = optimizer.probe(group, later)
         given = optimizer.prepare(group, scalars, fresh)
         self._reached[id(cohort)] = {n: float(np.float32(v)) for n, v in scalars.items()}, False
-        site = Site(optimizer, i, cohort, given, probes)
+        site = Site(self.tracer.recorder, optimizer, i, cohort, given, probes)
         self.sites.append(site)
         return site
 

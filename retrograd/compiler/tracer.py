@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.arrays import Recorder, Traced
+from retrograd.arrays.handles import now
 from retrograd.arrays.ir import Value
 from retrograd.arrays.traced import place, refusals, refused
 from retrograd.autograd import modes
@@ -24,6 +25,7 @@ from retrograd.autograd.graph import AccumulateGrad, Node
 from retrograd.autograd.inplace import inplace_here
 from retrograd.autograd.modes import local
 from retrograd.compiler.draws import Draws
+from retrograd.compiler.numbers import Given
 from retrograd.compiler.steps import Steps
 from retrograd.errors import UntraceableError
 from retrograd.ops.declare import Op
@@ -54,6 +56,21 @@ class Boundary(Node):
     pullback_recorded = pullback
 
 
+def facts(tensor: Tensor) -> tuple[int, ...]:
+    """Return what matters of the rare facts of a tensor: whose view it is, its gradient, its mode."""
+    meta = tensor._meta
+    base, grad = (None, None) if meta is None else (meta.base, meta.grad)
+    retains, inference = (False, False) if meta is None else (meta.retains, meta.inference)
+    return id(base), id(grad), retains, inference
+
+
+def hooks_of(node: Any) -> list[int]:
+    """Return the ids of the hooks on a leaf."""
+    extras = node.extras
+    tables = [] if extras is None else [extras.tensor, extras.pre, extras.post]
+    return [id(hook) for table in (*tables, node.post or {}) for hook in table.values()]
+
+
 class Captured:
     """A tensor whose array is traced, what it had before, and what it must have when the program runs."""
 
@@ -65,10 +82,12 @@ class Captured:
         self.input: Value = handle._value
         self.node: Any = history(tensor)
         self.meta = tensor._meta
+        self.facts = facts(tensor)
         self.cell = tensor._version_cell()
         self.count, self.rebased = self.cell.count, self.cell.rebased
         self.is_leaf = type(self.node) is AccumulateGrad  # one that requires grad
         self.grad: Any = self.node.grad if self.is_leaf else None
+        self.hooks = hooks_of(self.node) if self.is_leaf else []
         self.grad_of: Captured | None = None
         self.is_seen = False  # whether the trace depends on its shape or dtype
         self.is_laid = False  # whether the trace depends on how it lies in memory
@@ -105,6 +124,7 @@ class Tracer:
         self.made: list[weakref.ref[Tensor]] = []  # results of ops
         self.draws = Draws(self.recorder)
         self.steps = Steps(self)
+        self.given = Given(self.recorder)
 
     def start(self, tensors: Iterable[Tensor]) -> None:
         """Begin; these tensors are known to be reached."""
@@ -113,15 +133,26 @@ class Tracer:
         modes.push(self)
         self.draws.start()
         for tensor in tensors:
-            self.adopt(tensor)
+            if getattr(tensor, "_array", None).__class__ is ndarray:  # others may be used or not
+                self.adopt(tensor)
 
     def restore(self) -> None:
-        """End; every tensor has again what it had."""
+        """End; every tensor has again what it had, also if the user interrupts this."""
         self.draws.stop()
-        modes.pop()
-        local.tracer = None
-        for captured in self.captured.values():
-            captured.restore()
+        if local.tracer is self:
+            local.tracer = None
+            modes.pop()
+        interrupted: BaseException | None = None
+        left = list(self.captured.values())
+        while left:
+            try:
+                while left:
+                    left[-1].restore()
+                    left.pop()
+            except KeyboardInterrupt as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     def check_kept(self, known: set[int]) -> None:
         """Raise if a tensor that the function made is held even now, when all that was known of are gone."""
@@ -137,13 +168,15 @@ class Tracer:
 
     def adopt(self, tensor: Tensor) -> Traced:
         """Return the traced array of a tensor, which it is given if it has none yet."""
-        array: Any = tensor._array
+        array: Any = getattr(tensor, "_array", None)  # sparse tensors have none
         if array.__class__ is Traced:
             if array._recorder is not self.recorder:
                 raise refused(UntraceableError(f"a tensor of another trace is used, at {place()}"))
             return array
         if array.__class__ is not ndarray:
-            raise refused(UntraceableError(f"a {type(array).__name__} tensor cannot be traced, at {place()}"))
+            raise refused(
+                UntraceableError(f"a tensor without a NumPy array of its own is used, at {place()}")
+            )
         handle = self.recorder.input(array)
         if handle._phantom is None:
             handle._phantom = array
@@ -156,6 +189,11 @@ class Tracer:
             tensor._node = Boundary(found.node)
         return handle
 
+    def is_written(self, tensor: Tensor) -> bool:
+        """Whether a tensor has been written to since the trace began."""
+        captured = self.captured.get(id(tensor))
+        return captured is not None and now(captured.handle) != captured.input
+
     def _adopt_grad(self, leaf: Captured) -> None:
         """Trace a leaf's gradient; one that it has not, as if it had, where that may make no difference."""
         grad = leaf.node.grad
@@ -164,7 +202,7 @@ class Tracer:
             grad._array = np.zeros(leaf.array.shape, leaf.array.dtype)
             grad._node = grad._cell = grad._meta = None
             self.assumed[id(leaf.node)] = leaf.node.grad = grad
-        if grad is not None:
+        if grad is not None and (grad._array.__class__ is not Traced or id(grad) in self.captured):
             self.adopt(grad)
             self.captured[id(grad)].grad_of = leaf
 

@@ -33,7 +33,12 @@ _CONSTANTS = (bool, int, float, complex, str, bytes, slice, range, frozenset)
 class Arguments:
     """The guards on a call's arguments, as lines of code, and the expression of each tensor in them."""
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], varying: frozenset[str] = frozenset()
+    ) -> None:
+        """Read a call's arguments; the floats at the places in `varying` are not guarded."""
+        self.floats: dict[str, float] = {}  # by place
+        self.varying = varying
         self.lines: list[str] = []
         self.names: dict[str, Any] = {}
         self.tensors: list[tuple[str, Tensor]] = []
@@ -74,7 +79,12 @@ class Arguments:
             self._tensor(place, value)
         elif value is None or kind is bool or value is Ellipsis or value is NotImplemented:
             self._demand(f"{place} is {value!r}")
+        elif kind is float and place in self.varying:
+            self.floats[place] = value
+            self._demand(f"{place}.__class__ is float")
         elif kind in _CONSTANTS:
+            if kind is float:
+                self.floats[place] = value
             self._constant(place, value)
         elif isinstance(value, (tuple, list)):
             self._demand(f"{place}.__class__ is {self.name(kind)}")
@@ -99,6 +109,18 @@ class Arguments:
         else:
             self._demand(f"{place} is {self.name(value)}")
             self.objects.append(value)
+
+    def replaced(self, place: str, value: Any, numbers: dict[str, Any]) -> Any:
+        """Return an argument with numbers in place of the floats at their places."""
+        if type(value) is float:
+            return numbers.get(place, value)
+        if type(value) is dict:
+            parts = [self.replaced(f"{place}_v_{i}", v, numbers) for i, v in enumerate(value.values())]
+            return dict(zip(value, parts, strict=True))
+        if isinstance(value, (tuple, list)):
+            parts = [self.replaced(f"{place}_{i}", v, numbers) for i, v in enumerate(value)]
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        return value
 
     def _constant(self, place: str, value: Any) -> None:
         kind = self.name(type(value)) if type(value) not in (int, float, str) else type(value).__name__

@@ -7,7 +7,6 @@ import io
 import os
 import random as python_random
 import sys
-import time
 from datetime import date, datetime
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
@@ -20,10 +19,16 @@ from retrograd.errors import UntraceableError
 _EFFECTS = {
     builtins.print: "print()", builtins.input: "input()", builtins.open: "open()",
     builtins.exec: "exec()", builtins.eval: "eval()", builtins.globals: "globals()",
+    os.urandom: "Python's os.urandom",
 }  # fmt: skip
-_CLOCKS = {
-    n for n in dir(time) if n in ("time", "time_ns", "monotonic", "perf_counter", "perf_counter_ns", "sleep")
-}
+_CLOCKS = frozenset({"monotonic", "perf_counter", "perf_counter_ns", "sleep", "time", "time_ns"})
+_DATES = frozenset({"now", "today", "utcnow"})
+_RANDOM = frozenset({"getrandbits", "getstate", "random", "seed", "setstate"})
+_FILES = frozenset(
+    {"read", "read1", "readinto", "readline", "readlines", "seek", "truncate", "write", "writelines"}
+)
+_NAMES = frozenset({f.__name__ for f in _EFFECTS}) | _CLOCKS | _DATES | _RANDOM | _FILES
+"""The names of all functions that are looked at more closely."""
 
 
 class Watch:
@@ -31,33 +36,43 @@ class Watch:
 
     def __init__(self) -> None:
         self.codes: dict[int, CodeType] = {}
-        self.effect: UntraceableError | None = None
         self._before: Any = None
 
     def __enter__(self) -> Self:
         self._before = sys.getprofile()
-        sys.setprofile(self._see)
+        codes, look, names = self.codes, self._look, _NAMES
+
+        def see(frame: FrameType, event: str, arg: Any) -> None:  # runs at every call and return of the trace
+            if event == "call":
+                code = frame.f_code
+                if id(code) not in codes and (code.co_filename != "<string>" or not _is_ours(frame)):
+                    codes[id(code)] = code
+            elif event == "c_call" and arg.__name__ in names:
+                look(frame, arg)
+
+        sys.setprofile(see)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sys.setprofile(self._before)
+        if self._before is None or callable(self._before):
+            sys.setprofile(self._before)
+        else:  # a profiler in C, such as cProfile's: only it can put itself back
+            sys.setprofile(None)
+            self._before.enable()
 
-    def _see(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "call":
-            self.codes[id(frame.f_code)] = frame.f_code
-        elif event == "c_call" and self.effect is None:
-            what = _effect(arg)
-            caller = frame if what is None else _caller(frame)
-            if what is not None and is_users(caller.f_code.co_filename):
-                place = describe(caller.f_code, caller.f_lasti)
-                self.effect = refused(
-                    UntraceableError(
-                        f"{what} is called, which a compiled program would not repeat, at {place}"
-                    )
-                )
-                raise self.effect
+    def _look(self, frame: FrameType, function: Any) -> None:
+        """Refuse a call of a builtin function that has effects, if it is the user's code that makes it."""
+        what = _effect(function)
+        if what is None:
+            return
+        caller = _caller(frame)
+        if is_users(caller.f_code.co_filename):
+            place = describe(caller.f_code, caller.f_lasti)
+            raise refused(
+                UntraceableError(f"{what} is called, which a compiled program would not repeat, at {place}")
+            )
 
     def check(self) -> None:
         """Raise if something was refused, or the user's code made a generator of NumPy's."""
@@ -76,6 +91,11 @@ class Watch:
         return [code for code in self.codes.values() if is_users(code.co_filename)]
 
 
+def _is_ours(frame: FrameType) -> bool:
+    """Whether code without a file, as dataclasses write it, is for a class of this package's or NumPy's."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("retrograd", "numpy")
+
+
 def _caller(frame: FrameType) -> FrameType:
     """Return the nearest frame outwards that is the user's or this package's, not the standard library's."""
     while frame.f_back is not None and not (
@@ -92,19 +112,13 @@ def _effect(function: Any) -> str | None:
             return _EFFECTS[function]
     except TypeError:
         return None
-    owner = getattr(function, "__self__", None)
+    owner, name = getattr(function, "__self__", None), function.__name__
     if owner is datetime or owner is date:
-        return (
-            f"{owner.__name__}.{function.__name__}()"
-            if function.__name__ in ("now", "today", "utcnow")
-            else None
-        )
+        return f"{owner.__name__}.{name}()" if name in _DATES else None
     if isinstance(owner, python_random.Random):
         return "Python's random"
     if isinstance(owner, io.IOBase):
-        return f"{function.__name__}() of a file"
-    if function is os.urandom:
-        return "Python's os.urandom"
-    if getattr(function, "__module__", None) == "time" and function.__name__ in _CLOCKS:
-        return f"time.{function.__name__}()"
+        return f"{name}() of a file"
+    if getattr(function, "__module__", None) == "time" and name in _CLOCKS:
+        return f"time.{name}()"
     return None

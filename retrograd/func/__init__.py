@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.autograd.dual import DualTensor
-from retrograd.autograd.levels import Wrapped
+from retrograd.autograd.levels import GradLevel, Wrapped, cut, depends, with_contents
+from retrograd.autograd.modes import local
 from retrograd.func.forward import jvp, linearize
 from retrograd.func.jacobians import hessian, jacfwd, jacrev
 from retrograd.func.modules import functional_call, replace_all_batch_norm_modules_, stack_module_state
@@ -25,6 +26,9 @@ __all__ = [
 
 def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
     """Return the tensor inside the wrapper of the innermost transform, or of all of them: to look at."""
+    innermost = local.levels[-1] if local.levels else None
+    if not recurse and isinstance(innermost, GradLevel) and depends(tensor, innermost):
+        return with_contents(tensor, cut)
     while isinstance(tensor, Wrapped):
         level = tensor._level
         tensor = level.primal_alone(tensor) if isinstance(tensor, DualTensor) else tensor._value

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.autograd.modes import local
+from retrograd.autograd.rows import identity, jacobian_rows
 from retrograd.func import trees
 from retrograd.func.forward import jvp
-from retrograd.func.reverse import vjp
+from retrograd.func.reverse import Recorded, _check_aux, pullback_of, recorded_call
 from retrograd.func.vectorize import vmap
 from retrograd.ops.declare import TABLE
-from retrograd.tensor import Tensor, wrap
+from retrograd.tensor import Tensor, history, wrap
 
 
 def basis(tensors: Sequence[Tensor], start: int = 0, stop: int | None = None) -> list[Tensor]:
@@ -21,17 +23,11 @@ def basis(tensors: Sequence[Tensor], start: int = 0, stop: int | None = None) ->
 
     Shape: (rows, *tensor.shape) each
     """
-    sizes = [t._array.size for t in tensors]
-    total = sum(sizes)
-    stop = total if stop is None else stop
-    made, first = [], 0
-    for tensor, size in zip(tensors, sizes, strict=True):
-        block = np.zeros((stop - start, size), tensor._array.dtype)
-        rows = np.arange(max(start, first), min(stop, first + size))
-        block[rows - start, rows - first] = 1
-        made.append(wrap(block.reshape(stop - start, *tensor._array.shape)))
-        first += size
-    return made
+    arrays = [t._array for t in tensors]
+    sizes = [a.size for a in arrays]
+    stop = sum(sizes) if stop is None else stop
+    blocks = identity(sizes, [a.dtype for a in arrays], start, stop)
+    return [wrap(block.reshape((stop - start, *a.shape))) for block, a in zip(blocks, arrays, strict=True)]
 
 
 def _cut(rows: Tensor, sizes: Sequence[int]) -> list[Tensor]:
@@ -96,31 +92,60 @@ def jacrev(
         numbers = trees.chosen(args, argnums)
         given = [args[n] for n in numbers]
         _require_real("jacrev", "input", trees.flatten(given)[0])
-        found = vjp(_only_chosen(func, args, numbers, kwargs), *given, has_aux=has_aux)
-        output, pullback = found[:2]
-        results, structure = trees.flatten(output)
-        _require_real("jacrev", "output", results)
-        sizes = [r._array.size for r in results]
-        total = sum(sizes)
-        step = total if chunk_size is None else min(chunk_size, total)
-        blocks = []
-        for start in range(0, total, max(step, 1)):
-            cts = basis(results, start, min(start + step, total))
-            pulled = vmap(lambda *ct: pullback(trees.unflatten(ct, structure)))(*cts)
-            blocks.append(trees.flatten(pulled)[0])
+        call = recorded_call(_only_chosen(func, args, numbers, kwargs), tuple(given), has_aux)
+        _require_real("jacrev", "output", call.results)
+        sizes = [r._array.size for r in call.results]
         inputs, nested = trees.flatten(tuple(given))
-        columns = [list(c) for c in zip(*blocks, strict=True)] if blocks else [_empty(x) for x in inputs]
-        rows = [c[0] if len(c) == 1 else TABLE["cat"].function(c, 0) for c in columns]
-        made = _by_output(results, sizes, inputs, rows)
+        rows = _numbers(call, chunk_size)
+        if rows is None:
+            rows = _pulled_rows(call, sizes, chunk_size)
+        made = _by_output(call.results, sizes, inputs, rows)
         per_output = [_structured(parts, nested, argnums) for parts in made]
-        jacobian = trees.unflatten(per_output, structure)
-        return (jacobian, found[2]) if has_aux else jacobian
+        jacobian = trees.unflatten(per_output, call.structure)
+        if not has_aux:
+            return jacobian
+        _check_aux(trees.flatten(call.aux)[0])
+        return jacobian, call.outside.released(call.aux)
 
     return wrapper
 
 
-def _empty(x: Tensor) -> list[Tensor]:
-    return [wrap(np.zeros((0, *x._array.shape), x._array.dtype))]
+def _numbers(call: Recorded, chunk_size: int | None) -> list[Tensor] | None:
+    """Return the rows by each input as plain numbers; None where more is wanted of them, or it cannot be."""
+    if local.levels or call.outside.depends(*call.results):
+        return None
+    if any(history(r) is None for r in call.results):
+        return None
+    leaves = call.level.leaves
+    roots = [(history(r), r._array.shape, r._array.dtype) for r in call.results]
+    found = jacobian_rows(roots, [x._node for x in leaves], chunk_size)
+    if found is None:
+        return None
+    total = sum(r._array.size for r in call.results)
+    return [
+        wrap(np.zeros((total, *x._array.shape), x._array.dtype) if rows is None else rows)
+        for rows, x in zip(found, leaves, strict=True)
+    ]
+
+
+def _pulled_rows(call: Recorded, sizes: Sequence[int], chunk_size: int | None) -> list[Tensor]:
+    """Return the rows by each input through the pullback, which may be differentiated."""
+    pullback = pullback_of(call)
+    total = sum(sizes)
+    step = max(total if chunk_size is None else min(chunk_size, total), 1)
+    blocks = []
+    for start in range(0, total, step):
+        cts = basis(call.results, start, min(start + step, total))
+        if total == 1:  # a gradient: no batch is needed
+            pulled = pullback(trees.unflatten([ct[0] for ct in cts], call.structure))
+            blocks.append([g.unsqueeze(0) for g in trees.flatten(pulled)[0]])
+            break
+        pulled = vmap(lambda *ct: pullback(trees.unflatten(ct, call.structure)))(*cts)
+        blocks.append(trees.flatten(pulled)[0])
+    if not blocks:
+        return [wrap(np.zeros((0, *x._array.shape), x._array.dtype)) for x in trees.flatten(call.inside)[0]]
+    columns = [list(c) for c in zip(*blocks, strict=True)]
+    return [c[0] if len(c) == 1 else TABLE["cat"].function(c, 0) for c in columns]
 
 
 def _by_output(
@@ -129,7 +154,8 @@ def _by_output(
     """Return, per output and input, the Jacobian: its rows cut up and given the output's shape."""
     found: list[list[Tensor]] = [[] for _ in results]
     for x, column in zip(inputs, rows, strict=True):
-        for i, (result, part) in enumerate(zip(results, _cut(column, sizes), strict=True)):
+        parts = [column] if len(results) == 1 else _cut(column, sizes)
+        for i, (result, part) in enumerate(zip(results, parts, strict=True)):
             found[i].append(part.reshape((*result._array.shape, *x._array.shape)))
     return found
 
@@ -190,8 +216,15 @@ def jacfwd(
     return wrapper
 
 
+class _SeveralError(Exception):
+    """A function whose Hessian is wanted has several results."""
+
+
 def hessian(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-    """Return the function that computes the Hessian of `func`: forward mode over reverse mode.
+    """Return the function that computes the Hessian of `func`.
+
+    Of one result it is taken in reverse mode twice: the gradient is recorded once, and its rows come in one
+    batch of numbers. Of several it is forward mode over reverse mode, for which `func` runs once more.
 
     Example:
         >>> import retrograd as torch
@@ -199,4 +232,22 @@ def hessian(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Cal
         tensor([[ 6.,  0.],
                 [ 0., 12.]])
     """
-    return jacfwd(jacrev(func, argnums), argnums)
+
+    def single(*args: Any, **kwargs: Any) -> Any:
+        output = func(*args, **kwargs)
+        leaves = trees.flatten(output)[0]
+        if len(leaves) != 1 or not isinstance(leaves[0], Tensor) or leaves[0]._array.size != 1:
+            raise _SeveralError
+        return output
+
+    over_reverse = jacrev(jacrev(single, argnums), argnums)
+    over_forward = jacfwd(jacrev(func, argnums), argnums)
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return over_reverse(*args, **kwargs)
+        except _SeveralError:
+            return over_forward(*args, **kwargs)
+
+    return wrapper

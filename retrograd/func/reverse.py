@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -193,6 +193,28 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         >>> pullback(torch.tensor(2.0))
         (tensor(2.),)
     """
+    found = recorded_call(func, primals, has_aux)
+    value, pullback = found.outside.released(found.output), pullback_of(found)
+    if not has_aux:
+        return value, pullback
+    _check_aux(trees.flatten(found.aux)[0])
+    return value, pullback, found.outside.released(found.aux)
+
+
+class Recorded(NamedTuple):
+    """A call that a level of its own has recorded."""
+
+    level: GradLevel
+    outside: _Outside
+    inside: Any
+    output: Any
+    results: list[Tensor]
+    structure: trees.Structure
+    aux: Any
+
+
+def recorded_call(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -> Recorded:
+    """Run a function on leaves of a level of its own."""
     recording, level, aux = local.grad, GradLevel(), None
     with entered(level), enable_grad():
         inside = _track(primals, level, recording)
@@ -210,18 +232,12 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                 f"vjp(f, *primals): expected f(*primals) to return only tensors, got unsupported type "
                 f"{type(result)}"
             )
-    outside = _Outside(level, recording)
-    pullback = _pullback(level, outside, inside, results, structure)
-    value = outside.released(output)
-    if not has_aux:
-        return value, pullback
-    _check_aux(trees.flatten(aux)[0])
-    return value, pullback, outside.released(aux)
+    return Recorded(level, _Outside(level, recording), inside, output, results, structure, aux)
 
 
-def _pullback(
-    level: GradLevel, outside: _Outside, inside: Any, results: list[Tensor], structure: trees.Structure
-) -> Callable[..., Any]:
+def pullback_of(call: Recorded) -> Callable[..., Any]:
+    """Return the function that pulls cotangents of a recorded call's results back to its primals."""
+    level, outside, inside, _, results, structure, _ = call
     nodes = [x._node for x in level.leaves]
     depends = outside.depends(*results)
 

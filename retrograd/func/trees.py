@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Structure:
+class Structure(NamedTuple):
     """What is left of a tree without its leaves: a container's kind, keys and children; no kind: a leaf."""
 
     kind: Any = None
@@ -33,44 +31,54 @@ class Structure:
         return f"[{', '.join(parts)}]" if self.kind is list else f"({', '.join(parts)})"
 
     @property
-    def count(self) -> int:
+    def leaf_count(self) -> int:
         """The number of leaves."""
-        return 1 if self.kind is None else sum(child.count for child in self.children)
+        return 1 if self.kind is None else sum(child.leaf_count for child in self.children)
 
 
 LEAF = Structure()
 
 
+# The helpers below are no inner functions: one that calls itself is a cycle, which would keep the leaves
+# alive until the garbage collector comes by.
+
+
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """Return the leaves of a tree in order, and its structure."""
+    if not isinstance(tree, (tuple, list, dict)):
+        return [tree], LEAF
     leaves: list[Any] = []
+    return leaves, _walk(tree, leaves)
 
-    def walk(node: Any) -> Structure:
-        if isinstance(node, (tuple, list)):
-            return Structure(type(node), None, tuple(map(walk, node)))
-        if isinstance(node, dict):
-            return Structure(type(node), list(node), tuple(map(walk, node.values())))
-        leaves.append(node)
-        return LEAF
 
-    return leaves, walk(tree)
+def _walk(node: Any, leaves: list[Any]) -> Structure:
+    """Append the leaves of a tree, and return its structure."""
+    if isinstance(node, (tuple, list)):
+        return Structure(type(node), None, tuple([_walk(item, leaves) for item in node]))
+    if isinstance(node, dict):
+        children = tuple([_walk(item, leaves) for item in node.values()])
+        return Structure(type(node), list(node), children)
+    leaves.append(node)
+    return LEAF
 
 
 def unflatten(leaves: Sequence[Any], structure: Structure) -> Any:
     """Return the tree of this structure with these leaves."""
-    rest = iter(leaves)
+    if structure.kind is None:
+        return leaves[0]
+    return _build(structure, iter(leaves))
 
-    def build(node: Structure) -> Any:
-        if node.kind is None:
-            return next(rest)
-        children = [build(child) for child in node.children]
-        if issubclass(node.kind, dict):
-            made = node.kind() if node.kind is not dict else {}
-            made.update(zip(node.keys, children, strict=True))
-            return made
-        return node.kind(*children) if hasattr(node.kind, "_fields") else node.kind(children)
 
-    return build(structure)
+def _build(node: Structure, rest: Iterator[Any]) -> Any:
+    """Return the tree of a structure with the next of some leaves."""
+    if node.kind is None:
+        return next(rest)
+    children = [_build(child, rest) for child in node.children]
+    if issubclass(node.kind, dict):
+        made = node.kind() if node.kind is not dict else {}
+        made.update(zip(node.keys, children, strict=True))
+        return made
+    return node.kind(*children) if hasattr(node.kind, "_fields") else node.kind(children)
 
 
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -84,7 +92,7 @@ def spread(prefix: Any, structure: Structure) -> list[Any] | None:
     if structure.kind is None:
         return None if isinstance(prefix, (tuple, list, dict)) else [prefix]
     if not isinstance(prefix, (tuple, list, dict)):
-        return [prefix] * structure.count
+        return [prefix] * structure.leaf_count
     if type(prefix) is not structure.kind or len(prefix) != len(structure.children):
         return None
     items = prefix.values() if isinstance(prefix, dict) else prefix

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from retrograd.autograd.batched import VmapLevel, is_batched
 from retrograd.autograd.levels import entered
+from retrograd.errors import NotBatchableError
 from retrograd.func import trees
+from retrograd.func.one_by_one import Loop
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor
+
+AUTO_BYTES = 256 << 20
+"""What the batched tensors that one chunk makes may take together with `chunk_size="auto"`."""
+
+
+class _Call(NamedTuple):
+    """One call of a function made by vmap."""
+
+    func: Callable[..., Any]
+    out_dims: Any
+    randomness: str
+    kwargs: dict[str, Any]
+    loop: Loop | None
 
 
 def vmap(
@@ -19,7 +34,8 @@ def vmap(
     out_dims: Any = 0,
     randomness: str = "error",
     *,
-    chunk_size: int | None = None,
+    chunk_size: int | Literal["auto"] | None = None,
+    fallback: Literal["loop"] | None = None,
 ) -> Callable[..., Any]:
     """Return the function that runs `func` on every element of a batch at once.
 
@@ -30,7 +46,12 @@ def vmap(
         out_dims: where the batch goes in the results, likewise.
         randomness: "error" refuses random functions in `func`; "same" draws once for all elements,
             "different" anew for each.
-        chunk_size: run that many elements at a time.
+        chunk_size: run that many elements at a time. "auto" runs one element first and adds up the bytes of
+            all batched tensors that it makes (as if none were freed, which is so where gradients are
+            recorded); then as many at a time as keep within AUTO_BYTES.
+        fallback: "loop" runs `func` element by element where it needs one's values (`.item()`, an `if` on a
+            tensor, results whose size depends on values, a Function without a rule), and warns once, naming
+            the line that does.
 
     Returns:
         A function of the same arguments. Keyword arguments are shared by all elements.
@@ -49,16 +70,19 @@ def vmap(
         raise RuntimeError(
             f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
         )
-    if not (chunk_size is None or chunk_size > 0):
+    if not (chunk_size is None or chunk_size == "auto" or chunk_size > 0):
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
+    if fallback not in (None, "loop"):
+        raise ValueError(f"vmap: fallback should be None or 'loop'. (got {fallback!r})")
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = trees.flatten(args)
         dims, size = _check_inputs(func, in_dims, leaves, structure)
-        if chunk_size is None or chunk_size >= size:
-            return _run(func, leaves, dims, structure, size, out_dims, randomness, kwargs)
-        return _in_chunks(func, leaves, dims, structure, size, out_dims, randomness, kwargs, chunk_size)
+        call = _Call(func, out_dims, randomness, kwargs, Loop() if fallback else None)
+        if chunk_size is None or (chunk_size != "auto" and chunk_size >= size) or size < 2:
+            return _run(call, leaves, dims, structure, size)[0]
+        return _in_chunks(call, leaves, dims, structure, size, chunk_size)
 
     return wrapped
 
@@ -122,26 +146,39 @@ def _check_inputs(
 
 
 def _run(
-    func: Any,
-    leaves: list[Any],
-    dims: list[int | None],
-    structure: trees.Structure,
-    size: int,
-    out_dims: Any,
-    randomness: str,
-    kwargs: dict[str, Any],
-) -> Any:
-    level = VmapLevel(size, randomness)
-    with entered(level):
-        inside = [
-            leaf if dim is None else level.wrap(leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)
-        ]
-        output = func(*trees.unflatten(inside, structure), **kwargs)
-    results, made = trees.flatten(output)
-    places = _out_dims(func, out_dims, made)
-    return trees.unflatten(
-        [_unwrapped(func, level, r, d) for r, d in zip(results, places, strict=True)], made
-    )
+    call: _Call, leaves: list[Any], dims: list[int | None], structure: trees.Structure, size: int
+) -> tuple[Any, int]:
+    """Run on a batch at once; return the results, and the bytes of the batched tensors that came up."""
+    func, level = call.func, VmapLevel(size, call.randomness)
+    if call.loop is None or not call.loop.needed:
+        try:
+            with entered(level):
+                inside = [x if d is None else level.wrap(x, d) for x, d in zip(leaves, dims, strict=True)]
+                output = func(*trees.unflatten(inside, structure), **call.kwargs)
+        except NotBatchableError as error:
+            if call.loop is None or not size:
+                raise
+            call.loop.tell(error)
+        else:
+            results, made = trees.flatten(output)
+            places = _out_dims(func, call.out_dims, made)
+            ready = [_unwrapped(func, level, r, d) for r, d in zip(results, places, strict=True)]
+            return trees.unflatten(ready, made), level.made
+    rows, made = call.loop.rows(func, leaves, dims, structure, size, call.randomness, call.kwargs)
+    places = _out_dims(func, call.out_dims, made)
+    ready = [_stacked(func, list(c), d) for c, d in zip(zip(*rows, strict=True), places, strict=True)]
+    return trees.unflatten(ready, made), 0
+
+
+def _stacked(func: Any, column: list[Any], dim: int | None) -> Any:
+    """Return one result of each element, one after the other along dimension `dim`."""
+    if dim is None:
+        return column[0]
+    if not isinstance(column[0], Tensor):
+        raise ValueError(_not_a_tensor(func, column[0]))  # noqa: TRY004 - torch's exception
+    rows: Tensor = TABLE["stack"].function(column, 0)
+    _check_place(rows, dim)
+    return rows if dim == 0 else rows.movedim(0, dim)
 
 
 def _out_dims(func: Any, out_dims: Any, structure: trees.Structure) -> list[Any]:
@@ -169,11 +206,7 @@ def _unwrapped(func: Any, level: VmapLevel, result: Any, dim: int | None) -> Any
     if not isinstance(result, Tensor):
         if dim is None:
             return result
-        raise ValueError(
-            f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(result)}. "
-            "Did you mean to "
-            "set out_dims= to None for output?"
-        )
+        raise ValueError(_not_a_tensor(func, result))
     if dim is None:
         if is_batched(result, level):
             raise ValueError(
@@ -183,33 +216,46 @@ def _unwrapped(func: Any, level: VmapLevel, result: Any, dim: int | None) -> Any
         return result
     value = result._value if is_batched(result, level) else level.spread(result)
     at = result._dim if is_batched(result, level) else 0
+    _check_place(value, dim)
+    return value if at == dim % value._array.ndim else value.movedim(at, dim)
+
+
+def _not_a_tensor(func: Any, result: Any) -> str:
+    return (
+        f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(result)}. Did "
+        "you mean to set out_dims= to None for output?"
+    )
+
+
+def _check_place(value: Tensor, dim: int) -> None:
     rank = value._array.ndim
     if not -rank <= dim < rank:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})"
         )
-    return value if at == dim % rank else value.movedim(at, dim)
 
 
 def _in_chunks(
-    func: Any,
+    call: _Call,
     leaves: list[Any],
     dims: list[int | None],
     structure: trees.Structure,
     size: int,
-    out_dims: Any,
-    randomness: str,
-    kwargs: dict[str, Any],
-    chunk: int,
+    chunk: int | Literal["auto"],
 ) -> Any:
     columns: list[list[Any]] = []
     made: Any = None
-    for start in range(0, size, chunk):
-        count = min(chunk, size - start)
+    start, step = 0, 1 if chunk == "auto" else chunk
+    while start < size:
+        count = min(step, size - start)
         part = [x if d is None else x.narrow(d, start, count) for x, d in zip(leaves, dims, strict=True)]
-        results, made = trees.flatten(_run(func, part, dims, structure, count, out_dims, randomness, kwargs))
+        output, taken = _run(call, part, dims, structure, count)
+        results, made = trees.flatten(output)
         columns.append(results)
-    places = _out_dims(func, out_dims, made)
+        start += count
+        if chunk == "auto" and start == 1:
+            step = max(1, AUTO_BYTES // max(taken, 1))
+    places = _out_dims(call.func, call.out_dims, made)
     joined = [
         column[0] if dim is None else TABLE["cat"].function(list(column), dim)
         for column, dim in zip(zip(*columns, strict=True), places, strict=True)

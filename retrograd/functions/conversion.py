@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import devices, dtypes
+from retrograd.autograd.dispatch import general
 from retrograd.functions import inspection
 from retrograd.functions.inspection import data_ptr, is_contiguous
 from retrograd.functions.making import finish_absent, ints
@@ -99,6 +100,8 @@ def _converted(input: Tensor, dtype: Any, copy: bool = False, memory_format: Any
         return input
     if have.kind == "c" and wanted.kind not in "cb":
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+    if wanted.kind in "biu":  # the straight path takes every result for one that may have a gradient
+        return general(TABLE["to_copy"], (input, wanted, memory_format))  # type: ignore[no-any-return]
     return _to_copy(input, wanted, memory_format)
 
 
@@ -129,6 +132,8 @@ def type_(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         if found is None:
             raise ValueError(f"invalid type: '{dtype}'")
         dtype = found
+    elif not isinstance(dtype, dtypes.dtype) and hasattr(dtype, "dtype"):  # one of the older tensor types
+        dtype = dtype.dtype
     elif not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"dtype must be a type, str, or dtype object; got {type(dtype).__name__}")
     return _converted(input, dtype)

@@ -278,6 +278,8 @@ def _like(name: str, make: Callable[..., Any]) -> Callable[..., Tensor]:
         if input.is_meta if device is None else devices.is_meta(device):
             return finish_absent(source.shape, kind, requires_grad)
         order = "K" if memory_format is None or memory_format is devices.preserve_format else "C"
+        if input.is_meta:  # its array has no elements, and another made like it would have none either
+            source = np.empty(source.shape, kind)
         made = finish(make(source, *args, kind, order), requires_grad)
         return like(made, input) if modes.special and local.careful else made
 

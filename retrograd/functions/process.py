@@ -13,7 +13,6 @@ import numpy as np
 from retrograd import devices, dtypes, random
 from retrograd.autograd.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
 from retrograd.autograd.promote import common_dtype
-from retrograd.native import threads
 from retrograd.tensor import Tensor, wrap
 
 
@@ -47,9 +46,15 @@ def _blas() -> Any:
     return None
 
 
+def _threads() -> Any:
+    from retrograd.native import threads  # noqa: PLC0415 - the room of machine code would lengthen the start-up
+
+    return threads
+
+
 def get_num_threads() -> int:
     """Return the number of threads that compiled loops and matrix products use."""
-    return threads.get_num_threads()
+    return int(_threads().get_num_threads())
 
 
 def set_num_threads(num: int) -> None:
@@ -62,7 +67,7 @@ def set_num_threads(num: int) -> None:
         raise TypeError(f"set_num_threads expects an int, but got {type(num).__name__}")
     if num <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
-    threads.set_num_threads(num)
+    _threads().set_num_threads(num)
     library = _blas()
     if library:
         library.scipy_openblas_set_num_threads64_(num)
@@ -110,8 +115,8 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def get_default_device() -> devices.device:
-    """Return the device that new tensors are on: the CPU."""
-    return devices.CPU
+    """Return the device that new tensors are on: the CPU, unless another was chosen."""
+    return devices.chosen.device or devices.CPU
 
 
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:

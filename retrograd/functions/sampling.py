@@ -11,7 +11,7 @@ import numpy as np
 from retrograd import devices, dtypes, random
 from retrograd.autograd.draws import drawing
 from retrograd.autograd.inplace import check_target, inplace
-from retrograd.autograd.modes import local
+from retrograd.autograd.modes import local, modes
 from retrograd.functions.making import finish, finish_absent, sizes_of
 from retrograd.ops.declare import TABLE
 from retrograd.tensor import Tensor, history, wrap
@@ -100,7 +100,8 @@ def _like(name: str, draw: Callable[..., Any]) -> Callable[..., Tensor]:
         devices.check(device, meta=True)
         if input.is_meta if device is None else devices.is_meta(device):
             return finish_absent(input._array.shape, (dtype or input.dtype).np, requires_grad)
-        array = draw(generator, input._array.shape, dtype or input.dtype, *args, **named)
+        like = input._array if input._array.flags.c_contiguous else np.empty_like(input._array)
+        array = random.drawn_for(like, draw, generator, dtype or input.dtype, *args, **named)
         return finish(array, requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -171,10 +172,16 @@ def _filler(name: str, draw: Callable[..., Any], doc: str) -> Callable[..., Tens
             return self
         check_target(self, recording=local.grad and history(self) is not None)
         array = self._array
-        drawn = draw(generator, array.shape, self.dtype, *args, **named)
-        if local.grad and history(self) is not None:  # what was here before has no influence any more
+        if any(isinstance(a, Tensor) for a in args):  # a probability for each element, in C order
+            drawn = draw(generator, array.shape, self.dtype, *args, **named)
+        else:
+            drawn = random.drawn_for(array, draw, generator, self.dtype, *args, **named)
+        is_recorded = local.grad and history(self) is not None
+        if is_recorded or local.tracer is not None:  # what was here before has no influence any more
             inplace(TABLE["copy"], (self, wrap(drawn)))
             return self
+        if modes.special and local.watch is not None:
+            local.watch.announce(self)
         array[...] = drawn
         self._version_cell().bump()
         return self

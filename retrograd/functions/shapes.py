@@ -114,7 +114,7 @@ def _sum_to_size(input: Tensor, size: tuple[int, ...]) -> Tensor:
     missing = len(have) - len(size)
     if missing < 0 or any(n not in (1, m) for n, m in zip(size, have[missing:], strict=True)):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(have)}}}.")
-    return unbroadcast(input, size)  # type: ignore[no-any-return]
+    return unbroadcast(input, size) if size else TABLE["sum"].function(input)  # type: ignore[no-any-return]
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from retrograd.arrays import Instruction, Value
 
 
@@ -21,11 +19,15 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """An index that is read from an array: the element of `value` at `index`, checked to lie below `size`."""
+    """An index that is read from an array: the element of `value` at `index`, checked to lie below `size`.
+
+    Where it `wraps`, one below 0 counts from the end.
+    """
 
     value: Value
     index: tuple[Affine, ...]
     size: int
+    wraps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,12 @@ VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "flip", "diagonal"})
 def is_view(instruction: Instruction) -> bool:
     """Whether an instruction only says which elements of its operand its result has."""
     if instruction.name == "getitem":
-        return isinstance(instruction.inputs[0], Value) and _is_basic(instruction.inputs[1])
+        return isinstance(instruction.inputs[0], Value) and is_basic(instruction.inputs[1])
     return instruction.name in VIEWS and isinstance(instruction.inputs[0], Value)
 
 
-def _is_basic(index: Any) -> bool:
+def is_basic(index: Any) -> bool:
+    """Whether an index is made of numbers and slices only."""
     items = index if isinstance(index, tuple) else (index,)
     return all(
         i is None or i is Ellipsis or (isinstance(i, int) and not isinstance(i, bool)) or isinstance(i, slice)

@@ -9,13 +9,13 @@ ALIGNMENT = 64  # bytes: a line of the cache, and the widest vector
 
 @dataclass(slots=True)
 class Arena:
-    """A plan of a block of memory: each reservation has an offset, a size, and the steps during which it lives."""
+    """A plan of a block of memory: reservations have an offset, a size, and the steps that they live for."""
 
     size: int = 0
     taken: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def reserve(self, size: int, first: int, last: int) -> int:
-        """Return the offset of `size` bytes that are free from step `first` to step `last`, the lowest there is."""
+        """Return the lowest offset of `size` bytes that are free from step `first` to step `last`."""
         size = -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
         at = 0
         for offset, length, born, dead in sorted(self.taken):

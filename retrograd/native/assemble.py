@@ -1,8 +1,8 @@
 """From steps to a module of LLVM IR: where every array lies, a function per loop, and one per run of steps.
 
 A running program finds its arrays through a table of pointers: the status word, inputs, constants, outputs,
-and the temporaries, which lie in an arena. `table` fills it from a tuple of NumPy arrays; `run0`, `run1` ... do
-the steps between calls that NumPy makes.
+and the temporaries, which lie in an arena. `table` fills it from a tuple of NumPy arrays; `run0`, `run1` ...
+do the steps between calls that NumPy makes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from retrograd.native import code, gemm, target
 from retrograd.native.affine import offset
 from retrograd.native.arena import Arena
 from retrograd.native.code import i64
+from retrograd.native.epilogue import Epilogue, absorbed
 from retrograd.native.fuse import Fused
 from retrograd.native.graph import Load
 from retrograd.native.join import emit_join
@@ -24,6 +25,7 @@ from retrograd.native.layout import Layout, plan, sinks, walk
 from retrograd.native.lookups import is_lookup
 from retrograd.native.loops import Writer
 from retrograd.native.products import describe
+from retrograd.native.scatters import is_scatter
 from retrograd.native.types import llvm
 
 _ITEMS, _DATA = (
@@ -47,6 +49,10 @@ class Assembly:
         self.products = {
             n: describe(self.graph, s, n) for n, s in enumerate(fused.steps) if isinstance(s, Product)
         }
+        written = {program.outputs[o] for o in updates}
+        self.absorbed = absorbed(self.graph, fused.steps, written)
+        for number in self.absorbed.values():
+            del self.layouts[number]
         self.loads = {n: self._loads(n) for n in range(len(fused.steps))}
         self.places: dict[Value, int] = {}
         self.parts: dict[Value, int] = {}
@@ -55,7 +61,7 @@ class Assembly:
         ] = []  # places in the table, and the offsets in the arena that go there
         self.copies: list[tuple[Value, int]] = []  # temporaries that are copied to an input in the end
         self.status = 0
-        self.has_lookups = any(is_lookup(i) for i in program.instructions)
+        self.has_lookups = any(is_lookup(i) or is_scatter(i) for i in program.instructions)
         self.arena = Arena()
         self._give_places()
         self.runs: list[list[int]] = [[]]
@@ -108,16 +114,18 @@ class Assembly:
             elif self._may_overwrite(value, targets[value]):
                 self.places[value] = self.places[targets[value]]
         last = len(self.fused.steps)
+        takes_in = {loop: product for product, loop in self.absorbed.items()}
         for value, step in self.graph.stored.items():
-            if value in self.places or step < 0:
-                continue
+            if value in self.places or step < 0 or step in self.absorbed:
+                continue  # a product that takes in a loop is never in memory itself
+            step = takes_in.get(step, step)
             is_update = value in targets
             dead = (
                 last
                 if is_update
                 else max((n for n, read in self.loads.items() if value in read), default=step)
             )
-            self._temporary(value, count, 1, step, dead)
+            self._temporary(value, count, 1, self.fused.begun.get(value, step), dead)
             count += 1
             if is_update:
                 self.copies.append((value, self.places[targets[value]]))
@@ -142,8 +150,11 @@ class Assembly:
         self.offsets.append((place, self.arena.reserve(copies * _bytes(value), first, last)))
 
     def _may_overwrite(self, value: Value, old: Value) -> bool:
-        """Whether a value may be written where an input lies: nothing reads the input's old elements later."""
+        """Whether a value may be written where an input lies: nothing reads the input's elements later."""
         home = self.graph.stored[value]
+        begun = self.fused.begun.get(value)
+        if begun is not None:
+            return not any(old in read for number, read in self.loads.items() if number >= begun)
         if any(old in read for number, read in self.loads.items() if number > home):
             return False
         read = self.loads[home].get(old, set())
@@ -169,25 +180,17 @@ class Assembly:
         for number, layout in self.layouts.items():
             loop = self.fused.steps[number]
             assert isinstance(loop, Loop)
-            writer = Writer(
-                self.module,
-                f"loop{number}",
-                self.graph,
-                loop,
-                layout,
-                number,
-                self,
-                self._lanes(number, loop),
-            )
-            functions[number] = writer.function
+            lanes = self._lanes(number, loop)
+            writer = Writer(self.graph, loop, layout, number, self, lanes)
+            functions[number] = writer.write(self.module, f"loop{number}")
         for index, run in enumerate(self.runs):
             function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), (pointer,)), f"run{index}")
             builder = ir.IRBuilder(function.append_basic_block("entry"))
             for number in run:
                 step = self.fused.steps[number]
-                if isinstance(step, Loop):
+                if isinstance(step, Loop) and number in functions:
                     self._call_loop(builder, function.args[0], number, functions[number])
-                else:
+                elif isinstance(step, Product):
                     self._call_product(builder, function.args[0], number, step)
             if index == len(self.runs) - 1:
                 for value, place in self.copies:
@@ -196,7 +199,7 @@ class Assembly:
         self._emit_entry()
 
     def _lanes(self, number: int, loop: Loop) -> int:
-        """Return how many elements a loop's vectors have: as many of its widest numbers as fill a register."""
+        """Return the elements of a loop's vectors: as many of its widest numbers as fill a register."""
         kinds = [v.dtype for v in (*loop.members, *self.loads[number])]
         floats = [d.itemsize for d in kinds if d.kind == "f"]
         widest = max(floats or [d.itemsize for d in kinds if d.kind != "b"] or [1])
@@ -222,12 +225,21 @@ class Assembly:
 
     def _call_product(self, builder: Any, table: Any, number: int, step: Product) -> None:
         spec, left, right = self.products[number]
-        function = gemm.emit(self.module, spec, f"product{number}", target=self.host, parallel=self.parallel)
+        made = step.instruction.outputs[0]
+        loop = self.fused.steps[self.absorbed[number]] if number in self.absorbed else None
+        epilogue = None
+        if isinstance(loop, Loop):
+            epilogue = Epilogue(self.graph, loop, made, self.absorbed[number], self)
+            made = loop.stores[0].target
+        function = gemm.emit(
+            self.module, spec, f"product{number}",
+            target=self.host, epilogue=epilogue, parallel=self.parallel,
+        )  # fmt: skip
         given = []
         for node in (left, right):
             base = self.pointer(builder, table, self.places[node.value])
             given.append(code.element(builder, base, node.value.dtype, i64(node.at.constant)))
-        result = self.pointer(builder, table, self.places[step.instruction.outputs[0]])
+        result = self.pointer(builder, table, self.places[made])
         scratch = self.pointer(builder, table, self.scratch[number])
         builder.call(function, (*given, result, scratch, table))
 

@@ -12,16 +12,15 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from retrograd.arrays import Program, Value
 from retrograd.native import cache, target
-from retrograd.native.assemble import HEAD, Assembly
-from retrograd.native.fuse import Fused
-from retrograd.native.kernels import Host
-from retrograd.native.passes import prepare
+
+if TYPE_CHECKING:
+    from retrograd.native.fuse import Fused
 
 Array = np.ndarray[Any, Any]
 
@@ -65,6 +64,11 @@ class Drawing:
 
 def draw(program: Program, updates: Mapping[int, int], name: str) -> Drawing:
     """Fuse a program and write its code."""
+    # What does this is loaded when it is to be done: a program that is kept on disk needs none of it.
+    from retrograd.native.assemble import HEAD, Assembly  # noqa: PLC0415 - see above
+    from retrograd.native.fuse import Fused  # noqa: PLC0415 - see above
+    from retrograd.native.passes import prepare  # noqa: PLC0415 - see above
+
     prepared = prepare(program)
     fused = Fused(prepared)
     made = Assembly(prepared, fused, updates, name)
@@ -91,14 +95,14 @@ def recall(key: str) -> Blueprint | None:
     found = disk.load(key) if disk else None
     if found is None:
         return None
-    fields = json.loads(zlib.decompress(found))
-    return Blueprint(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    fields: dict[str, Any] = json.loads(zlib.decompress(found))
+    return Blueprint(**fields | {"fresh": tuple(fields["fresh"]), "constants": tuple(fields["constants"])})
 
 
 def keep(key: str, drawing: Drawing) -> None:
-    """Keep a blueprint on disk, unless NumPy makes some of the program's calls: then it is not all there is."""
+    """Keep a blueprint on disk, unless NumPy makes some of the calls: then it is not all there is."""
     disk = cache.current()
-    if disk and not any(isinstance(step, Host) for step in drawing.fused.steps):
+    if disk and drawing.blueprint.runs == 1:
         disk.store(key, zlib.compress(json.dumps(asdict(drawing.blueprint)).encode(), 1))
 
 

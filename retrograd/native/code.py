@@ -124,6 +124,17 @@ def store(builder: Any, pointer: Any, dtype: Dtype, at: Any, value: Any, mask: A
     builder.call(function, (value, address, ir.IntType(32)(dtype.itemsize), mask))
 
 
+def clear(builder: Any, pointer: Any, count: int, dtype: Dtype) -> None:
+    """Fill an array with zeros."""
+    ir = llvm()
+    given = (ir.PointerType(), ir.IntType(8), ir.IntType(64), ir.IntType(1))
+    name = "llvm.memset.p0.i64"
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(ir.VoidType(), given), name
+    )
+    builder.call(function, (pointer, ir.IntType(8)(0), i64(count * dtype.itemsize), ir.IntType(1)(0)))
+
+
 def gather(builder: Any, pointer: Any, dtype: Dtype, at: Any, mask: Any = None) -> Any:
     """Load the elements at a vector of positions."""
     ir = llvm()
@@ -193,12 +204,23 @@ def below(builder: Any, start: Any, stop: Any, lanes: int) -> Any:
             known(stop) - known(start)  # type: ignore[operator]
         )
     )
-    if known(left) is not None:
-        n = known(left)
+    n = known(left)
+    if n is not None:
         return ir.Constant(ir.VectorType(ir.IntType(1), lanes), [ir.IntType(1)(k < n) for k in range(lanes)])
     small = builder.trunc(left, ir.IntType(32))
     steps = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [ir.IntType(32)(k) for k in range(lanes)])
     return builder.icmp_signed("<", steps, spread(builder, small, lanes))
+
+
+def resized(builder: Any, value: Any, lanes: int) -> Any:
+    """Return a vector of another width: its first lanes, and nothing in particular behind them."""
+    ir = llvm()
+    have = lanes_of(value)
+    if have == lanes or have is None:
+        return value
+    order = [ir.IntType(32)(min(k, have - 1)) for k in range(lanes)]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), order)
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
 
 
 # ---- reductions ----

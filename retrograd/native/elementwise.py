@@ -1,7 +1,7 @@
 """Calls that work element by element: which they are, what they cost, and their code.
 
-A call's code takes one element of each operand, or a vector of them, and gives one of the result. Operands are
-first brought to the dtype that NumPy computes in.
+A call's code takes one element of each operand, or a vector of them, and gives one of the result. Operands
+are first brought to the dtype that NumPy computes in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What became of a program, as text: after each pass, the steps with their work, and what was not fused and why."""
+"""What became of a program, as text: after each pass, its steps and their work, what was not fused."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from retrograd.native.products import describe
 
 
 def explain(program: Program, fused: Fused, measure: bool) -> str:
-    """Return the report of a program; with `measure` the steps' work is held against the machine's ceilings."""
+    """Return a program's report; with `measure` the steps' work is held against the machine's ceilings."""
     parts = [f"as traced\n{program}"]
     prepare(program, lambda name, after: parts.append(f"after {name}\n{after}"))
     lines = ["steps"]
     for number, step in enumerate(fused.steps):
         lines += [f"  {line}" for line in _step(fused, number, step, measure)]
     parts.append("\n".join(lines))
-    apart = [f"  {_line(fused, v)}\n" + "\n".join(f"      {r}" for r in why) for v, why in fused.apart.items() if why]
+    apart = [
+        f"  {_line(fused, v)}\n" + "\n".join(f"      {r}" for r in why)
+        for v, why in fused.apart.items()
+        if why
+    ]
     if apart:
         parts.append("\n".join(["apart from loops that share arrays with them", *apart]))
     if measure:

@@ -12,10 +12,11 @@ from typing import Any
 
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.ir import values
-from retrograd.native.affine import Index, NotAffineError, Var, offset, of, through
+from retrograd.native.affine import Index, NotAffineError, Var, of, offset, through
 from retrograd.native.elementwise import cost
 from retrograd.native.graph import Call, Graph, Load, kind_of, looked, operands
-from retrograd.native.kernels import Host, Loop, Product, Step, Store, canonical_index, squeezed
+from retrograd.native.joins import Joins
+from retrograd.native.kernels import AFTER, Host, Loop, Product, Step, Store, canonical_index, squeezed
 
 _CHEAP = 2  # what computing a value again may cost, in additions
 _CHEAP_CHAIN = 4  # likewise, of calls that belong to no loop
@@ -30,24 +31,34 @@ class Fused:
         self.graph = Graph(program)
         self.steps: list[Step] = []
         self.placed: dict[Value, int] = {}  # the step that computes a value
-        self.ready: dict[Value, int] = {v: 0 for v in self.graph.stored}  # the first step that may use it
+        self.ready: dict[Value, int] = dict.fromkeys(self.graph.stored, 0)  # the first step that may use it
         self.floating: dict[
             Value, int
         ] = {}  # values that are computed wherever they are used, and their cost
         self.forced: set[Value] = set()  # values that have to lie in memory
-        self.apart: dict[Value, list[str]] = {}  # why a call joined none of the loops that it shares arrays with
+        self.apart: dict[
+            Value, list[str]
+        ] = {}  # why a call joined none of the loops that it shares arrays with
+        self.joins = Joins(program)
+        self.begun: dict[Value, int] = {}  # the first step that writes a piece of a joined array
         self.settled = self._settled()
         for instruction in late(program, self.graph):
             self._place(instruction)
         for value in values(program.outputs):
             self._to_memory(value)
+        self._drop_empty()
         self._decide()
 
+    @property
+    def hosts(self) -> list[Host]:
+        """The calls that NumPy makes, in order."""
+        return [step for step in self.steps if isinstance(step, Host)]
+
     def _settled(self) -> set[Value]:
-        """Return the values that will lie in memory whatever happens: outputs, and what products and NumPy read."""
+        """Return the values that will lie in memory anyway: outputs, and what products and NumPy read."""
         found = set(values(self.program.outputs))
         for instruction in self.program.instructions:
-            if kind_of(instruction) in ("product", "host"):
+            if kind_of(instruction) in ("product", "host", "joined"):
                 found |= {self.graph.base(v)[0] for v in instruction.operands}
         return found
 
@@ -60,8 +71,21 @@ class Fused:
         elif kind in ("map", "reduce"):
             if not self._into_loop(instruction, kind) and not self._float(instruction, kind):
                 self._open(Loop(squeezed(_domain(instruction))), instruction.outputs[0], instruction)
+        elif kind == "scatter":
+            self._open(Loop(squeezed(_domain(instruction))), instruction.outputs[0], instruction)
+        elif kind == "joined":
+            self._place_pieces(instruction.outputs[0])
         else:
             self._alone(instruction, kind)
+
+    def _place_pieces(self, made: Value) -> None:
+        """See that loops make the pieces of an array; they write them where they belong in it."""
+        for piece in self.joins.pieces.get(made, ()):
+            if piece.value not in self.placed:
+                self._open(Loop(squeezed(piece.value.shape)), piece.value, self.graph.made_by[piece.value])
+        if made in self.joins.pieces:
+            self.graph.stored[made] = max(self.placed[p.value] for p in self.joins.pieces[made])
+            self.ready[made] = self.graph.stored[made] + 1
 
     def _earliest(self, instruction: Instruction) -> int:
         return max((self.ready[v] for v in instruction.operands), default=0)
@@ -101,7 +125,7 @@ class Fused:
             self.graph.stored[value] = len(self.steps) - 1
 
     def _into_loop(self, instruction: Instruction, kind: str) -> bool:
-        """Join a loop that there is: the latest that fits; a reduction the first, so that its result is early."""
+        """Join a loop that there is: the latest that fits; a reduction the first, to be there early."""
         domain = _domain(instruction)
         if kind == "map" and not squeezed(domain):
             return False
@@ -110,7 +134,7 @@ class Fused:
         found = range(len(self.steps))
         for number in found if kind == "reduce" else reversed(found):
             loop = self.steps[number]
-            if not isinstance(loop, Loop) or not self._shares(loop, instruction):
+            if not isinstance(loop, Loop) or loop.is_serial or not self._shares(loop, instruction):
                 continue
             how = _fits(loop, instruction, kind)
             if number < first:
@@ -121,12 +145,13 @@ class Fused:
                 reasons.append(f"it needs reductions of loop {number} at other places than the loop's own")
             else:
                 self._join(loop, number, instruction, how)
+                self._gather(number, instruction)
                 return True
         self.apart[instruction.outputs[0]] = reasons
         return False
 
     def _float(self, instruction: Instruction, kind: str) -> bool:
-        """Leave a call unplaced, to be computed wherever it is used: a number, or what costs next to nothing."""
+        """Leave a call unplaced, to be computed where it is used: a number, or what costs next to nothing."""
         (made,) = instruction.outputs
         total = cost(instruction) + sum(
             self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands
@@ -138,8 +163,8 @@ class Fused:
         return True
 
     def _open(self, loop: Loop, made: Value, instruction: Instruction) -> None:
-        kind = "reduce" if kind_of(instruction) == "reduce" else "map"
-        how = _fits(loop, instruction, kind) if kind == "reduce" else (None, "")
+        kind = kind_of(instruction)
+        how = _fits(loop, instruction, kind) if kind == "reduce" else (None, "scatter" * (kind == "scatter"))
         assert how is not None, instruction
         self.steps.append(loop)
         self._join(loop, len(self.steps) - 1, instruction, how)
@@ -153,7 +178,7 @@ class Fused:
         if kind:
             loop.reductions[made] = kind
         self.placed[made] = number
-        self.ready[made] = number + 1 if kind in ("column", "full", "rows") else number
+        self.ready[made] = number + 1 if kind in AFTER else number
 
     def _shares(self, loop: Loop, instruction: Instruction) -> bool:
         return not loop.touched.isdisjoint(self._bases(instruction))
@@ -193,12 +218,78 @@ class Fused:
             where = self.placed.get(node.value)
             if where is not None and where < number:
                 continue
-            if node.value in loop.reductions:
-                if node.index != canonical_index(node.value.shape):
-                    return False
-                continue
-            pending += operands(node)
+            own = node.index == canonical_index(node.value.shape)
+            if node.value in loop.reductions and not own:
+                return False
+            if node.value not in loop.members or not own:  # else it was found legal when it joined
+                pending += operands(node)
         return True
+
+    def _gather(self, number: int, instruction: Instruction) -> None:
+        """Move the members of a loop to an earlier one that a call has just joined it to, if they fit there.
+
+        The loop itself stays, empty, until all is placed.
+        """
+        later = self.steps[number]
+        assert isinstance(later, Loop)
+        homes = sorted({self.placed[b] for b in self._bases(instruction) if b in self.placed} - {number})
+        for home in homes:
+            loop = self.steps[home]
+            if (
+                isinstance(loop, Loop)
+                and loop.frame == later.frame
+                and self._fit_together(loop, home, number)
+            ):
+                for made, member in later.members.items():
+                    kind = later.reductions.get(made, "")
+                    self._join(loop, home, member, (later.split, kind))
+                    self.placed[made] = home
+                later.members, later.reductions, later.touched = {}, {}, set()
+                return
+
+    def _fit_together(self, loop: Loop, home: int, number: int) -> bool:
+        """Whether the members of a later loop could run in an earlier one."""
+        later = self.steps[number]
+        assert isinstance(later, Loop)
+        if None not in (loop.split, later.split) and loop.split != later.split:
+            return False
+        for member in later.members.values():
+            for value in member.operands:
+                if not self._is_there(value, later, home):
+                    return False
+        both = Loop(
+            loop.frame,
+            later.split if loop.split is None else loop.split,
+            loop.members | later.members,
+            loop.reductions | later.reductions,
+        )
+        return all(self._is_legal(both, home, m, _domain(m)) for m in later.members.values())
+
+    def _is_there(self, value: Value, later: Loop, home: int) -> bool:
+        """Whether a value can be used in step `home`, if the members of a later loop are."""
+        if self.ready[value] <= home:
+            return True
+        base = self.graph.base(value)[0]
+        if base in self.floating and base not in self.placed:
+            return all(self._is_there(v, later, home) for v in self.graph.made_by[base].operands)
+        return base in later.members and later.reductions.get(base, "row") == "row"
+
+    def _drop_empty(self) -> None:
+        """Take out the loops that have lost their members, and count the steps anew."""
+        number: dict[int, int] = {}
+        kept: list[Step] = []
+        for old, step in enumerate(self.steps):
+            if not isinstance(step, Loop) or step.members:
+                number[old] = len(kept)
+                kept.append(step)
+        self.steps = kept
+        self.placed = {v: number[s] for v, s in self.placed.items()}
+        for made, pieces in self.joins.pieces.items():
+            del self.graph.stored[made]  # a piece may have moved
+            self.begun[made] = min(self.placed[p.value] for p in pieces)
+        self.graph.stored = {v: number[s] if s >= 0 else s for v, s in self.graph.stored.items()}
+        for made, pieces in self.joins.pieces.items():
+            self.graph.stored[made] = max(self.placed[p.value] for p in pieces)
 
     # ---- what goes through memory ----
 
@@ -209,11 +300,17 @@ class Fused:
             if isinstance(step, Loop):
                 for value in step.reductions:
                     needed.setdefault(value, set()).add(number)
+        for piece in (p for pieces in self.joins.pieces.values() for p in pieces):
+            home = self.placed[piece.value]
+            needed.setdefault(piece.value, set()).add(home)
+            loop = self.steps[home]
+            assert isinstance(loop, Loop)
+            loop.stores.append(piece)
         order = {v: i for i, instruction in enumerate(self.program.instructions) for v in instruction.outputs}
         for value in sorted(order, key=lambda v: -order[v]):
             instruction = self.graph.made_by[value]
             kind = self.graph.kind(value)
-            if kind in ("host", "product"):
+            if kind in ("host", "product", "joined"):
                 continue
             users = needed.get(value, set())
             home = self.placed.get(value)
@@ -234,7 +331,7 @@ class Fused:
         elsewhere = users - {home}
         before = {user for user in users if user < home}  # they compute it for themselves
         reduction = loop.reductions.get(value)
-        if reduction in ("column", "full", "rows"):
+        if reduction in AFTER:
             self.graph.stored[value] = home
             return {home}
         if value not in self.forced:
@@ -260,7 +357,7 @@ class Fused:
 
 
 def _fits(loop: Loop, instruction: Instruction, kind: str) -> tuple[int | None, str] | None:
-    """Return the split that a call asks of a loop and the kind of reduction that it is; None if it fits not."""
+    """Return the split that a call asks of a loop and its kind of reduction; None if it does not fit."""
     rows = None if loop.split is None else loop.frame[: loop.split]
     if kind == "map":
         own = squeezed(instruction.outputs[0].shape)
@@ -311,7 +408,7 @@ def _is_barrier(instruction: Instruction | None) -> bool:
         return False
     kind = kind_of(instruction)
     if kind != "reduce":
-        return kind in ("product", "host")
+        return kind in ("product", "host", "joined", "scatter")
     axes = dict(instruction.params)["axis"]
     rank = len(instruction.inputs[0].shape)
     return len(axes) == rank or axes[-1] != rank - 1
@@ -319,4 +416,6 @@ def _is_barrier(instruction: Instruction | None) -> bool:
 
 def _domain(instruction: Instruction) -> tuple[int, ...]:
     """Return the shape of the elements that a call goes over."""
-    return (instruction.inputs[0] if kind_of(instruction) == "reduce" else instruction.outputs[0]).shape  # type: ignore[no-any-return]
+    goes_over_source = kind_of(instruction) in ("reduce", "scatter")
+    value: Value = instruction.inputs[0] if goes_over_source else instruction.outputs[0]
+    return value.shape

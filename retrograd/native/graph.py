@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.ir import values
 from retrograd.native.affine import Affine, Index, Looked, broadcast, is_view, offset, through
 from retrograd.native.elementwise import is_elementwise
 from retrograd.native.lookups import Taken, is_lookup, look
 from retrograd.native.passes.canonical import REDUCTIONS
+from retrograd.native.passes.pieces import is_joined
+from retrograd.native.scatters import is_scatter
 from retrograd.native.types import NATIVE
 
 
@@ -45,7 +48,11 @@ class Graph:
         self.stored: dict[Value, int] = dict.fromkeys([*program.inputs, *self.constants], -1)
 
     def kind(self, value: Value) -> str:
-        """Return what a value is: `stored` from the start, `view`, `map`, `reduce`, `product` or `host`."""
+        """Return what a value is.
+
+        That is `stored` from the start, or what makes it: `view`, `map`, `reduce`, `joined`, `scatter`,
+        `product` or `host`.
+        """
         instruction = self.made_by.get(value)
         return "stored" if instruction is None else kind_of(instruction)
 
@@ -89,6 +96,10 @@ def kind_of(instruction: Instruction) -> str:
         return "map"
     if instruction.name in REDUCTIONS and set(dict(instruction.params)) == {"axis"}:
         return "reduce" if _is_native(instruction) else "host"
+    if is_joined(instruction):
+        return "joined"
+    if is_scatter(instruction):
+        return "scatter"
     if instruction.name == "matmul" and all(isinstance(x, Value) for x in instruction.inputs):
         kinds = {v.dtype for v in (*instruction.operands, *instruction.outputs)}
         return "product" if len(kinds) == 1 and kinds.pop().char in "fd" else "host"

@@ -17,6 +17,10 @@ class Store:
     at: Affine
 
 
+AFTER = frozenset({"column", "full", "rows", "scatter"})
+"""The kinds of reductions that are there when their loop has ended, and not before."""
+
+
 @dataclass(eq=False, slots=True)
 class Loop:
     """One pass over a frame: pointwise calls and reductions fused.
@@ -31,10 +35,15 @@ class Loop:
     members: dict[Value, Instruction] = field(default_factory=dict)
     reductions: dict[Value, str] = field(default_factory=dict)
     """What kind each is: `row` (over a row's inner dimensions), `column` (over the rows), `full` (over all),
-    `rows` (of one number per row, over the rows).
+    `rows` (of one number per row, over the rows), `scatter` (to positions that are read).
     """
     stores: list[Store] = field(default_factory=list)
     touched: set[Value] = field(default_factory=set)
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether the loop runs in one thread, from the first element to the last."""
+        return "scatter" in self.reductions.values()
 
 
 @dataclass(eq=False, slots=True)

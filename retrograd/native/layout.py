@@ -1,4 +1,4 @@
-"""How a loop runs over its frame: dimensions merged, rows and inner dimensions told apart, rows cut into chunks."""
+"""How a loop runs over its frame: dimensions merged, rows and inner ones told apart, rows cut into chunks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from retrograd.arrays import Value
-from retrograd.native.affine import Affine, Index, Var
+from retrograd.native import scatters
+from retrograd.native.affine import Affine, Index, Var, offset
 from retrograd.native.elementwise import cost
 from retrograd.native.graph import Call, Graph, Load, looked, operands
 from retrograd.native.kernels import Loop, canonical_index
@@ -16,8 +17,8 @@ from retrograd.native.lookups import Put, is_lookup, look
 TILE = 4096  # elements: what is summed in one go, and stays in the first-level cache
 _MOST = 64  # chunks: enough for any number of threads to be busy to the end
 
-# What a loop takes, roughly, to tell whether threads are worth waking (benchmarks/threads.py: a region in which
-# helpers have gone to sleep breaks even near 20 us).
+# What a loop takes, roughly, to tell whether threads are worth waking (benchmarks/threads.py: a region in
+# which helpers have gone to sleep breaks even near 20 us).
 _PER_ADDITION = 1 / 40  # ns per element: 16 lanes at 2.5 GHz
 _PER_BYTE = 1 / 30  # ns: from and to the second-level cache
 _WORTH = 30_000  # ns of a loop from which it is divided
@@ -31,7 +32,8 @@ class Layout:
     """A loop's dimensions after merging.
 
     `groups` are runs of the frame's dimensions that are walked as one, with their sizes; the first `outer` of
-    them number the rows. In a `flat` loop rows are tiles of the one group. `chunks` are runs of `rows_each` rows.
+    them number the rows. In a `flat` loop rows are tiles of the one group. `chunks` are runs of `rows_each`
+    rows.
     """
 
     groups: tuple[tuple[range, int], ...]
@@ -55,10 +57,17 @@ class Layout:
 def sinks(loop: Loop) -> list[Element]:
     """Return the elements that a loop computes for their own sake: what it stores and what it reduces."""
     found = [(s.value, canonical_index(s.value.shape)) for s in loop.stores]
-    for value in loop.reductions:
+    for value, kind in loop.reductions.items():
         source = loop.members[value].inputs[0]
         found.append((source, canonical_index(source.shape)))
+        if kind == "scatter":
+            found += looked(scattered_to(loop, value))
     return found
+
+
+def scattered_to(loop: Loop, value: Value) -> Affine:
+    """Return the position to which a loop's scatter adds the element at the frame's position."""
+    return offset(scatters.target(loop.members[value]), value.shape)
 
 
 def walk(graph: Graph, loop: Loop, number: int, given: Iterable[Element]) -> Iterator[Load | Call]:
@@ -81,6 +90,7 @@ def walk(graph: Graph, loop: Loop, number: int, given: Iterable[Element]) -> Ite
 def plan(graph: Graph, loop: Loop, number: int) -> Layout:
     """Decide how a loop runs."""
     positions = [store.at for store in loop.stores]
+    positions += [scattered_to(loop, v) for v, kind in loop.reductions.items() if kind == "scatter"]
     time = sum(s.value.dtype.itemsize for s in loop.stores) * _PER_BYTE  # of an element
     for node in walk(graph, loop, number, sinks(loop)):
         if isinstance(node, Load):
@@ -101,7 +111,7 @@ def plan(graph: Graph, loop: Loop, number: int) -> Layout:
     inner = math.prod(n for _, n in groups[outer:])
     rows = -(-inner // TILE) if flat else math.prod(n for _, n in groups[:outer])
     whole = math.prod(loop.frame) * time
-    wanted = min(_MOST, rows, int(whole / _CHUNK)) if whole >= _WORTH else 1
+    wanted = min(_MOST, rows, int(whole / _CHUNK)) if whole >= _WORTH and not loop.is_serial else 1
     each = -(-rows // max(wanted, 1)) if rows else 0
     return Layout(groups, outer, flat, rows, -(-rows // each) if rows else 1, each)
 

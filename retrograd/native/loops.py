@@ -15,85 +15,42 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from retrograd.arrays import Value
 from retrograd.native import code
-from retrograd.native.affine import Affine, Index, Looked, Var
+from retrograd.native.affine import Affine
 from retrograd.native.code import COMBINE, across, counted, i64, identity
-from retrograd.native.elementwise import cost, emit
-from retrograd.native.graph import Call, Graph, Load, looked, operands
-from retrograd.native.kernels import Loop, Store, canonical_index, squeezed
-from retrograd.native.layout import TILE, Element, Layout
-from retrograd.native.lookups import Taken, is_lookup, look
-from retrograd.native.types import convert, lanes_of, llvm, number, spread
+from retrograd.native.elements import Elements
+from retrograd.native.kernels import Store
+from retrograd.native.layout import TILE, scattered_to, sinks
+from retrograd.native.sweeps import element_of
+from retrograd.native.types import convert, lanes_of, llvm, spread
 
 _UNROLL = 4  # vectors in flight, so that a sum does not wait for the addition before
-_DEAR = 6  # what a value costs, in additions, that is kept for the next sweep instead of computed again
 _KEPT = 32 << 10  # bytes of the stack for such values
 
 
-class Slots(Protocol):
-    """Where arrays lie when a program runs: numbers of places in a table of pointers."""
-
-    def of(self, value: Value) -> int:
-        """Return the place of an array."""
-
-    def partials(self, value: Value) -> int:
-        """Return the place of a reduction's parts, one per chunk."""
-
-    status: int
-
-
-class Writer:
+class Writer(Elements):
     """Emits one loop as a function `void name(ptr table, i64 begin, i64 end)` over chunks."""
-
-    def __init__(
-        self,
-        module: Any,
-        name: str,
-        graph: Graph,
-        loop: Loop,
-        layout: Layout,
-        step: int,
-        slots: Slots,
-        lanes: int,
-    ) -> None:
-        ir = llvm()
-        word, pointer = ir.IntType(64), ir.PointerType()
-        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), (pointer, word, word)), name)
-        self.function.linkage = "internal"
-        self.graph, self.loop, self.layout, self.step, self.slots = graph, loop, layout, step, slots
-        self.lanes = lanes
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-        self.known: list[dict[Any, Any]] = [{}]  # values by element, the innermost loop's last
-        self.pointers: dict[int, Any] = {}
-        self.variables: dict[int, Any] = {}  # group: its index
-        self.lane: int | None = None  # the group that vectors run along
-        self.mask: Any = None
-        self.rows: dict[Value, Any] = {}  # this row's reductions
-        self.kept: dict[Value, Any] = {}  # memory of values kept from sweep to sweep
-        self.levels: dict[Element, int] = {}
-        self._write()
 
     # ---- the function ----
 
-    def _write(self) -> None:
+    def write(self, module: Any, name: str) -> Any:
+        """Write the function into a module, and return it."""
+        ir = llvm()
+        word, pointer = ir.IntType(64), ir.PointerType()
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), (pointer, word, word)), name)
+        function.linkage = "internal"
+        self.table, begin, end = function.args
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         loop, layout = self.loop, self.layout
-        self.wide = [s for s in loop.stores if self._is_inner(s.value)]
-        self.narrow = [s for s in loop.stores if not self._is_inner(s.value)]
-        self.swept = [v for v, kind in loop.reductions.items() if kind != "rows"]
-        self.sweeps = 1 + max((self._level(*self._source(v)) for v in self.swept), default=-1)
-        self.sweeps = max(self.sweeps, *(1 + self._level(*_element(s.value)) for s in self.wide), 0)
-        self._plan_kept()
+        self._keep_dear()
         self.totals = {
             v: code.slot(self.builder, v.dtype, self.lanes if kind == "full" and layout.inner else None)
             for v, kind in loop.reductions.items()
             if kind in ("full", "rows")
         }
-        _, begin, end = self.function.args
         first = self.builder.append_basic_block("first")
         entry, self.builder = self.builder.block, llvm().IRBuilder(first)
         with counted(self.builder, begin, end) as chunk:
@@ -101,17 +58,30 @@ class Writer:
         self.builder.ret_void()
         self.builder.position_at_end(entry)
         self.builder.branch(first)
+        return function
+
+    def _keep_dear(self) -> None:
+        """Reserve memory for values that are kept from sweep to sweep."""
+        size = math.prod(self.layout.inner)
+        room = _KEPT
+        for value in () if self.layout.flat else self.sweeps.met_again():
+            needed = (size + self.lanes) * value.dtype.itemsize
+            if value not in self.kept and needed <= room:
+                room -= needed
+                self.kept[value] = code.slot(self.builder, value.dtype, count=size + self.lanes)
 
     def _chunk(self, chunk: Any) -> None:
         builder, layout = self.builder, self.layout
         self.chunk = chunk
         with self._scope():
-            self._hoist([*self._all_sinks()])
+            self._hoist(sinks(self.loop))
             for value, total in self.totals.items():
                 name = self.loop.members[value].name
                 builder.store(identity(name, value.dtype, lanes_of_pointer(total)), total)
             for value in self._of_kind("column"):
                 self._clear_column(value)
+            for value in self._of_kind("scatter"):
+                code.clear(builder, self._pointer(self.slots.of(value)), math.prod(value.shape), value.dtype)
             each = i64(layout.rows_each)
             start = code.scale(builder, chunk, layout.rows_each)
             stop = builder.add(start, each)
@@ -145,11 +115,11 @@ class Writer:
                     self.variables[group] = rest
             self.rows = {}
             self.row = row
-            for level in range(self.sweeps):
+            for level in range(self.sweeps.count):
                 self._sweep(level)
-            for store in self.narrow:
-                self._value(*_element(store.value))
-            for store in self.narrow:
+            for store in self.sweeps.narrow:
+                self._value(*element_of(store.value))
+            for store in self.sweeps.narrow:
                 self._store(store)
             for value in self._of_kind("rows"):
                 self._accumulate(value, self.totals[value], self._reduced(value))
@@ -159,12 +129,12 @@ class Writer:
     def _sweep(self, level: int) -> None:
         builder = self.builder
         self.now = level
-        stores = [s for s in self.wide if self._level(*_element(s.value)) == level]
-        reductions = [v for v in self.swept if self._level(*self._source(v)) == level]
-        keep = [v for v in self.kept if self._level(*_element(v)) == level]
-        given = [_element(s.value) for s in stores] + [self._source(v) for v in reductions]
-        self._hoist([*given, *map(_element, keep)])
-        sums = [v for v in reductions if self.loop.reductions[v] != "column"]
+        stores = [s for s in self.sweeps.wide if self.sweeps.level(*element_of(s.value)) == level]
+        reductions = [v for v in self.sweeps.reduced if self.sweeps.level(*self.sweeps.source(v)) == level]
+        keep = [v for v in self.kept if self.sweeps.level(*element_of(v)) == level]
+        given = [element_of(s.value) for s in stores] + [self.sweeps.source(v) for v in reductions]
+        self._hoist([*given, *map(element_of, keep)])
+        sums = [v for v in reductions if self.loop.reductions[v] not in ("column", "scatter")]
         inner = bool(self.layout.inner)
         unroll = _UNROLL if sums and inner else 1
         slots = {
@@ -186,7 +156,7 @@ class Writer:
                     self.kept[value],
                     value.dtype,
                     self._flat_inner(),
-                    self._vector(*_element(value)),
+                    self._vector(*element_of(value)),
                     self.mask,
                 )
             for store in stores:
@@ -194,6 +164,8 @@ class Writer:
             for value in reductions:
                 if self.loop.reductions[value] == "column":
                     self._accumulate_column(value)
+                elif self.loop.reductions[value] == "scatter":
+                    self._scatter(value)
                 else:
                     self._accumulate(value, slots[value][copy], self._reduced(value))
 
@@ -248,11 +220,11 @@ class Writer:
         if not groups:
             yield
             return
-        with counted(self.builder, i64(0), i64(self.layout.groups[groups[0]][1])) as index:
-            with self._scope():
-                self.variables[groups[0]] = index
-                with self._nest(groups[1:]):
-                    yield
+        size = i64(self.layout.groups[groups[0]][1])
+        with counted(self.builder, i64(0), size) as index, self._scope():
+            self.variables[groups[0]] = index
+            with self._nest(groups[1:]):
+                yield
 
     def _vectors(self, body: Any, start: Any, stop: Any, count: int) -> Any:
         """Run over whole vectors, `count` at a time, and return where they end."""
@@ -291,7 +263,7 @@ class Writer:
 
     def _store(self, store: Store) -> None:
         value = store.value
-        found = self._vector(*_element(value)) if self.lane is not None else self._value(*_element(value))
+        found = self._vector(*element_of(value)) if self.lane is not None else self._value(*element_of(value))
         self._write_at(self._pointer(self.slots.of(store.target)), value.dtype, store.at, found)
 
     def _write_at(self, pointer: Any, dtype: Any, at: Affine, value: Any) -> None:
@@ -311,7 +283,7 @@ class Writer:
 
     def _reduced(self, value: Value) -> Any:
         """Return an element of what a reduction joins, in the dtype of its result."""
-        source, index = self._source(value)
+        source, index = self.sweeps.source(value)
         found = self._vector(source, index) if self.lane is not None else self._value(source, index)
         return convert(self.builder, found, source.dtype, value.dtype)
 
@@ -346,282 +318,40 @@ class Writer:
 
         self._inner_loops(body, 1)
 
-    def _flat_inner(self) -> Any:
-        """Return the position among a row's inner elements."""
-        found: Any = i64(0)
-        for group in range(self.layout.outer, len(self.layout.groups)):
-            found = code.scale(self.builder, found, self.layout.groups[group][1])
-            found = code.add(self.builder, found, self.variables[group])
-        return found
-
-    # ---- values ----
-
-    def _vector(self, value: Value, index: Index) -> Any:
-        return spread(self.builder, self._value(value, index), self.lanes)
-
-    def _value(self, value: Value, index: Index) -> Any:
-        """Return an element, or a vector of them; from where it has been computed before, if it has."""
-        key = (value, index)
-        for scope in reversed(self.known):
-            if key in scope:
-                return scope[key]
-        node = self.graph.reach(value, index, self.step)
-        if isinstance(node, Load):
-            found = self._load(node)
-        elif node.value in self.rows:
-            found = self.rows[node.value]
-        elif node.value in self.kept and self._is_kept(node):
-            lanes = self.lanes if self.lane is not None else None
-            found = code.load(
-                self.builder, self.kept[node.value], value.dtype, self._flat_inner(), lanes, self.mask
-            )
-        elif is_lookup(node.instruction):
-            found = self._look(node)
-        else:
-            given = [self._operand(x, node) for x in node.instruction.inputs]
-            found = emit(self.builder, node.instruction, given)
-        self.known[-1][key] = found
-        return found
-
-    def _is_kept(self, node: Call) -> bool:
-        """Whether a kept value has been computed by an earlier sweep, for this element."""
-        element = _element(node.value)
-        return node.index == element[1] and element not in self.known[-1] and self.now > self._level(*element)
-
-    def _operand(self, given: Any, node: Call) -> Any:
-        if not isinstance(given, Value):
-            return given, None
-        index = node.index[len(node.index) - len(given.shape) :]
-        index = tuple(Affine() if n == 1 else i for i, n in zip(index, given.shape, strict=True))
-        return self._value(given, index), given.dtype
-
-    def _look(self, node: Call) -> Any:
-        found = look(node.instruction, node.index)
-        value = self._value(found.source, found.at)
-        if isinstance(found, Taken):
-            return value
-        builder = self.builder
-        chosen = self._checked(self._value(found.chosen, found.at), found.chosen.dtype, found.size)
-        base, step, _ = self._position(found.position)
-        if self.lane is not None and step:
-            place: Any = code.ramp(builder, base, step, self.lanes)
-        else:
-            place = base
-        lanes = lanes_of(place) or lanes_of(chosen) or lanes_of(value)
-        here = builder.icmp_signed("==", spread(builder, place, lanes), spread(builder, chosen, lanes))
-        return builder.select(here, spread(builder, value, lanes), number(node.value.dtype, 0, lanes))
-
-    def _load(self, node: Load) -> Any:
-        value = node.value
-        constant = self.graph.constants.get(value)
-        if constant is not None and constant.size == 1:
-            return number(value.dtype, constant.flat[0])
-        base, step, scattered = self._position(node.at)
-        pointer = self._pointer(self.slots.of(value))
-        builder = self.builder
-        if scattered is not None:
-            at = builder.add(scattered, code.ramp(builder, base, step, self.lanes))
-            return code.gather(builder, pointer, value.dtype, at, self.mask)
-        if self.lane is None or step == 0:
-            return code.load(builder, pointer, value.dtype, base)
-        if step == 1:
-            return code.load(builder, pointer, value.dtype, base, self.lanes, self.mask)
-        return code.gather(
-            builder, pointer, value.dtype, code.ramp(builder, base, step, self.lanes), self.mask
-        )
-
-    def _position(self, at: Affine) -> tuple[Any, int, Any]:
-        """Return a position: its first lane, how it goes on from lane to lane, and what differs in each lane."""
-        builder, layout = self.builder, self.layout
-        base: Any = i64(at.constant)
-        step, scattered = 0, None
-        for group in range(len(layout.groups)):
-            factor = layout.factor(at, group)
-            if factor:
-                base = code.add(builder, base, code.scale(builder, self.variables[group], factor))
-                if group == self.lane:
-                    step = factor
-        for variable, factor in at.terms:
-            if isinstance(variable, Looked):
-                found = self._value(variable.value, variable.index)
-                found = self._checked(found, variable.value.dtype, variable.size)
-                if lanes_of(found) is None:
-                    base = code.add(builder, base, code.scale(builder, found, factor))
-                    continue
-                each = number(np.dtype(np.int64), factor, self.lanes)
-                part = builder.mul(found, each)
-                scattered = part if scattered is None else builder.add(scattered, part)
-        return base, step, scattered
-
-    def _checked(self, index: Any, dtype: Any, size: int) -> Any:
-        """Return an index as 64 bits; one that is out of range is noted, and 0 taken in its place."""
-        builder = self.builder
-        lanes = lanes_of(index)
-        word = np.dtype(np.int64)
-        index = convert(builder, index, dtype, word)
-        inside = builder.icmp_unsigned("<", index, number(word, size, lanes))
-        ir = llvm()
-        bad = builder.not_(inside)
-        if self.mask is not None and lanes is not None:
-            bad = builder.and_(bad, self.mask)
-        if lanes is not None:
-            bits = builder.bitcast(bad, ir.IntType(lanes))
-            bad = builder.icmp_unsigned("!=", bits, bits.type(0))
-        with builder.if_then(bad, likely=False):
-            builder.store(ir.IntType(64)(1), self._pointer(self.slots.status), align=8)
-        return builder.select(inside, index, number(word, 0, lanes))
-
-    # ---- what is computed before a loop ----
-
-    def _hoist(self, given: list[Element]) -> None:
-        """Compute what does not change within the loop that is about to begin."""
-        seen: set[Element] = set()
-
-        def visit(value: Value, index: Index) -> None:
-            if (value, index) in seen:
-                return
-            seen.add((value, index))
-            node = self.graph.reach(value, index, self.step)
-            at = (node.at,) if isinstance(node, Load) else node.index
-            if isinstance(node, Call) and node.value in self.loop.reductions and node.value not in self.rows:
-                return
-            if not any(self._changes(a) for a in at) and (isinstance(node, Load) or self._is_complete(node)):
-                self._value(value, index)
-                return
-            for element in looked(node.at) if isinstance(node, Load) else operands(node):
-                visit(*element)
-
-        for element in given:
-            visit(*element)
-
-    def _is_complete(self, node: Call) -> bool:
-        """Whether all reductions of the row that a call needs have been made."""
-        pending = operands(node) if node.value not in self.rows else []
-        while pending:
-            value, index = pending.pop()
-            below = self.graph.reach(value, index, self.step)
-            if isinstance(below, Load):
-                pending += looked(below.at)
-            elif below.value in self.loop.reductions:
-                if below.value not in self.rows:
-                    return False
-            else:
-                pending += operands(below)
-        return True
-
-    def _changes(self, at: Affine) -> bool:
-        """Whether a position depends on a variable that has no value yet."""
-        for variable, _ in at.terms:
-            if isinstance(variable, Looked):
-                if any(self._changes(a) for a in variable.index):
-                    return True
-            elif self._group_of(variable) not in self.variables:
-                return True
-        return False
-
-    def _group_of(self, variable: Var) -> int:
-        return next(g for g, (dims, _) in enumerate(self.layout.groups) if variable.dim in dims)
-
-    # ---- levels: which sweep an element belongs to ----
-
-    def _level(self, value: Value, index: Index) -> int:
-        """Return the sweep in which an element can be computed: after the row's reductions that it needs."""
-        key = (value, index)
-        if key not in self.levels:
-            node = self.graph.reach(value, index, self.step)
-            if isinstance(node, Load):
-                level = max((self._level(*e) for e in looked(node.at)), default=0)
-            elif node.value in self.loop.reductions:
-                level = 1 + self._level(*self._source(node.value))
-            else:
-                level = max((self._level(*e) for e in operands(node)), default=0)
-            self.levels[key] = level
-        return self.levels[key]
-
-    def _plan_kept(self) -> None:
-        """Choose the values that are kept in memory between sweeps: dear ones, where a later sweep meets them."""
-        self.now = 0
-        if self.layout.flat or self.sweeps < 2:  # noqa: PLR2004 - with one sweep there is nothing to keep for
+    def _scatter(self, value: Value) -> None:
+        """Add an element, or a vector of them, at a position that is read; where lanes differ, one by one."""
+        builder, pointer = self.builder, self._pointer(self.slots.of(value))
+        found = self._reduced(value)
+        base, step, scattered = self._position(scattered_to(self.loop, value))
+        if self.lane is None or (scattered is None and step == 1):
+            lanes = None if self.lane is None else self.lanes
+            before = code.load(builder, pointer, value.dtype, base, lanes, self.mask)
+            made = COMBINE["sum"](builder, value.dtype, before, spread(builder, found, lanes))
+            code.store(builder, pointer, value.dtype, base, made, self.mask)
             return
-        size = math.prod(self.layout.inner)
-        room = _KEPT
-        given = [_element(s.value) for s in self.wide] + [self._source(v) for v in self.swept]
-        for element in given:
-            for value in self._met_later(element):
-                needed = (size + self.lanes) * value.dtype.itemsize
-                if value not in self.kept and needed <= room:
-                    room -= needed
-                    self.kept[value] = code.slot(self.builder, value.dtype, count=size + self.lanes)
+        places = code.ramp(builder, base, step, self.lanes)
+        places = places if scattered is None else builder.add(scattered, places)
+        for lane in range(self.lanes):
+            self._add_lane(value.dtype, pointer, places, spread(builder, found, self.lanes), lane)
 
-    def _met_later(self, element: Element) -> Iterator[Value]:
-        """Give the dear values of earlier sweeps that an element is computed from, those nearest to it."""
-        level = self._level(*element)
-        pending = [element]
-        while pending:
-            value, index = pending.pop()
-            node = self.graph.reach(value, index, self.step)
-            if isinstance(node, Load) or node.value in self.loop.reductions:
-                continue
-            own = _element(node.value)
-            if self._is_inner(node.value) and node.index == own[1] and self._level(*own) < level:
-                if self._price(*own) >= _DEAR:
-                    yield node.value
-                continue
-            pending += operands(node)
+    def _add_lane(self, dtype: Any, pointer: Any, places: Any, found: Any, lane: int) -> None:
+        builder, at = self.builder, llvm().IntType(32)(lane)
 
-    def _price(self, value: Value, index: Index) -> int:
-        """Return what computing an element costs, in additions, loads and the row's reductions being there."""
-        total = 0
-        pending, seen = [(value, index)], set()
-        while pending:
-            element = pending.pop()
-            node = self.graph.reach(*element, self.step)
-            if element not in seen and isinstance(node, Call) and node.value not in self.loop.reductions:
-                total += cost(node.instruction)
-                pending += operands(node)
-            seen.add(element)
-        return total
+        def add() -> None:
+            place, each = builder.extract_element(places, at), builder.extract_element(found, at)
+            before = code.load(builder, pointer, dtype, place)
+            code.store(builder, pointer, dtype, place, COMBINE["sum"](builder, dtype, before, each))
+
+        if self.mask is None:
+            add()
+        else:
+            with builder.if_then(builder.extract_element(self.mask, at)):
+                add()
 
     # ---- small things ----
 
-    def _source(self, value: Value) -> Element:
-        return _element(self.loop.members[value].inputs[0])
-
-    def _is_inner(self, value: Value) -> bool:
-        return len(squeezed(value.shape)) == len(self.loop.frame)
-
     def _of_kind(self, kind: str) -> list[Value]:
         return [v for v, k in self.loop.reductions.items() if k == kind]
-
-    def _all_sinks(self) -> Iterator[Element]:
-        yield from (_element(s.value) for s in self.loop.stores)
-        yield from (self._source(v) for v in self.loop.reductions)
-
-    @contextmanager
-    def _scope(self) -> Iterator[None]:
-        before = dict(self.variables)
-        self.known.append({})
-        yield
-        self.known.pop()
-        self.variables = before
-
-    def _pointer(self, place: int) -> Any:
-        """Return a pointer from the table, loaded when the function begins."""
-        found = self.pointers.get(place)
-        if found is None:
-            pointer = llvm().PointerType()
-            with self.builder.goto_entry_block():
-                address = self.builder.gep(self.function.args[0], [i64(place)], source_etype=pointer)
-                found = self.pointers[place] = self.builder.load(address, typ=pointer, align=8)
-        return found
-
-    def _partials(self, value: Value) -> Any:
-        return self._pointer(self.slots.partials(value))
-
-
-def _element(value: Value) -> Element:
-    """Return the element of a value at the frame's position."""
-    return value, canonical_index(value.shape)
 
 
 def lanes_of_pointer(place: Any) -> int | None:

@@ -6,7 +6,7 @@ import ctypes
 import functools
 import linecache
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.ir import replace
 from retrograd.arrays.vocabulary import function_of
 from retrograd.native import blueprint, jit, threads
-from retrograd.native.kernels import Host
+
+if TYPE_CHECKING:
+    from retrograd.native.kernels import Host
 
 Array = np.ndarray[Any, Any]
 
@@ -47,7 +49,7 @@ class Machine:
         return blueprint.draw(self.program, self.updates, self.name)
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        """Run the program. Arrays that do not lie in memory in C order are copied, and back if they are updated.
+        """Run the program. Arrays that are not in C order are copied, and copied back if they are updated.
 
         Raises:
             TypeError: the arrays are not of the number, shapes and dtypes of the program's inputs.
@@ -131,7 +133,7 @@ class Machine:
     def _run_with_hosts(self, given: tuple[Array, ...], outputs: tuple[Array, ...]) -> int:
         table = np.empty(self.blueprint.table, np.uintp)
         _FILL(self._library.address("table"))(given, table.ctypes.data)
-        hosts = [s for s in self.drawing.fused.steps if isinstance(s, Host)]
+        hosts = self.drawing.fused.hosts
         fresh = dict(zip(self.drawing.fresh, outputs, strict=True))
         for i in range(self.blueprint.runs):
             _RUN(self._library.address(f"run{i}"))(table.ctypes.data)

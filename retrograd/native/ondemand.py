@@ -11,16 +11,13 @@ results the same in each run of it. A function that meets ever new shapes is giv
 
 from __future__ import annotations
 
-import importlib.util
-import math
-import os
 from collections.abc import Callable, Hashable
-from functools import cache
 from itertools import count
 from typing import Any
 
 import numpy as np
 
+from retrograd import startup
 from retrograd.arrays import Program, Traced, Value, trace
 from retrograd.native.executable import build
 
@@ -41,16 +38,9 @@ _clock = count()
 _known: dict[tuple[Any, ...], Entry] = {}
 
 
-@cache
-def mode() -> str:
-    """Return what RETROGRAD_KERNELS says: `0`, `1` or `all`; `0` too where there is no LLVM."""
-    asked = os.environ.get("RETROGRAD_KERNELS", "1")
-    return asked if importlib.util.find_spec("llvmlite") is not None else "0"
-
-
 def enough() -> int:
     """Return how many elements a combination must have been used with."""
-    return 0 if mode() == "all" else ENOUGH
+    return 0 if startup.kernel_mode() == "all" else ENOUGH
 
 
 class Entry:
@@ -257,8 +247,3 @@ def _finisher(through: list[int | None], broadcasts: list[tuple[int, ...] | None
         return tuple(None if t is None else next(made) if t == -1 else arrays[t] for t in through)
 
     return finish
-
-
-def elements(array: Any) -> int:
-    """Return how many elements an array has; 1 for what is none."""
-    return math.prod(getattr(array, "shape", ()))

@@ -1,4 +1,4 @@
-"""Numbers in registers: NumPy's dtypes as LLVM's types, for scalars and vectors alike, and casts between them.
+"""Numbers in registers: NumPy's dtypes as LLVM's types, scalars and vectors alike, and casts between them.
 
 A truth value is one bit in a register and one byte in memory.
 """

@@ -11,7 +11,6 @@ from typing import Any
 from retrograd.autograd.dispatch import as_view
 from retrograd.autograd.graph import Cotangents, Node, Output
 from retrograd.autograd.modes import local
-from retrograd.autograd.views import VIEW_MADE_INSIDE
 from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, history, wrap
 
@@ -48,7 +47,7 @@ def _identity(tensors: list[Tensor], see: Any) -> list[Tensor]:
     for i, tensor in enumerate(tensors):
         view = wrap(tensor._array.view())
         as_view(view, tensor)
-        view._facts().origin = VIEW_MADE_INSIDE.format(number=i, name="BackwardHookFunction")
+        view._facts().origin = "function"
         view._node = Output(node, i, len(tensors))
         made.append(view)
     return made

@@ -11,6 +11,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from retrograd.hooks import RemovableHandle
 from retrograd.nn import backward_hooks
@@ -24,6 +25,7 @@ class Everywhere:
     def __init__(self) -> None:
         self.hooked = False
         self.changes = 0  # of attributes, over all modules: as long as it stays, no module has changed
+        self.compiled: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # a module's own forward, compiled
         self.pre: _Hooks = OrderedDict()
         self.post: _Hooks = OrderedDict()
         self.post_with_kwargs: _Hooks = OrderedDict()
@@ -146,7 +148,7 @@ class HookProtocol:
             bridge = backward_hooks.Bridge(self, backward, backward_pre) if backward or backward_pre else None
             if bridge is not None:
                 args = bridge.enter(args)
-            result = self.forward(*args, **kwargs)
+            result = everywhere.compiled.get(self, self.forward)(*args, **kwargs)
             for key, hook, with_kwargs in self._post_hooks():
                 called.add(key)
                 replaced = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)

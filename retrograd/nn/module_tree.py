@@ -172,12 +172,17 @@ class TreeProtocol:
         for _, parameter in self._registered(PARAMETER):
             if parameter is None:
                 continue
+            if hasattr(parameter, "_recast"):  # it has no shape yet
+                parameter._recast(fn)
+                continue
             grad = parameter.grad
             parameter.data = fn(parameter.detach())
             if grad is not None:
                 grad.data = fn(grad.detach())
         for name, buffer in self._registered(BUFFER):
-            if buffer is not None:
+            if hasattr(buffer, "_recast"):
+                buffer._recast(fn)
+            elif buffer is not None:
                 setattr(self, name, fn(buffer))
         return self
 
@@ -295,7 +300,10 @@ class TreeProtocol:
                 grad._version_cell().bump()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: modules run as they are; `retrograd.compile` compiles functions."""
+        """Compile the module's forward in place; takes `retrograd.compile`'s options. Copies are not."""
+        from retrograd.compiler import compile_forward  # noqa: PLC0415 - it is built on modules
+
+        compile_forward(self, *args, **kwargs)  # type: ignore[arg-type] # every module is a Module
 
 
 def _attribute(module: Any, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,12 @@ def _of_subclass(cls: Any, data: Any, requires_grad: bool) -> Any:
     if not isinstance(made, cls):
         made._is_param = True
     return made
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("UninitializedBuffer", "UninitializedParameter", "UninitializedTensorMixin", "is_lazy"):
+        return getattr(import_module("retrograd.nn.lazy_tensors"), name)
+    raise AttributeError(f"module 'torch.nn.parameter' has no attribute '{name}'")
 
 
 class _BufferType(type(Tensor)):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from retrograd.ops.depend import tied
 from retrograd.ops.families import SERIES, composite, pointwise
 from retrograd.ops.helpers import cast
 from retrograd.ops.neural import at_least, at_most, between, erf, sigmoid
+from retrograd.ops.numbers import number
 from retrograd.ops.select import drop, keep, select
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, equation 14
@@ -42,7 +43,7 @@ def _with(*args: Any, **kwargs: Any) -> Any:
 
 @pointwise(
     node="ReluBackward0",
-    input=lambda ct, result: tied(keep(result != 0, ct), result),  # of NaN it is ct
+    input=lambda ct, result: tied(keep(result != number(0, result), ct), result),  # of NaN it is ct
     kinds="buif",
     samples=_real,
     errors=lambda: [error(RuntimeError, "Boolean inputs not supported for relu", np.ones(2, bool))],
@@ -51,7 +52,7 @@ def relu(input: Array) -> Array:
     """Replace negative numbers by 0; the derivative at 0 is 0."""
     if input.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return np.maximum(input, 0)
+    return np.maximum(input, number(0, input))
 
 
 def _inside(ct: Any, input: Any, min_val: Any, max_val: Any) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops import batching
-from retrograd.ops.declare import Array, ErrorSample, Operand, Plain, Sample, error, sample
+from retrograd.ops.declare import TABLE, Array, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
 from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
 from retrograd.ops.index import accumulate, out_of_bounds, outside
+from retrograd.ops.index_batching import read
 from retrograd.ops.shape import at
 
 _ALL = slice(None)
@@ -21,6 +22,11 @@ def _shared_index(place: int) -> Any:
     """Return a batching rule for an index (argument `place`) that all elements share; else one by one."""
 
     def batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
+        if op.name == "index_select" and dims[place] is not None and np.ndim(args[place]) == 2:
+            rank = np.ndim(args[0]) - (dims[0] is not None)
+            if rank:
+                given = (args[0], [args[place]], (args[1] % rank,))
+                return read(TABLE["index_many"], size, given, (dims[0], [dims[place]], None))
         if dims[place] is not None or (op.name == "index_fill" and dims[3] is not None):
             return batching.loop(op, size, args, dims)
         tensors = [

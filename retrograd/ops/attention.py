@@ -11,7 +11,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Sample, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.matmul import grid
+from retrograd.ops.matmul import batched_products, grid
 from retrograd.ops.neural import flip, largest, total
 
 
@@ -55,7 +55,7 @@ def _samples() -> Iterator[Sample]:
     value=lambda ct, input: flip(input) @ ct,
     exact=False,
     kinds="f",
-    batch=batching.loop,
+    batch=batched_products,
     samples=lambda: [
         sample(grid(2, 3, 4), grid(2, 4, 5, shift=1)),
         sample(grid(2, 3, 4), grid(4, 5, shift=1)),

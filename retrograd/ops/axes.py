@@ -16,6 +16,8 @@ _ADD: Any = np.add.reduce
 _MAXIMUM: Any = np.maximum.reduce
 _MINIMUM: Any = np.minimum.reduce
 
+_SMALL = 4096  # elements that are written sooner than a view of one number is made
+
 
 def axes(dim: Any, ndim: int) -> Any:
     """Return `dim` as NumPy's axis: None for all, an int, or a tuple; torch's empty list means all.
@@ -69,14 +71,17 @@ def average(x: Any, dim: Any) -> Any:
 
 
 def spread(ct: Any, dim: Any, keepdim: bool, shape: Sequence[int]) -> Any:
-    """Return a reduction's cotangent repeated over the reduced dimensions, without copying."""
+    """Return a reduction's cotangent repeated over the reduced dimensions: a view, unless it is small."""
+    made: np.ndarray[Any, Any]
     if isinstance(ct, np.generic):  # the engine begins with one, and scalars compute to scalars
+        if dim is None and math.prod(shape) <= _SMALL:
+            made = np.empty(shape, ct.dtype)
+            made.fill(ct)
+            return made
         ct = np.asarray(ct)
     if ct.__class__ is np.ndarray and ct.flags.c_contiguous:
         # What np.broadcast_to does, in a fifth of its time.
-        made: np.ndarray[Any, Any] = np.ndarray(
-            shape, ct.dtype, ct, 0, _strides(ct, dim, keepdim, len(shape))
-        )
+        made = np.ndarray(shape, ct.dtype, ct, 0, _strides(ct, dim, keepdim, len(shape)))
         made.flags.writeable = False
         return made
     return np.broadcast_to(kept(ct, dim, keepdim, shape), shape)

@@ -16,12 +16,12 @@ Dims = Sequence[Any]
 
 def front(value: Any, dim: int | None) -> Any:
     """Return a value with its batch dimension moved to the front; as it is if it has none."""
-    return value if dim is None else np.moveaxis(value, dim, 0)
+    return value if not dim else np.moveaxis(value, dim, 0)
 
 
 def spread(value: Any, dim: int | None, size: int) -> Any:
     """Return a value with a batch dimension in front, repeated without copying if it had none."""
-    return np.broadcast_to(value, (size, *np.shape(value))) if dim is None else np.moveaxis(value, dim, 0)
+    return np.broadcast_to(value, (size, *np.shape(value))) if dim is None else front(value, dim)
 
 
 def call(op: Any, args: Sequence[Any]) -> Any:
@@ -37,9 +37,10 @@ def pointwise(op: Any, size: int, args: Sequence[Any], dims: Dims) -> Any:
     ready = list(args)
     for i in tensors:
         if dims[i] is not None:
-            value = np.moveaxis(args[i], dims[i], 0)
+            value = ready[i] = front(args[i], dims[i])
             missing = rank - (value.ndim - 1)
-            ready[i] = np.reshape(value, (value.shape[0], *(1,) * missing, *value.shape[1:]))
+            if missing:
+                ready[i] = np.reshape(value, (value.shape[0], *(1,) * missing, *value.shape[1:]))
     return call(op, ready)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching
+from retrograd.ops import batching, index_batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.depend import tied
 from retrograd.ops.families import WHOLE_ROWS, general, linear
@@ -30,7 +30,7 @@ def _picks() -> Iterator[Sample]:
     input=lambda ct, index, dim, input_shape: put_class(ct, index, dim, input_shape),
     promote="none",
     primitive=True,
-    batch=batching.loop,
+    batch=index_batching.of_rows,
     samples=_picks,
     places="",
 )
@@ -48,7 +48,7 @@ def take_class(input: Array, index: Plain, dim: int) -> Array:
     input=lambda ct, index, dim: take_class(ct, index, dim),
     promote="none",
     primitive=True,
-    batch=batching.loop,
+    batch=index_batching.of_rows,
     samples=lambda: [
         sample(s.args[0].take(0, s.args[2]) + 1.0, s.args[1], s.args[2], s.args[0].shape) for s in _picks()
     ],
@@ -77,8 +77,8 @@ def _checked(target: Any, classes: int, ignore_index: int) -> bool:
     """
     if target.size == 0:
         return True
-    low, high = np.minimum.reduce(target, None), np.maximum.reduce(target, None)
-    if low >= 0 and high < classes and not 0 <= ignore_index < classes:
+    unsigned = target.view(f"u{target.dtype.itemsize}")  # in which negative numbers are large
+    if np.maximum.reduce(unsigned, None) < classes and not 0 <= ignore_index < classes:
         return True
     wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
     if wrong.any():
@@ -199,21 +199,28 @@ _CLASSES: dict[str, Any] = {
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
-    """Join the batch to the rows and reduce each one's own; loop if classes are weighted or ignored."""
+    """Join the batch to the rows and reduce each one's own; loop if each has class weights of its own."""
     input, target, weight, ignore_index, reduction = args
+    if dims[2] is not None or not isinstance(target, np.ndarray):
+        return batching.loop(op, size, args, dims)
     rows = batching.spread(input, dims[0], size)
     labels = batching.spread(target, dims[1], size)
-    classes = rows.shape[2] if rows.ndim > 2 else rows.shape[1]
-    if weight is not None or not _checked(labels, classes, ignore_index):
-        return batching.loop(op, size, args, dims)
     lead = rows.shape[:2] if rows.ndim > 2 else rows.shape[:1]
     flat = np.reshape(rows, (math.prod(lead), *rows.shape[len(lead) :]))
-    loss = op(flat, np.reshape(labels, (flat.shape[0], *flat.shape[2:])), reduction="none")
+    at = np.reshape(labels, (flat.shape[0], *flat.shape[2:]))
+    loss = op(flat, at, weight, ignore_index, reduction="none")
     loss = np.reshape(loss, (*lead, *loss.shape[1:]))
     axes = tuple(range(1, loss.ndim))
-    if reduction == "none" or not axes:
+    if reduction == "none":
         return loss
-    return total(loss, axes) / (math.prod(loss.shape[1:]) if reduction == "mean" else 1)
+    summed = total(loss, axes) if axes else loss
+    if reduction == "sum":
+        return summed
+    counts: Any = np.reshape(labels, loss.shape) != ignore_index
+    if weight is not None:
+        counts = weight[np.where(counts, np.reshape(labels, loss.shape), 0)] * counts
+    with np.errstate(all="ignore"):  # where all are ignored, the mean is that of nothing
+        return summed / (total(counts, axes) if axes else counts)
 
 
 # ---- the losses ----
@@ -254,10 +261,20 @@ def nll_loss(
     return np.reshape(loss, target.shape) if reduction == "none" else loss
 
 
-def _row_probabilities(input: Any) -> Any:
-    dim = _class_dim(input)
-    powers = np.exp(input - largest(input, dim, True))
-    return powers, total(powers, dim, True)
+_FEW_CLASSES = 64  # up to which NumPy reduces rows sooner as columns, turned round, than as they lie
+
+
+def _powers(input: Any, dim: int) -> tuple[Any, Any, Any]:
+    """Return e**(x - top), its sums and the tops, along `dim` and keeping it."""
+    if input.__class__ is np.ndarray and input.ndim == 2 and 0 < input.shape[1] <= _FEW_CLASSES:
+        columns = input.T.copy()
+        top = np.maximum.reduce(columns, 0)
+        np.subtract(columns, top, columns)
+        np.exp(columns, columns)
+        return columns.T, np.add.reduce(columns, 0)[:, None], top[:, None]
+    top = largest(input, dim, True)
+    powers = np.exp(input - top)
+    return powers, total(powers, dim, True), top
 
 
 def _cross_entropy_ct(
@@ -266,12 +283,14 @@ def _cross_entropy_ct(
     dim = _class_dim(input)
     at = _as_classes(input, target)
     at, weights = chosen(at, weight, input.shape[dim], ignore_index)
+    powers, sums, _ = _powers(input, dim)
+    plain = powers.__class__ is np.ndarray and not hasattr(ct, "elements")  # neither traced nor a batch
+    if weights is None and reduction != "none" and plain and input.ndim == 2:
+        share = ct / (at.size or math.nan) if reduction == "mean" else ct  # one number for all rows
+        made = np.multiply(powers, share / sums, powers)
+        made[np.arange(at.size), at] -= share
+        return made
     each = _per_element(np.reshape(ct, at.shape) if reduction == "none" else ct, weights, at.shape, reduction)
-    powers, sums = _row_probabilities(input)
-    if weights is None and reduction != "none":  # one number for all rows
-        return powers * ((ct / math.prod(at.shape) if reduction == "mean" else ct) / sums) - put_class(
-            each, at, dim, tuple(input.shape)
-        )
     return powers * (np.expand_dims(each, dim) / sums) - put_class(each, at, dim, tuple(input.shape))
 
 
@@ -279,7 +298,7 @@ def _cross_entropy_tangent(
     t: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 ) -> Any:
     dim = _class_dim(input)
-    powers, sums = _row_probabilities(input)
+    powers, sums, _ = _powers(input, dim)
     return nll_loss(
         t - total(t * powers, dim, True) / sums, target, weight, ignore_index, reduction=reduction
     )
@@ -299,9 +318,8 @@ def cross_entropy(
     dim = _class_dim(input)
     at = _as_classes(input, target)
     at, weights = chosen(at, weight, input.shape[dim], ignore_index)
-    top = largest(input, dim, True)
-    sums = total(np.exp(input - top), dim)
-    loss = np.log(sums) - (take_class(input, at, dim) - np.reshape(top, sums.shape))
+    _, sums, top = _powers(input, dim)
+    loss = np.reshape(np.log(sums), at.shape) - (take_class(input, at, dim) - np.reshape(top, at.shape))
     loss = _summed(loss, weights, reduction)
     return np.reshape(loss, target.shape) if reduction == "none" else loss
 
@@ -320,7 +338,8 @@ def _margin(input: Any, at: Any, p: int, margin: float, weight: Any) -> tuple[An
 def _multi_margin_ct(
     ct: Any, input: Any, target: Any, p: int, margin: float, weight: Any, reduction: str
 ) -> Any:
-    x, at = (input, np.reshape(target, (-1,))) if input.ndim == 2 else (input[None], np.reshape(target, (1,)))
+    x = input if input.ndim == 2 else np.reshape(input, (1, math.prod(input.shape)))
+    at = np.reshape(target, (x.shape[0],))
     inside, scale = _margin(x, at, p, margin, weight)
     slope = cast(inside > 0, numpy_dtype(inside.dtype)) * scale if p == 1 else 2 * inside * scale
     slope = slope / x.shape[1]
@@ -329,7 +348,7 @@ def _multi_margin_ct(
     else:
         slope = slope * (ct / x.shape[0] if reduction == "mean" else ct)
     made = slope - put_class(total(slope, 1), at, 1, tuple(x.shape))
-    return made if input.ndim == 2 else made[0]
+    return made if input.ndim == 2 else np.reshape(made, input.shape)
 
 
 @general(
@@ -351,6 +370,7 @@ def _multi_margin_ct(
         ),
         sample(grid(3, 4), np.array([1, 0, 3]), 1, 1.0, np.array([1.0, 0.5, 2.0, 1.5])),
         sample(grid(4), np.array(2)),
+        sample(np.array(0.7), np.array(0)),
     ],
     errors=lambda: [
         error(RuntimeError, "target out of range", grid(2, 3), np.array([1, 5])),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching
+from retrograd.ops import batching, conv_planes
 from retrograd.ops.declare import Array, Sample, sample
 from retrograd.ops.depend import tied
 from retrograd.ops.families import general, linear
@@ -26,6 +26,7 @@ from retrograd.ops.matmul import grid
 from retrograd.ops.neural import total
 
 Sizes = tuple[int, ...]
+_SHORT = 512  # elements of a channel for which a loop over each costs more than repeating the bias
 _BLOCK = 2**20  # elements of columns worked on at a time: they stay in the second-level cache
 
 
@@ -80,6 +81,8 @@ def _forward(x: Any, weight: Any, stride: Sizes, padding: Sizes, dilation: Sizes
     if window == 1 and not any(padding) and all(s == 1 for s in stride):
         made = matrix @ np.ascontiguousarray(x).reshape(n, groups, channels // groups, -1)
         return made.reshape(n, -1, *places)
+    if conv_planes.serves(x, weight.shape, stride, groups, places):
+        return conv_planes.forward(x, weight, padding, dilation, places)
     if groups == 1 and _is_narrow(channels * window, weight.shape[0], places, n):
         return _forward_by_example(x, matrix[0], kernel, stride, padding, dilation, places)
     padded = _padded(x, padding)
@@ -133,6 +136,8 @@ def _backward(
     kernel, n = weight.shape[2:], ct.shape[0]
     channels, window = weight.shape[1] * groups, math.prod(kernel)
     places = ct.shape[2:]
+    if conv_planes.serves(ct, weight.shape, stride, groups, places):
+        return conv_planes.backward(ct, weight, sizes, padding, dilation)
     matrix = np.swapaxes(weight.reshape(groups, weight.shape[0] // groups, -1), 1, 2)
     made = np.zeros((channels, *(m + 2 * p for m, p in zip(sizes, padding, strict=True)), n), ct.dtype)
     turned = np.moveaxis(ct, 0, -1)
@@ -154,6 +159,8 @@ def _weight_ct(
 ) -> Any:
     """Apply the adjoint in the weight: (n, o, *places), (n, c, *sizes) -> (o, c / groups, *kernel)."""
     n, channels, places, window = x.shape[0], x.shape[1], ct.shape[2:], math.prod(kernel)
+    if conv_planes.serves(x, (ct.shape[1], channels, *kernel), stride, groups, places):
+        return conv_planes.weight_ct(ct, x, kernel, padding, dilation)
     padded, turned = _padded(x, padding), np.moveaxis(ct, 0, -1)
     made = np.zeros((groups, ct.shape[1] // groups, channels // groups * window), ct.dtype)
     for first, last in _blocks(places, channels * window * math.prod(places[1:]) * n):
@@ -215,6 +222,24 @@ def _kernel_ct(
     return convolution_weight(places, image, tuple(weight_shape[2:]), stride, padding, dilation, groups)
 
 
+def _add_bias(made: Any, bias: Any) -> None:
+    """Add a number per channel in place; for small images in rows as long as an example."""
+    count = math.prod(made.shape[2:])
+    if made.flags.c_contiguous and 0 < count <= _SHORT:
+        lines = made.reshape(-1, bias.size * count)
+        np.add(lines, np.repeat(bias, count), out=lines)
+    else:
+        made += bias.reshape(-1, *(1,) * (made.ndim - 2))
+
+
+def _bias_ct(ct: Any) -> Any:
+    """Sum over all but the channels; over the examples first, in rows as long as an example."""
+    if ct.__class__ is np.ndarray and ct.size:
+        count = math.prod(ct.shape[2:])
+        return total(total(ct.reshape(ct.shape[0], ct.shape[1] * count), 0).reshape(ct.shape[1], count), 1)
+    return total(ct, (0, *range(2, ct.ndim)))
+
+
 def _samples() -> Iterator[Sample]:
     x, w = grid(2, 2, 5, 4), grid(3, 2, 3, 2, shift=1)
     none = (0, 0)
@@ -230,19 +255,41 @@ def _samples() -> Iterator[Sample]:
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
-    """Join the batch to the examples where the weight is shared; loop otherwise."""
-    if dims[1] is not None or (args[2] is not None and dims[2] is not None):
-        return batching.loop(op, size, args, dims)
-    x = batching.front(args[0], dims[0])
-    made = op(np.reshape(x, (math.prod(x.shape[:2]), *x.shape[2:])), *args[1:])
-    return np.reshape(made, (*x.shape[:2], *made.shape[1:]))
+    """Join the batch to the examples where the weight is shared, else to the channels, as groups."""
+    x, weight, bias, stride, padding, dilation, transposed, extra, groups = args
+    if dims[1] is None and (bias is None or dims[2] is None):
+        x = batching.front(x, dims[0])
+        made = op(np.reshape(x, (math.prod(x.shape[:2]), *x.shape[2:])), *args[1:])
+        return np.reshape(made, (*x.shape[:2], *made.shape[1:]))
+    weight = batching.spread(weight, dims[1], size)
+    if bias is not None:
+        bias = np.reshape(batching.spread(bias, dims[2], size), (-1,))
+    made = op(
+        _as_channels(batching.spread(x, dims[0], size)),
+        np.reshape(weight, (size * weight.shape[1], *weight.shape[2:])),
+        bias, stride, padding, dilation, transposed, extra, groups * size,
+    )  # fmt: skip
+    return np.moveaxis(np.reshape(made, (made.shape[0], size, -1, *made.shape[2:])), 1, 0)
+
+
+def _as_channels(x: Any) -> Any:
+    """Return examples of a batch, (size, n, c, ...), with the batch among the channels: (n, size c, ...)."""
+    size, n, channels, *rest = x.shape
+    return np.reshape(np.swapaxes(x, 0, 1), (n, size * channels, *rest))
+
+
+def _batch_weight(op: Any, size: int, args: Any, dims: Any) -> Any:
+    """Join the batch to the channels, as groups."""
+    ct, image = (_as_channels(batching.spread(x, d, size)) for x, d in zip(args[:2], dims[:2], strict=True))
+    made = op(ct, image, *args[2:6], args[6] * size)
+    return np.reshape(made, (size, made.shape[0] // size, *made.shape[1:]))
 
 
 @general(
     node="ConvolutionBackward0",
     input=_input_ct,
     weight=_kernel_ct,
-    bias=lambda ct, input: tied(total(ct, (0, *range(2, ct.ndim))), input),
+    bias=lambda ct, input: tied(_bias_ct(ct), input),
     jvp={
         "input": lambda t, weight, stride, padding, dilation, transposed, output_padding, groups: convolution(
             t, weight, None, stride, padding, dilation, transposed, output_padding, groups
@@ -284,7 +331,7 @@ def convolution(
     else:
         made = _forward(input, weight, stride, padding, dilation, groups)
     if bias is not None:
-        made += bias.reshape(-1, *(1,) * (made.ndim - 2))
+        _add_bias(made, bias)
     return made
 
 
@@ -314,7 +361,7 @@ def _weight_samples() -> Iterator[Sample]:
     ),
     kinds="uifc",
     primitive=True,
-    batch=batching.loop,
+    batch=_batch_weight,
     samples=_weight_samples,
     places="",
 )

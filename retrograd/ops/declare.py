@@ -31,7 +31,7 @@ called on any arrays. They never write in place and never call methods of arrays
 cannot keep to that is `primitive`.
 
 `kernel=` names the NumPy ufunc that the definition is when static parameters have their defaults: a fast path
-beside the definition, tested against it.
+beside the definition, tested against it. It is given Python numbers as 0-dim arrays (see numbers.py).
 
 `large=` says from how many elements on definition and rules are worth running as machine code, compiled
 from themselves (autograd/large.py); 0 is never. Traced arrays have no elements to look at: a definition that
@@ -46,7 +46,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from retrograd.errors import DeclarationError
 
@@ -78,8 +78,7 @@ In all but `none`, float16 and bfloat16 are computed in float32 and the result i
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter of an op: its name, what it is, its default, and whether it is keyword-only."""
 
     name: str
@@ -292,12 +291,17 @@ def _parameters(definition: Callable[..., Any]) -> tuple[Parameter, ...]:
     )
 
 
+def _is_fact(name: str, tensors: Sequence[str]) -> bool:
+    """Whether a name is that of a tensor parameter's shape or dtype."""
+    owner, _, what = name.rpartition("_")
+    return what in ("shape", "dtype") and owner in tensors
+
+
 def _check(op: Op) -> None:
     """Refuse a declaration that something later would have to guess about."""
     missing = []
-    tensors = {p.name for p in op.parameters if not p.is_static}
-    known = tensors | {p.name for p in op.parameters}
-    known |= {"ct", "result"} | {f"{n}_{what}" for n in tensors for what in ("shape", "dtype")}
+    kinds = {p.name: p.kind for p in op.parameters}
+    tensors = [name for name, kind in kinds.items() if kind != "static"]
     if not op.definition.__doc__:
         missing.append("a docstring")
     if op.rules and not op.node:
@@ -311,10 +315,12 @@ def _check(op: Op) -> None:
     for parameter, rule in op.rules.items():
         if parameter not in tensors:
             missing.append(f"a tensor parameter for the rule {parameter!r} (has {sorted(tensors)})")
-        unknown = [n for n in _names(rule) if n not in known]
+        names = _names(rule)
+        unknown = [n for n in names if not (n in kinds or n in ("ct", "result") or _is_fact(n, tensors))]
         if unknown:
+            known = ["ct", "result", *kinds, *(f"{n}_{what}" for n in tensors for what in ("shape", "dtype"))]
             missing.append(f"a meaning for {unknown} in the rule of {parameter!r} (known: {sorted(known)})")
-        if "ct" not in _names(rule):
+        if "ct" not in names:
             missing.append(f"the parameter 'ct' in the rule of {parameter!r}")
     if isinstance(op.jvp, dict) and set(op.jvp) != set(op.rules):
         missing.append(f"forward rules for {sorted(set(op.rules) ^ set(op.jvp))}")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import samples
+from retrograd.ops import neural, samples
 from retrograd.ops.declare import Array, Sample, sample
 from retrograd.ops.families import pointwise
+from retrograd.ops.numbers import number
 
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
@@ -22,6 +23,7 @@ _LN10 = math.log(10.0)
     promote="float",
     samples=samples.real,
     numpy=np.exp,
+    kernel=np.exp,
 )
 def exp(input: Array) -> Array:
     """Compute e**input."""
@@ -48,6 +50,7 @@ def exp2(input: Array) -> Array:
     samples=samples.real,
     places="torch Tensor special",
     numpy=np.expm1,
+    kernel=np.expm1,
 )
 def expm1(input: Array) -> Array:
     """Compute e**input - 1, exact near 0."""
@@ -60,6 +63,7 @@ def expm1(input: Array) -> Array:
     promote="float",
     samples=samples.positive,
     numpy=np.log,
+    kernel=np.log,
 )
 def log(input: Array) -> Array:
     """Compute the natural logarithm."""
@@ -72,6 +76,7 @@ def log(input: Array) -> Array:
     promote="float",
     samples=samples.positive,
     numpy=np.log2,
+    kernel=np.log2,
 )
 def log2(input: Array) -> Array:
     """Compute the logarithm to base 2."""
@@ -84,6 +89,7 @@ def log2(input: Array) -> Array:
     promote="float",
     samples=samples.positive,
     numpy=np.log10,
+    kernel=np.log10,
 )
 def log10(input: Array) -> Array:
     """Compute the logarithm to base 10."""
@@ -97,6 +103,7 @@ def log10(input: Array) -> Array:
     samples=samples.positive,
     places="torch Tensor special",
     numpy=np.log1p,
+    kernel=np.log1p,
 )
 def log1p(input: Array) -> Array:
     """Compute log(1 + input), exact near 0."""
@@ -105,13 +112,13 @@ def log1p(input: Array) -> Array:
 
 @pointwise(
     node="SigmoidBackward0",
-    input=lambda ct, result: ct * ((1 - result) * result),
+    input=lambda ct, result: ct * ((number(1, result) - result) * result),
     promote="float",
     samples=samples.real,
 )
 def sigmoid(input: Array) -> Array:
     """Compute 1 / (1 + e**-input)."""
-    return 1 / (1 + np.exp(-input))
+    return neural.sigmoid(input)
 
 
 def _probabilities() -> Iterator[Sample]:

@@ -18,13 +18,23 @@ class ArrayLike:
         def __getattr__(self, name: str) -> Any: ...
 
 
+class ScalarLike:
+    """The base of what stands for a Python number; `of(dtype)` makes an array of it."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def of(self, dtype: Any) -> Any: ...
+
+
 ARRAYS = (np.ndarray, ArrayLike)
 """What a tensor may hold."""
 
 
 def as_array(value: Any) -> Any:
-    """Return an array of any kind as it is, and a NumPy scalar as NumPy's array."""
-    return value if isinstance(value, ARRAYS) else np.asarray(value)
+    """Return what is like an array as it is, all else as NumPy's array."""
+    return value if isinstance(value, ArrayLike) else np.asarray(value)
 
 
 def memory_of(array: Any) -> Any:
@@ -72,6 +82,14 @@ def cast(x: Any, dtype: Any) -> Any:
 def numpy_dtype(dtype: Any) -> Any:
     """Return the NumPy dtype of a public dtype (or None, or a NumPy dtype as it is)."""
     return getattr(dtype, "np", dtype)
+
+
+def elements(x: Any) -> Any:
+    """Return an array whose elements a check may look at, with a batch in front if `x` is one.
+
+    None where they are not known: `x` is traced, or a Tensor.
+    """
+    return x if x.__class__ is np.ndarray else getattr(x, "elements", None)
 
 
 def keep_dims(ct: Any, dim: Any, keepdim: bool, shape: Sequence[int]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.ops import batching
+from retrograd.ops import index_batching
 from retrograd.ops.declare import Array, Arrays, ErrorSample, Operand, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
 from retrograd.ops.shape import sum_to
@@ -85,11 +85,7 @@ def _ones() -> Iterator[Sample]:
     node="IndexBackward0",
     input=lambda ct, input_shape, index, dim: accumulate(ct, input_shape, index, dim),
     promote="none",
-    batch=lambda op, size, args, dims: (
-        op(batching.front(args[0], dims[0]), args[1], args[2] + 1)
-        if dims[1] is None
-        else batching.loop(op, size, args, dims)  # each element reads at places of its own
-    ),
+    batch=index_batching.read_one,
     samples=_ones,
     primitive=True,
     places="",
@@ -114,11 +110,7 @@ def _accumulates() -> Iterator[Sample]:
     node="IndexPutBackward0",
     input=lambda ct, index, dim: _index(ct, index, dim),
     promote="none",
-    batch=lambda op, size, args, dims: (
-        op(batching.spread(args[0], dims[0], size), (size, *args[1]), args[2], args[3] + 1)
-        if dims[2] is None
-        else batching.loop(op, size, args, dims)  # each element writes at places of its own
-    ),
+    batch=index_batching.add_one,
     samples=_accumulates,
     primitive=True,
     places="",
@@ -149,11 +141,7 @@ _index: Callable[..., Any] = index
         ct, weight_shape, indices, padding_idx, scale_grad_by_freq
     ),
     promote="none",
-    batch=lambda op, size, args, dims: (
-        op(args[0], batching.front(args[1], dims[1]), *args[2:])
-        if dims[0] is None
-        else batching.loop(op, size, args, dims)  # each element has a table of its own
-    ),
+    batch=index_batching.rows,
     samples=lambda: [
         sample(np.arange(12.0).reshape(4, 3), np.array([[1, 3], [1, 0]])),
         sample(np.arange(12.0).reshape(4, 3), np.array([1, 3, 1]), 1, grad=False),  # padding has no gradient
@@ -196,7 +184,7 @@ def embedding(
         ct, indices, padding_idx, scale_grad_by_freq
     ),
     promote="none",
-    batch=batching.loop,  # rare: only a batch of backward passes comes here
+    batch=index_batching.weighted_sum(lambda *args: _weights(*args)),
     samples=lambda: [
         sample(np.ones((2, 3)), (4, 3), np.array([1, 1]), -1, False),
         sample(np.ones((3, 3)), (4, 3), np.array([1, 1, 2]), 2, True),
@@ -227,7 +215,7 @@ def _weights(indices: Any, padding_idx: int, scale_grad_by_freq: bool, dtype: An
         ct, input_shape, indices, padding_idx, scale_grad_by_freq
     ),
     promote="none",
-    batch=batching.loop,  # as for embedding_ct
+    batch=index_batching.weighted(lambda *args: _weights(*args)),
     samples=lambda: [
         sample(np.ones((4, 3)), np.array([1, 1]), -1, False),
         sample(np.ones((4, 3)), np.array([1, 1, 2]), 2, True),
@@ -265,7 +253,7 @@ def full(indices: Sequence[Any], dims: Sequence[int]) -> tuple[Any, ...]:
     node="IndexBackward0",
     input=lambda ct, input_shape, indices, dims: accumulate_many(ct, input_shape, indices, dims),
     promote="none",
-    batch=batching.loop,  # dimensions indexed apart move to the front, where the batch is
+    batch=index_batching.read,
     samples=_manies,
     primitive=True,
     places="",
@@ -288,7 +276,7 @@ def _accumulate_manies() -> Iterator[Sample]:
     node="IndexPutBackward0",
     input=lambda ct, indices, dims: index_many(ct, indices, dims),
     promote="none",
-    batch=batching.loop,  # as for index_many
+    batch=index_batching.add,
     samples=_accumulate_manies,
     primitive=True,
     places="",
@@ -323,7 +311,7 @@ def _put_errors() -> Iterator[ErrorSample]:
     input=lambda ct, indices, dims, accumulate: ct if accumulate else index_put(ct, indices, 0, dims, False),
     values=lambda ct, indices, values_shape, dims: sum_to(_take(ct, indices, dims), values_shape),
     jvp="linear",
-    batch=batching.loop,  # as for index_many
+    batch=index_batching.put,
     samples=_puts,
     errors=_put_errors,
     primitive=True,

@@ -12,7 +12,7 @@ import numpy as np
 from retrograd.errors import LinAlgError
 from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
-from retrograd.ops.helpers import name_of
+from retrograd.ops.helpers import elements, name_of
 from retrograd.ops.linalg_solve import linalg_solve
 from retrograd.ops.matrices import (
     H,
@@ -31,8 +31,6 @@ from retrograd.ops.matrices import (
     stacked,
 )
 
-ndarray = np.ndarray
-
 
 def check_phase(turned: Any, name: str) -> None:
     """Raise if a loss depends on the phase of eigenvectors, which is arbitrary: `turned` is V^H V_ct.
@@ -40,7 +38,8 @@ def check_phase(turned: Any, name: str) -> None:
     Raises:
         RuntimeError: the diagonal has an imaginary part.
     """
-    if turned.__class__ is not ndarray or turned.dtype.kind != "c":
+    turned = elements(turned)
+    if turned is None or turned.dtype.kind != "c":
         return
     phase = np.abs(diagonal(turned).imag)
     tolerance = 1e-2 if turned.dtype == np.complex64 else 1e-3  # what torch accepts as rounding

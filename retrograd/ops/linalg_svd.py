@@ -11,6 +11,7 @@ import numpy as np
 
 from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
+from retrograd.ops.helpers import elements
 from retrograd.ops.matrices import (
     H,
     check_floating,
@@ -24,8 +25,6 @@ from retrograd.ops.matrices import (
     regular,
     stacked,
 )
-
-ndarray = np.ndarray
 
 
 def _matrices() -> Iterator[Sample]:
@@ -94,8 +93,8 @@ def svd_pull(u_ct: Any, s_ct: Any, vh_ct: Any, U: Any, S: Any, Vh: Any) -> Any:
 
 def _check_phase(turned_u: Any, turned_v: Any) -> None:
     """Raise if a loss depends on the common phase of singular vectors, which is arbitrary."""
-    parts = [x for x in (turned_u, turned_v) if x is not None]
-    if parts[0].__class__ is not ndarray or parts[0].dtype.kind != "c":
+    parts = [elements(x) for x in (turned_u, turned_v) if x is not None]
+    if parts[0] is None or parts[0].dtype.kind != "c":
         return
     phase = np.abs(sum(diagonal(x).imag for x in parts))
     tolerance = 1e-2 if parts[0].dtype == np.complex64 else 1e-3

@@ -13,7 +13,7 @@ from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.helpers import cast
 from retrograd.ops.matmul import check_bmm, check_mv, grid
-from retrograd.ops.neural import flip, rows, total
+from retrograd.ops.neural import flip, product, rows, total
 
 _NUMBERS = "uifc"
 
@@ -38,7 +38,7 @@ def _weight_ct(ct: Any, input: Any, weight_shape: Any) -> Any:
         return total(rows(ct[..., None] * input), 0)
     if input.ndim == 1:
         return ct[:, None] * input
-    return flip(rows(ct)) @ rows(input)
+    return product(flip(rows(ct)), rows(input))
 
 
 def _bias_ct(ct: Any, bias_shape: Any) -> Any:
@@ -82,7 +82,7 @@ def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
 @general(
     name="linear",
     node=_node,
-    input=lambda ct, weight: ct[..., None] * weight if weight.ndim == 1 else ct @ weight,
+    input=lambda ct, weight: ct[..., None] * weight if weight.ndim == 1 else product(ct, weight),
     weight=_weight_ct,
     bias=_bias_ct,
     jvp={
@@ -121,8 +121,12 @@ def affine(input: Array, weight: Array, bias: Array | None = None) -> Array:
     Shape: (..., in), (out, in), (out) -> (..., out); with a weight of (in) -> (...).
     """
     try:
-        made = input @ (weight.T if weight.ndim == 2 else weight)
-        return made if bias is None else made + bias
+        made = product(input, weight.T if weight.ndim == 2 else weight)
+        if bias is None:
+            return made
+        if made.__class__ is np.ndarray and made.ndim >= bias.ndim:
+            return np.add(made, bias, out=made)  # in place: nobody else has it
+        return made + bias
     except ValueError:
         raise _bad_linear(input, weight, bias) from None
 

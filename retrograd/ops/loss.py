@@ -14,6 +14,7 @@ from retrograd.ops.declare import Array, Sample, error, sample
 from retrograd.ops.families import WHOLE_ROWS, general
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import at_least, between, broadcast, reduced, share, sigmoid, total
+from retrograd.ops.numbers import number
 
 
 def _batch(op: Any, size: int, args: Any, dims: Any) -> Any:
@@ -237,11 +238,22 @@ def _logit_target_slope(input: Any, pos_weight: Any) -> Any:
     return logsigmoid(input) * (1 - pos_weight) - input
 
 
+_FEW = 64  # elements for which one slow loop of NumPy's costs less than six calls
+
+
 def _softplus_negative(x: Any) -> Any:
     """Compute log(1 + e**-x), for large |x| too."""
     if x.dtype.kind == "c":
         return np.log1p(np.exp(-x))
-    return at_least(-x, 0) + np.log1p(np.exp(-np.abs(x)))
+    turned = -x
+    if x.__class__ is np.ndarray and x.ndim:
+        if x.size <= _FEW:
+            return np.logaddexp(turned, number(0, x))
+        small = np.minimum(x, turned)
+        np.log1p(np.exp(small, small), small)
+        np.maximum(turned, number(0, x), out=turned)
+        return np.add(turned, small, turned)
+    return at_least(turned, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @general(
@@ -276,7 +288,7 @@ def binary_cross_entropy_with_logits(
     soft = _softplus_negative(input)
     if pos_weight is not None:
         soft = soft * (1 + (pos_weight - 1) * target)
-    return reduced(_weighted((1 - target) * input + soft, weight), reduction)
+    return reduced(_weighted((number(1, target) - target) * input + soft, weight), reduction)
 
 
 def _signs() -> Iterator[Sample]:

@@ -15,7 +15,8 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.neural import flip, rows
+from retrograd.ops.helpers import unbroadcast
+from retrograd.ops.neural import flip, product, rows
 
 _NUMBERS = "uifc"
 
@@ -35,8 +36,8 @@ def _x(shape: tuple[int, ...]) -> str:
 
 @linear(
     node="MmBackward0",
-    input=lambda ct, mat2: ct @ flip(mat2),
-    mat2=lambda ct, input: flip(input) @ ct,
+    input=lambda ct, mat2: product(ct, flip(mat2)),
+    mat2=lambda ct, input: product(flip(input), ct),
     kinds=_NUMBERS,
     batch=lambda op, size, args, dims: _batched_matrices(op, size, args, dims),
     samples=lambda: [
@@ -55,7 +56,7 @@ def mm(input: Array, mat2: Array) -> Array:
     """Multiply two matrices: (n, k), (k, m) -> (n, m)."""
     if input.ndim != 2 or mat2.ndim != 2 or input.shape[1] != mat2.shape[0]:
         raise _bad_mm(input, mat2, "self")
-    return input @ mat2
+    return product(input, mat2)
 
 
 def _bad_mm(mat1: Any, mat2: Any, first: str) -> RuntimeError:
@@ -74,7 +75,7 @@ def _batched_matrices(op: Any, size: int, args: Any, dims: Any) -> Any:
 @linear(
     node="MvBackward0",
     input=lambda ct, vec: ct[:, None] * vec,
-    vec=lambda ct, input: flip(input) @ ct,
+    vec=lambda ct, input: product(flip(input), ct),
     kinds=_NUMBERS,
     batch=lambda op, size, args, dims: (
         batching.front(args[0], dims[0]) @ batching.front(args[1], dims[1])[..., None]
@@ -87,7 +88,7 @@ def _batched_matrices(op: Any, size: int, args: Any, dims: Any) -> Any:
 def mv(input: Array, vec: Array) -> Array:
     """Multiply a matrix and a vector: (n, k), (k) -> (n)."""
     check_mv(input, vec, 1)
-    return input @ vec
+    return product(input, vec)
 
 
 def check_mv(mat: Any, vec: Any, rank: int) -> None:
@@ -166,8 +167,8 @@ def vdot(input: Array, other: Array) -> Array:
 
 @linear(
     node="BmmBackward0",
-    input=lambda ct, mat2: ct @ flip(mat2),
-    mat2=lambda ct, input: flip(input) @ ct,
+    input=lambda ct, mat2: product(ct, flip(mat2)),
+    mat2=lambda ct, input: product(flip(input), ct),
     kinds=_NUMBERS,
     batch=lambda op, size, args, dims: batching.front(args[0], dims[0]) @ batching.front(args[1], dims[1]),
     samples=lambda: [
@@ -214,25 +215,25 @@ def _matmul_node(input: Any, other: Any) -> str:
 
 
 def _matmul_input(ct: Any, input_shape: Any, other: Any) -> Any:
-    if len(input_shape) == 1:
-        if other.ndim == 1:
-            return ct * other
-        return (other @ ct[..., None])[..., 0]
+    rank = len(input_shape)
     if other.ndim == 1:
-        return ct[..., None] * other
-    return ct @ flip(other)
+        return ct * other if rank == 1 else ct[..., None] * other
+    if other.ndim == 2:
+        return product(other, ct) if rank == 1 and ct.ndim == 1 else product(ct, flip(other))
+    made = (other @ ct[..., None])[..., 0] if rank == 1 else ct @ flip(other)
+    return unbroadcast(made, tuple(input_shape))
 
 
 def _matmul_other(ct: Any, input: Any, other_shape: Any) -> Any:
-    if len(other_shape) == 1:
+    rank = len(other_shape)
+    if rank == 1:
         if input.ndim == 1:
             return ct * input
-        return flip(rows(input)) @ np.reshape(ct, (-1,) if math.prod(ct.shape) else (math.prod(ct.shape),))
-    if input.ndim == 1:
-        return input[:, None] * ct[..., None, :]
-    if len(other_shape) == 2:
-        return flip(rows(input)) @ rows(ct)
-    return flip(input) @ ct
+        return product(flip(rows(input)), np.reshape(ct, (math.prod(ct.shape),)))
+    if rank == 2:
+        return input[:, None] * ct if input.ndim == 1 else product(flip(rows(input)), rows(ct))
+    made = input[:, None] * ct[..., None, :] if input.ndim == 1 else flip(input) @ ct
+    return unbroadcast(made, tuple(other_shape))
 
 
 def _matmul_samples() -> Iterator[Sample]:
@@ -244,7 +245,7 @@ def _matmul_samples() -> Iterator[Sample]:
     yield sample(np.zeros((2, 0, 3)), np.zeros((3, 4)))
 
 
-def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
+def batched_products(op: Any, size: int, args: Any, dims: Any) -> Any:
     """Give vectors their missing dimension, so that the batch dimension is broadcast over."""
     ranks = [a.ndim - (d is not None) for a, d in zip(args, dims, strict=True)]
     first, second = (batching.front(a, d) for a, d in zip(args, dims, strict=True))
@@ -266,9 +267,8 @@ def _matmul_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     node=_matmul_node,
     input=_matmul_input,
     other=_matmul_other,
-    exact=False,
     kinds=_NUMBERS,
-    batch=_matmul_batch,
+    batch=batched_products,
     samples=_matmul_samples,
     errors=lambda: [
         error(
@@ -297,7 +297,7 @@ def matmul(input: Array, other: Array) -> Array:
         left and a column on the right, and that dimension is dropped from the result.
     """
     try:
-        return input @ other
+        return product(input, other)
     except ValueError:
         raise _bad_matmul(input, other) from None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.ops.declare import TABLE
+from retrograd.ops.numbers import number
 
 ndarray = np.ndarray
 _sum: Any = np.add.reduce
@@ -52,9 +53,21 @@ def rows(x: Any) -> Any:
     return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
+def product(x: Any, y: Any) -> Any:
+    """Multiply matrices, as `x @ y` does; without the preparations of NumPy's matmul where a dot serves."""
+    if x.__class__ is ndarray and y.__class__ is ndarray and 0 < x.ndim < 3 and 0 < y.ndim < 3:
+        return x.dot(y)
+    return x @ y
+
+
 def sigmoid(x: Any) -> Any:
     """Compute 1 / (1 + e**-x); e**-x may overflow to inf, and then the result is 0 as it should be."""
-    return 1 / (1 + np.exp(-x))
+    one = number(1, x)
+    if x.__class__ is ndarray and x.ndim:
+        made = np.exp(-x)
+        np.add(made, one, made)
+        return np.divide(one, made, made)
+    return one / (one + np.exp(-x))
 
 
 def erf(x: Any) -> Any:
@@ -103,7 +116,10 @@ def share(ct: Any, reduction: str, shape: Sequence[int]) -> Any:
 def broadcast(*arrays: Any) -> tuple[int, ...]:
     """Return the shape that arrays have together."""
     first = arrays[0].shape
-    if all(a.shape == first for a in arrays[1:]):
+    for array in arrays:
+        if array.shape != first:
+            break
+    else:
         return tuple(first)
     return np.broadcast_shapes(*(tuple(a.shape) for a in arrays))
 
@@ -132,12 +148,12 @@ def per_dim(value: Any, rank: int, what: str) -> tuple[int, ...]:
 
 def at_least(x: Any, bound: float) -> Any:
     """Return max(x, bound)."""
-    return np.maximum(x, bound) if x.__class__ is ndarray else np.clip(x, bound, None)
+    return np.maximum(x, number(bound, x)) if x.__class__ is ndarray else np.clip(x, bound, None)
 
 
 def at_most(x: Any, bound: float) -> Any:
     """Return min(x, bound)."""
-    return np.minimum(x, bound) if x.__class__ is ndarray else np.clip(x, None, bound)
+    return np.minimum(x, number(bound, x)) if x.__class__ is ndarray else np.clip(x, None, bound)
 
 
 def between(x: Any, low: float, high: float) -> Any:

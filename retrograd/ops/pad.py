@@ -182,6 +182,13 @@ def resample(input: Array, matrices: tuple[Any, ...], kind: str) -> Array:
 # ---- windows as a dimension ----
 
 
+def _with_examples(op: Any, size: int, args: Any, dims: Any) -> Any:
+    """Batch an op whose first dimension is one of examples: the batch joins them."""
+    x = batching.front(args[0], dims[0])
+    made = op(np.reshape(x, (size * x.shape[1], *x.shape[2:])), *args[1:])
+    return np.reshape(made, (size, x.shape[1], *made.shape[1:]))
+
+
 def _folds() -> Iterator[Sample]:
     yield sample(grid(2, 3, 4, 5), (2, 3), (1, 1), (0, 0), (1, 1))
     yield sample(grid(2, 1, 4, 5), (2, 2), (1, 2), (1, 0), (2, 1))
@@ -194,7 +201,7 @@ def _folds() -> Iterator[Sample]:
     ),
     promote="same",
     primitive=True,
-    batch=batching.loop,
+    batch=_with_examples,
     samples=_folds,
     places="nn",
 )
@@ -228,7 +235,7 @@ def _offsets(kernel: Sizes, places: Sizes, stride: Sizes, dilation: Sizes) -> It
     input=lambda ct, kernel, dilation, padding, stride: im2col(ct, kernel, dilation, padding, stride),
     promote="same",
     primitive=True,
-    batch=batching.loop,
+    batch=_with_examples,
     samples=lambda: [sample(im2col(*s.args), s.args[0].shape[2:], *s.args[1:]) for s in _folds()],
     places="nn",
 )
@@ -328,7 +335,7 @@ def pixel_unshuffle(input: Array, downscale_factor: int) -> Array:
 @movement(
     node="ChannelShuffleBackward0",
     input=lambda ct, groups, input_shape: channel_shuffle(ct, input_shape[1] // groups),
-    batch=batching.loop,
+    batch=_with_examples,
     samples=lambda: [sample(grid(2, 6, 3), 2), sample(grid(1, 6, 2, 2), 3)],
     errors=lambda: [
         error(

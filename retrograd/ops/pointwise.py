@@ -66,6 +66,7 @@ def times(alpha: Any, x: Any) -> Any:
     samples=_scaled,
     errors=_alpha_errors,
     numpy=np.add,
+    kernel=np.add,
 )
 def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Array:
     """Add elementwise: input + alpha * other."""
@@ -80,6 +81,7 @@ def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Array:
     errors=_alpha_errors,
     aliases="subtract",
     numpy=np.subtract,
+    kernel=np.subtract,
 )
 def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Array:
     """Subtract elementwise: input - alpha * other.
@@ -116,6 +118,7 @@ def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Array:
     samples=samples.pairs_and_numbers,
     aliases="multiply",
     numpy=np.multiply,
+    kernel=np.multiply,
 )
 def mul(input: Operand, other: Operand) -> Array:
     """Multiply elementwise: input * other."""
@@ -130,6 +133,7 @@ def mul(input: Operand, other: Operand) -> Array:
     samples=samples.pairs_and_numbers,
     aliases="divide true_divide",
     numpy=np.true_divide,
+    kernel=np.true_divide,
 )
 def div(input: Operand, other: Operand) -> Array:
     """Divide elementwise: input / other. With `rounding_mode`, see overloads.div."""
@@ -235,7 +239,12 @@ def fmod(input: Operand, other: Operand) -> Array:
 
 
 @pointwise(
-    node="NegBackward0", input=lambda ct: -ct, samples=samples.real, aliases="negative", numpy=np.negative
+    node="NegBackward0",
+    input=lambda ct: -ct,
+    samples=samples.real,
+    aliases="negative",
+    numpy=np.negative,
+    kernel=np.negative,
 )
 def neg(input: Array) -> Array:
     """Change the sign."""

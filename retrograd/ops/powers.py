@@ -100,6 +100,7 @@ def square(input: Array) -> Array:
     promote="float",
     samples=samples.positive,
     numpy=np.sqrt,
+    kernel=np.sqrt,
 )
 def sqrt(input: Array) -> Array:
     """Compute the square root; NaN for negative numbers."""
@@ -145,6 +146,7 @@ def _direction(x: Any) -> Any:
     kinds="uifc",
     aliases="absolute",
     numpy=np.absolute,
+    kernel=np.absolute,
 )
 def abs(input: Array) -> Array:
     """Compute the magnitude; its derivative at 0 is taken as 0."""

@@ -348,6 +348,14 @@ def _between(x1: Any, x2: Any) -> Any:
     return x1[..., :, None, :] - x2[..., None, :, :]
 
 
+def _batched_rows(op: Any, size: int, args: Any, dims: Any) -> Any:
+    """Align two stacks of matrices behind the batch dimension."""
+    pair = [batching.spread(x, d, size) for x, d in zip(args[:2], dims[:2], strict=True)]
+    rank = max(x.ndim for x in pair)
+    ready = [np.reshape(x, (size, *(1,) * (rank - x.ndim), *x.shape[1:])) for x in pair]
+    return op(*ready, *args[2:])
+
+
 def _cdist_samples() -> Iterator[Sample]:
     for p in (2.0, 1.0, 3.0, math.inf):
         yield sample(grid(3, 2), grid(4, 2, shift=1), p)
@@ -371,7 +379,7 @@ def _cdist_samples() -> Iterator[Sample]:
     exact=False,
     promote="match",
     kinds="f",
-    batch=batching.loop,
+    batch=_batched_rows,
     samples=_cdist_samples,
     errors=lambda: [
         error(RuntimeError, "cdist only supports at least 2D tensors, X1 got: 1D", grid(3), grid(2, 3)),

@@ -61,7 +61,7 @@ def _sum_tangent(t: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
 
 def same_type(ct: Any, dtype: Any) -> Any:
     """Return a cotangent in the dtype of the operand that it is for."""
-    return ct if numpy_dtype(ct.dtype) == dtype else cast(ct, dtype)
+    return ct if ct.dtype is dtype or numpy_dtype(ct.dtype) == dtype else cast(ct, dtype)
 
 
 @reduction(
@@ -79,6 +79,8 @@ def sum(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = No
 
     Dtype: integers and bool give int64; `dtype` says otherwise.
     """
+    if dim is None and dtype is None and input.__class__ is np.ndarray and input.dtype.char in "fd":
+        return total(input, None, keepdim)
     return _summed(input, dim, keepdim, dtype)
 
 
@@ -147,6 +149,8 @@ def mean(input: Array, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     Raises:
         RuntimeError: the input is neither floating nor complex, and no `dtype` is given.
     """
+    if dim is None and dtype is None and input.__class__ is np.ndarray and input.dtype.char in "fd":
+        return total(input, None, keepdim) / input.size
     if dtype is not None:
         input = cast(input, np.dtype(numpy_dtype(dtype)))
     if input.dtype.kind in "biu":

@@ -18,13 +18,27 @@ from retrograd.ops.pointwise import no_rule, zeros_as
 _steps = samples.kinked(samples.real)
 
 
-@pointwise(node="FloorBackward0", input=lambda ct: zeros_as(ct), samples=_steps, kinds="uif", numpy=np.floor)
+@pointwise(
+    node="FloorBackward0",
+    input=lambda ct: zeros_as(ct),
+    samples=_steps,
+    kinds="uif",
+    numpy=np.floor,
+    kernel=np.floor,
+)
 def floor(input: Array) -> Array:
     """Round downwards."""
     return np.floor(input)
 
 
-@pointwise(node="CeilBackward0", input=lambda ct: zeros_as(ct), samples=_steps, kinds="uif", numpy=np.ceil)
+@pointwise(
+    node="CeilBackward0",
+    input=lambda ct: zeros_as(ct),
+    samples=_steps,
+    kinds="uif",
+    numpy=np.ceil,
+    kernel=np.ceil,
+)
 def ceil(input: Array) -> Array:
     """Round upwards."""
     return np.ceil(input)
@@ -37,6 +51,7 @@ def ceil(input: Array) -> Array:
     kinds="uif",
     aliases="fix",
     numpy=np.trunc,
+    kernel=np.trunc,
 )
 def trunc(input: Array) -> Array:
     """Round towards zero."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching
+from retrograd.ops import batching, index_batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.families import general, linear
 from retrograd.ops.helpers import name_of, wrap_dim
@@ -82,7 +82,7 @@ def _gather_errors() -> Iterator[ErrorSample]:
     node="GatherBackward0",
     input=lambda ct, input_shape, dim, index: put_along(ct, input_shape, dim, index),
     promote="none",
-    batch=lambda op, size, args, dims: _batch(op, size, args, dims),
+    batch=lambda op, size, args, dims: batch_along(op, size, args, dims),
     samples=_gathers,
     errors=_gather_errors,
     primitive=True,
@@ -105,7 +105,7 @@ def gather(input: Array, dim: int, index: Plain, *, sparse_grad: bool = False) -
     return input[grid(index, d, input.shape)]
 
 
-def _batch(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
+def batch_along(op: Any, size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
     """Batch an op on tensors of one rank and a dimension `dim` of them."""
     ready = [
         a if p.is_static else batching.spread(a, d, size)
@@ -130,7 +130,7 @@ def _put_alongs() -> Iterator[Sample]:
     node="ScatterAddBackward0",
     input=lambda ct, dim, index: gather(ct, dim, index),
     promote="none",
-    batch=lambda op, size, args, dims: _batch(op, size, args, dims),
+    batch=lambda op, size, args, dims: batch_along(op, size, args, dims),
     samples=_put_alongs,
     primitive=True,
     places="",
@@ -201,7 +201,7 @@ def _scatter_errors() -> Iterator[ErrorSample]:
     input=lambda ct, dim, index: scatter_value(ct, dim, index, 0),
     src=lambda ct, src_shape, dim, index: unfront(gather(ct, dim, index), src_shape),
     jvp="linear",
-    batch=_batch,
+    batch=batch_along,
     samples=_scatters,
     errors=_scatter_errors,
     primitive=True,
@@ -228,7 +228,7 @@ def _written(input: Any, d: int, index: Any, values: Any) -> Any:
     node="ScatterBackward1",
     input=lambda ct, dim, index: scatter_value(ct, dim, index, 0),
     jvp={"input": lambda t, dim, index: scatter_value(t, dim, index, 0)},
-    batch=_batch,
+    batch=batch_along,
     samples=lambda: [sample(*s.args[:3], 1.5) for s in _scatters()],
     primitive=True,
     places="",
@@ -245,7 +245,7 @@ def scatter_value(input: Array, dim: int, index: Plain, value: Any) -> Array:
     input=lambda ct: ct,
     src=lambda ct, src_shape, dim, index: unfront(gather(ct, dim, index), src_shape),
     jvp="linear",
-    batch=_batch,
+    batch=batch_along,
     samples=_scatters,
     errors=_scatter_errors,
     inplace=True,
@@ -282,7 +282,7 @@ def _check_take(input: Any, index: Any) -> None:
     node="TakeBackward0",
     input=lambda ct, input_shape, index: put_flat(ct, input_shape, index),
     promote="none",
-    batch=batching.loop,  # positions count the elements of one tensor
+    batch=index_batching.read_flat,
     samples=_takes,
     errors=lambda: [
         error(
@@ -304,7 +304,7 @@ def take(input: Array, index: Plain) -> Array:
     node="PutBackward0",
     input=lambda ct, index: take(ct, index),
     promote="none",
-    batch=batching.loop,  # as for take
+    batch=index_batching.add_flat,
     samples=lambda: [sample(take(*s.args) + 1.0, (3, 4), s.args[1]) for s in _takes()],
     primitive=True,
     places="",
@@ -320,7 +320,7 @@ def put_flat(input: Array, shape: tuple[int, ...], index: Plain) -> Array:
     input=lambda ct, index, accumulate: ct if accumulate else put(ct, index, _no(ct, index), False),
     source=lambda ct, source_shape, index: np.reshape(take(ct, index), tuple(source_shape)),
     jvp="linear",
-    batch=batching.loop,  # as for take
+    batch=index_batching.put_flat,
     samples=lambda: [
         sample(np.arange(6.0).reshape(2, 3), np.array([0, -1]), np.array([7.0, 8.0])),
         sample(np.arange(6.0).reshape(2, 3), np.array([1, 1]), np.array([7.0, 8.0]), True),

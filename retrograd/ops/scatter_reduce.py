@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.families import general
 from retrograd.ops.helpers import cast, numpy_dtype, wrap_dim
-from retrograd.ops.scatter import check_scatter, front, gather, grid, put_along, scatter_value, unfront
+from retrograd.ops.scatter import (
+    batch_along,
+    check_scatter,
+    front,
+    gather,
+    grid,
+    put_along,
+    scatter_value,
+    unfront,
+)
 
 _MEETINGS = {
     "sum": (np.add, 0), "mean": (np.add, 0), "prod": (np.multiply, 1), "amax": (np.maximum, None),
@@ -147,7 +155,7 @@ def _src_tangent(
             t, input, dim, index, src, reduce, include_self, result
         ),
     },
-    batch=batching.loop,  # rare under vmap
+    batch=batch_along,
     samples=_samples,
     errors=_errors,
     inplace=True,

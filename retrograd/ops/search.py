@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -63,6 +64,30 @@ def bincount(input: Plain, weights: Plain | None = None, minlength: int = 0) -> 
     return found.astype(np.float32) if weights.dtype == np.float32 else found
 
 
+def _of_shared(place: int) -> Any:
+    """Return the rule of an op on each element by itself, beside an argument that all share; else a loop."""
+
+    def batch(op: Any, size: int, args: Any, dims: Any) -> Any:
+        if dims[place] is not None:
+            return batching.loop(op, size, args, dims)
+        return batching.call(op, [batching.front(args[0], dims[0]), *args[1:]])
+
+    return batch
+
+
+def _batched_search(op: Any, size: int, args: Any, dims: Any) -> Any:
+    """Give a sorted sequence for all to the batch as it is, and each element's own as a row."""
+    sequence, values, *rest, sorter = args
+    if dims[0] is None and dims[-1] is None and np.ndim(sequence) == 1:
+        return batching.call(op, [sequence, batching.front(values, dims[1]), *rest, sorter])
+    sequence, values = batching.spread(sequence, dims[0], size), batching.spread(values, dims[1], size)
+    shape = values.shape
+    if sequence.ndim == 2:
+        values = np.reshape(values, (size, math.prod(shape[1:])))
+    sorter = None if sorter is None else batching.spread(sorter, dims[-1], size)
+    return np.reshape(batching.call(op, [sequence, values, *rest, sorter]), shape)
+
+
 def _intervals() -> Iterator[Sample]:
     edges = np.array([1.0, 3.0, 5.0])
     yield sample(np.array([[0.0, 1.0], [4.0, 9.0]]), edges)
@@ -80,7 +105,7 @@ def _intervals() -> Iterator[Sample]:
         )
     ],
     places="torch",
-    **_PLAIN,
+    **(_PLAIN | {"batch": _of_shared(1)}),
 )
 def bucketize(input: Operand, boundaries: Plain, *, out_int32: bool = False, right: bool = False) -> Array:
     """Return which interval between sorted boundaries each element lies in."""
@@ -106,7 +131,7 @@ def _search_errors() -> Iterator[ErrorSample]:
     yield error(RuntimeError, "side and right can't be set to opposites", x, x, side="left", right=True)
 
 
-@general(samples=_searches, errors=_search_errors, places="torch", **_PLAIN)
+@general(samples=_searches, errors=_search_errors, places="torch", **(_PLAIN | {"batch": _batched_search}))
 def searchsorted(
     sorted_sequence: Plain,
     input: Operand,
@@ -144,7 +169,8 @@ def searchsorted(
     if edges.ndim == 1:
         found = np.asarray(np.searchsorted(edges, input, where))
     else:
-        rows = zip(edges.reshape(-1, edges.shape[-1]), np.reshape(input, (-1, shape[-1])), strict=True)
+        count = math.prod(shape[:-1])  # said, since no -1 can be worked out for rows of nothing
+        rows = zip(edges.reshape(count, edges.shape[-1]), np.reshape(input, (count, shape[-1])), strict=True)
         found = np.array([np.searchsorted(e, x, where) for e, x in rows], np.int64).reshape(shape)
     return found.astype(np.int32 if out_int32 else np.int64)
 
@@ -154,7 +180,7 @@ def _members() -> Iterator[Sample]:
     yield sample(np.array([1, 2]), 1, invert=True)
 
 
-@general(samples=_members, places="torch", **_PLAIN)
+@general(samples=_members, places="torch", **(_PLAIN | {"batch": _of_shared(1)}))
 def isin(
     elements: Operand, test_elements: Operand, *, assume_unique: bool = False, invert: bool = False
 ) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from retrograd.ops import samples
 from retrograd.ops.declare import Array
 from retrograd.ops.families import pointwise
+from retrograd.ops.numbers import number
 
 
 @pointwise(
@@ -18,6 +19,7 @@ from retrograd.ops.families import pointwise
     promote="float",
     samples=samples.real,
     numpy=np.sin,
+    kernel=np.sin,
 )
 def sin(input: Array) -> Array:
     """Compute the sine."""
@@ -30,6 +32,7 @@ def sin(input: Array) -> Array:
     promote="float",
     samples=samples.real,
     numpy=np.cos,
+    kernel=np.cos,
 )
 def cos(input: Array) -> Array:
     """Compute the cosine."""
@@ -42,6 +45,7 @@ def cos(input: Array) -> Array:
     promote="float",
     samples=samples.unit,
     numpy=np.tan,
+    kernel=np.tan,
 )
 def tan(input: Array) -> Array:
     """Compute the tangent."""
@@ -55,6 +59,7 @@ def tan(input: Array) -> Array:
     samples=samples.unit,
     aliases="arcsin",
     numpy=np.arcsin,
+    kernel=np.arcsin,
 )
 def asin(input: Array) -> Array:
     """Compute the inverse of the sine, between -pi/2 and pi/2."""
@@ -68,6 +73,7 @@ def asin(input: Array) -> Array:
     samples=samples.unit,
     aliases="arccos",
     numpy=np.arccos,
+    kernel=np.arccos,
 )
 def acos(input: Array) -> Array:
     """Compute the inverse of the cosine, between 0 and pi."""
@@ -114,6 +120,7 @@ def atan2(input: Array, other: Array) -> Array:
     promote="float",
     samples=samples.real,
     numpy=np.sinh,
+    kernel=np.sinh,
 )
 def sinh(input: Array) -> Array:
     """Compute the hyperbolic sine."""
@@ -126,6 +133,7 @@ def sinh(input: Array) -> Array:
     promote="float",
     samples=samples.real,
     numpy=np.cosh,
+    kernel=np.cosh,
 )
 def cosh(input: Array) -> Array:
     """Compute the hyperbolic cosine."""
@@ -134,10 +142,11 @@ def cosh(input: Array) -> Array:
 
 @pointwise(
     node="TanhBackward0",
-    input=lambda ct, result: ct * (1 - result * result),
+    input=lambda ct, result: ct * (number(1, result) - result * result),
     promote="float",
     samples=samples.real,
     numpy=np.tanh,
+    kernel=np.tanh,
 )
 def tanh(input: Array) -> Array:
     """Compute the hyperbolic tangent."""
@@ -171,6 +180,7 @@ def _acosh_root(x: Any) -> Any:
     samples=samples.within(1.2, 4.0),
     aliases="arccosh",
     numpy=np.arccosh,
+    kernel=np.arccosh,
 )
 def acosh(input: Array) -> Array:
     """Compute the inverse of the hyperbolic cosine; NaN below 1."""

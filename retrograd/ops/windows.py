@@ -275,6 +275,18 @@ def as_strided(input: Array, size: Any, stride: Any, storage_offset: int, own: A
     return ndarray(tuple(size), input.dtype, root, storage_offset * step, tuple(s * step for s in stride))
 
 
+def _for_each(size: int, shape: Sequence[int], sizes: Any, strides: Any, offset: int, own: Any) -> Any:
+    """Return sizes, strides, offset and own geometry of a batch whose elements lie one behind the other."""
+    mine, theirs = _positions(shape, *own), _positions(tuple(sizes), strides, offset)
+    step = int(max(mine.max(initial=-1), theirs.max(initial=-1))) + 1
+    return (size, *sizes), (step, *strides), offset, ((step, *own[0]), own[1])
+
+
+def strided_rows(x: Any, sizes: Any, strides: Any, offset: int, own: Any) -> Any:
+    """Return what `as_strided` views in each element of a batch, as if each lay in memory as `own` says."""
+    return take_strided(x, *_for_each(x.shape[0], tuple(x.shape[1:]), sizes, strides, offset, own))
+
+
 def _put_strideds() -> Iterator[Sample]:
     for s in _strideds():
         yield sample(as_strided(*s.args) + 1.0, (3, 4), *s.args[1:])
@@ -284,7 +296,11 @@ def _put_strideds() -> Iterator[Sample]:
     node="AsStridedScatterBackward0",
     input=lambda ct, size, stride, storage_offset, own: take_strided(ct, size, stride, storage_offset, own),
     promote="none",
-    batch=batching.loop,  # as for as_strided
+    batch=lambda op, size, args, dims: op(
+        batching.spread(args[0], dims[0], size),
+        (size, *args[1]),
+        *_for_each(size, args[1], *args[2:]),
+    ),
     samples=_put_strideds,
     primitive=True,
     places="",
@@ -314,7 +330,7 @@ def _positions(size: Sequence[int], stride: Sequence[int], offset: int) -> Any:
         ct, input_shape, size, stride, storage_offset, own
     ),
     promote="none",
-    batch=batching.loop,  # as for as_strided
+    batch=lambda op, size, args, dims: strided_rows(batching.spread(args[0], dims[0], size), *args[1:]),
     samples=_strideds,
     primitive=True,
     places="",

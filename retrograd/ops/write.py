@@ -15,7 +15,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Operand, Sample, sample
 from retrograd.ops.families import general, linear
-from retrograd.ops.helpers import cast, memory_of
+from retrograd.ops.helpers import cast, memory_of, unbroadcast
 from retrograd.ops.pointwise import zeros_as
 
 
@@ -50,6 +50,26 @@ def _overlaps(geometry: Any) -> bool:
     return any(n > 1 and s == 0 for n, s in zip(geometry[0], geometry[1], strict=True))
 
 
+def _for_each(geometry: Any, size: int, count: int) -> Any:
+    """Return a geometry in a batch of bases, `count` elements in all, that is this one in each of them."""
+    step = count // size if size else 0
+    if isinstance(geometry, tuple):
+        sizes, strides, offset = geometry
+        return (size, *sizes), (step, *strides), offset
+    return geometry + (np.arange(size) * step).reshape((size,) + (1,) * geometry.ndim)
+
+
+def _count(x: Any, dim: int | None, size: int) -> int:
+    count: int = math.prod(x.shape)
+    return count * size if dim is None else count
+
+
+def _batched_write(op: Any, size: int, args: Any, dims: Any) -> Any:
+    x, src = batching.spread(args[0], dims[0], size), args[1]
+    src = None if src is None else batching.spread(src, dims[1], size)
+    return op(x, src, _for_each(args[2], size, math.prod(x.shape)))
+
+
 def _samples_place() -> Iterator[Sample]:
     x = np.arange(12.0).reshape(3, 4)
     yield sample(x, ((3, 2), (4, 1), 1))
@@ -61,7 +81,9 @@ def _samples_place() -> Iterator[Sample]:
     node="AsStridedBackward0",
     input=lambda ct, input_shape, geometry: put_place(ct, input_shape, geometry),
     promote="none",
-    batch=batching.loop,
+    batch=lambda op, size, args, dims: op(
+        batching.spread(args[0], dims[0], size), _for_each(args[1], size, _count(args[0], dims[0], size))
+    ),
     samples=_samples_place,
     primitive=True,
     places="",
@@ -82,7 +104,11 @@ def _samples_put() -> Iterator[Sample]:
     node="AsStridedBackward0",
     input=lambda ct, geometry: take_place(ct, geometry),
     promote="none",
-    batch=batching.loop,
+    batch=lambda op, size, args, dims: op(
+        batching.spread(args[0], dims[0], size),
+        (size, *args[1]),
+        _for_each(args[2], size, size * math.prod(args[1])),
+    ),
     samples=_samples_put,
     primitive=True,
     places="",
@@ -110,7 +136,7 @@ def _samples_write() -> Iterator[Sample]:
     input=lambda ct, geometry: write_place(ct, None, geometry),
     src=lambda ct, geometry: take_place(ct, geometry),
     jvp="linear",
-    batch=batching.loop,
+    batch=lambda op, size, args, dims: _batched_write(op, size, args, dims),
     samples=_samples_write,
     primitive=True,
     places="",
@@ -149,7 +175,7 @@ def _pairs() -> Iterator[Sample]:
 @general(
     node="CopyBackwards",
     input=lambda ct: zeros_as(ct),
-    src=lambda ct: ct,
+    src=lambda ct, src_shape, src_dtype: _given_back(ct, src_shape, src_dtype),
     jvp={"input": lambda t: zeros_as(t), "src": lambda t, input: np.broadcast_to(t, input.shape)},
     batch=_over_all,
     samples=_pairs,
@@ -159,6 +185,12 @@ def _pairs() -> Iterator[Sample]:
 def copy(input: Array, src: Array) -> Array:
     """Return `src`, broadcast to the shape of `input` and in its dtype."""
     return np.broadcast_to(cast(src, input.dtype), input.shape)
+
+
+def _given_back(ct: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return a copy's cotangent in the shape and dtype of what was copied."""
+    ct = unbroadcast(ct, shape)
+    return cast(ct.real if ct.dtype.kind == "c" != dtype.kind else ct, dtype)
 
 
 def _fills() -> Iterator[Sample]:

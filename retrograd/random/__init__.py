@@ -5,7 +5,7 @@ and returns a fresh C-contiguous array. A draw that is refused moves no generato
 permutations and masks equal torch's exactly; where a logarithm or a cosine is taken, to the last rounding.
 
 Source: found by watching torch 2.13 on x86, whose kernels fuse the multiply and the add of `uniform`. Arrays
-    fill in C order; for a transposed or strided tensor torch orders the draws differently.
+    fill in C order; `drawn_for` draws for a transposed or strided one, in the order of its memory.
 
 Example:
     >>> import numpy as np
@@ -27,9 +27,11 @@ import numpy as np
 
 from retrograd.random import choices, distributions
 from retrograd.random.mt19937 import Generator, default_generator, watcher
+from retrograd.random.strided import drawn_for
 
 __all__ = [
-    "Generator", "bernoulli", "cauchy", "default_generator", "dropout_mask", "exponential", "fork_rng",
+    "Generator", "bernoulli", "cauchy", "default_generator", "drawn_for", "dropout_mask", "exponential",
+    "fork_rng",
     "geometric", "get_rng_state", "initial_seed", "log_normal", "manual_seed", "multinomial", "normal",
     "randint", "random", "randperm", "seed", "set_rng_state", "uniform",
 ]  # fmt: skip

@@ -171,9 +171,12 @@ def _upper_half(x: Any) -> Any:
 
 
 def normal(
-    generator: Generator | None, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0
-) -> np.ndarray:
+    generator: Generator | None, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0, *,
+    in_pairs: bool = False,
+) -> np.ndarray:  # fmt: skip
     """Draw normal samples: torch.randn, Tensor.normal_.
+
+    `in_pairs` draws as for fewer than 16 elements.
 
     Numerics: below 16 elements float64 pairs, the odd one kept for later; from 16 on, blocks of 16 in the
         type of the result (float32 for 16-bit types), the last 16 drawn anew where they are no whole block.
@@ -183,14 +186,15 @@ def normal(
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     if dtype.is_complex:  # each part has half the variance, and the whole mean
         part_std = std / math.sqrt(2.0)
-        return _pairs_as_complex(normal(generator, (*sizes_of(shape), 2), dtype.to_real(), mean, part_std))
+        pairs = normal(generator, (*sizes_of(shape), 2), dtype.to_real(), mean, part_std, in_pairs=in_pairs)
+        return _pairs_as_complex(pairs)
     if not dtype.is_floating_point:
         raise not_implemented("normal_kernel_cpu", dtype)
     generator = generator or default_generator
     out = np.empty(sizes_of(shape), dtype.np)
     flat = out.reshape(-1)
     with np.errstate(all="ignore"):
-        if flat.size < 16:
+        if flat.size < 16 or in_pairs:
             store(flat, _multiply_add(generator.paired_normals(flat.size), std, mean))
             return out
         draw = generator.doubles if dtype is dtypes.float64 else generator.floats

@@ -8,11 +8,9 @@ records it and differentiates that.
 
 from __future__ import annotations
 
-import enum
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from retrograd import random
@@ -22,10 +20,29 @@ from retrograd.autograd.function import Function
 from retrograd.autograd.modes import enable_grad, is_grad_enabled, no_grad
 from retrograd.autograd.saved_hooks import saved_tensors_hooks
 from retrograd.tensor import Tensor
+from retrograd.utils.recompute import (
+    CheckpointError,
+    Frame,
+    GraphExecGroup,
+    set_checkpoint_debug_enabled,
+    set_checkpoint_early_stop,
+)
+from retrograd.utils.selective_checkpoint import (
+    SAC_IGNORED_OPS,
+    CheckpointPolicy,
+    SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts,
+)
 
 _SAY_EXPLICITLY = (
     "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch "
     "2.9, calling checkpoint without use_reentrant will raise an exception. use_reentrant=False is "
+    "recommended, but if you need to preserve the current default behavior, you can pass use_reentrant=True. "
+    "Refer to docs for more details on the differences between the two variants."
+)
+_SAY_EXPLICITLY_IN_PARTS = (
+    "torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed explicitly. "
+    "In version 2.9 we will raise an exception if use_reentrant is not passed. use_reentrant=False is "
     "recommended, but if you need to preserve the current default behavior, you can pass use_reentrant=True. "
     "Refer to docs for more details on the differences between the two variants."
 )
@@ -34,51 +51,6 @@ _NOT_WITH_INPUTS = (
     "parameter to .backward(). To resolve this error, you can either set use_reentrant=False, or call "
     ".backward() without passing the `inputs` argument."
 )
-
-
-class CheckpointError(RuntimeError):
-    """The second run of a checkpointed function did something else than the first."""
-
-    __module__ = "torch.utils.checkpoint"  # so a traceback reads as torch's
-
-
-class CheckpointPolicy(enum.Enum):
-    """What a selective checkpoint does with the result of an op."""
-
-    MUST_SAVE = 0
-    PREFER_SAVE = 1
-    MUST_RECOMPUTE = 2
-    PREFER_RECOMPUTE = 3
-    MUST_CPU_OFFLOAD = 4
-    PREFER_CPU_OFFLOAD = 5
-
-
-class _Settings:
-    early_stop = True
-    debug: bool | None = None
-
-
-_settings = _Settings()
-
-
-@contextmanager
-def set_checkpoint_early_stop(enable: bool) -> Any:
-    """Stop second runs when they have saved all that the first saved (the default), or let them finish."""
-    before, _settings.early_stop = _settings.early_stop, enable
-    try:
-        yield
-    finally:
-        _settings.early_stop = before
-
-
-@contextmanager
-def set_checkpoint_debug_enabled(enabled: bool | None) -> Any:
-    """Have errors list what either run saved; None leaves it to each checkpoint's `debug`."""
-    before, _settings.debug = _settings.debug, enabled
-    try:
-        yield
-    finally:
-        _settings.debug = before
 
 
 def noop_context_fn() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
@@ -130,110 +102,9 @@ def checkpoint(
         if context_fn is not noop_context_fn or debug:
             raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
         return CheckpointFunction.apply(function, preserve, *args)
-    frame = _Frame(function, args, kwargs, context_fn, preserve, determinism_check, debug, early_stop)
+    frame = Frame(function, args, kwargs, context_fn, preserve, determinism_check, debug, early_stop)
     with frame.first, saved_tensors_hooks(frame.pack, frame.unpack):
         return function(*args, **kwargs)
-
-
-class _StopRecomputation(Exception):  # noqa: N818 - a signal, not an error
-    pass
-
-
-class _Frame:
-    """One checkpointed call.
-
-    It knows what its nodes wanted to save, and the second runs that give it, one per backward.
-    """
-
-    def __init__(
-        self,
-        function: Any,
-        args: Any,
-        kwargs: Any,
-        context_fn: Any,
-        preserve: bool,
-        check: str,
-        debug: bool,
-        stop: bool,
-    ) -> None:
-        if check not in ("default", "none"):
-            raise ValueError(f"determinism_check should be one of ('default', 'none') but got {check}")
-        self.function, self.args, self.kwargs = function, args, kwargs
-        self.first, self.second = context_fn()
-        self.state = random.default_generator.get_state() if preserve else None
-        self.check, self.debug, self.stop = check, debug, stop
-        self.saved: list[dict[str, Any]] = []
-        self.again: weakref.WeakKeyDictionary[Any, list[Tensor]] = weakref.WeakKeyDictionary()
-
-    def pack(self, tensor: Tensor) -> int:
-        self.saved.append(_metadata(tensor))
-        return len(self.saved) - 1
-
-    def unpack(self, number: int) -> Tensor:
-        run = running.stack[-1] if running.stack else self
-        found = self.again.get(run)
-        if found is None:
-            found = self.again[run] = self.recompute()
-        return found[number]
-
-    def recompute(self) -> list[Tensor]:
-        """Run the function again and return what it saves."""
-        found: list[Tensor] = []
-
-        def pack(tensor: Tensor) -> Tensor:
-            found.append(tensor.detach())
-            if self.stop and _settings.early_stop and len(found) == len(self.saved):
-                raise _StopRecomputation
-            return tensor.detach()
-
-        before = random.default_generator.get_state()
-        if self.state is not None:
-            random.default_generator.set_state(self.state)
-        try:
-            with enable_grad(), self.second, saved_tensors_hooks(pack, lambda t: t):
-                self.function(*self.args, **self.kwargs)
-        except _StopRecomputation:
-            pass
-        finally:
-            if self.state is not None:
-                random.default_generator.set_state(before)
-        self._compare(found)
-        return found
-
-    def _compare(self, found: list[Tensor]) -> None:
-        if len(found) != len(self.saved):
-            raise CheckpointError(
-                "torch.utils.checkpoint: A different number of tensors was saved during the original "
-                "forward and "
-                f"recomputation.\nNumber of tensors saved during forward: {len(self.saved)}\nNumber of "
-                f"tensors saved during recomputation: {len(found)}.{self._details(found)}"
-            )
-        if self.check == "none":
-            return
-        pairs = enumerate(zip(self.saved, map(_metadata, found), strict=True))
-        wrong = [(i, a, b) for i, (a, b) in pairs if a != b]
-        if wrong:
-            lines = [
-                f"tensor at position {i}:\nsaved metadata: {a}\nrecomputed metadata: {b}" for i, a, b in wrong
-            ]
-            raise CheckpointError(
-                "torch.utils.checkpoint: Recomputed values for the following tensors have different "
-                "metadata than "
-                "during the forward pass.\n" + "\n".join(lines) + f"\n.{self._details(found)}"
-            )
-
-    def _details(self, found: list[Tensor]) -> str:
-        if not (_settings.debug if _settings.debug is not None else self.debug):
-            return (
-                "\n\nTip: pass `debug=True` to `torch.utils.checkpoint.checkpoint(...)` to list what either "
-                "run saved."
-            )
-        again = [_metadata(t) for t in found]
-        return f"\n\nSaved in the first run:  {self.saved}\nSaved in the second run: {again}"
-
-
-def _metadata(tensor: Tensor) -> dict[str, Any]:
-    return {"shape": tensor.shape, "dtype": tensor.dtype, "device": tensor.device}
 
 
 def check_backward_validity(inputs: Iterable[Any]) -> None:
@@ -265,7 +136,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, *cts: Any) -> Any:
-        if running.stack and running.stack[-1].captures:
+        if running.stack and running.stack[-1].needed is not None:
             raise RuntimeError(_NOT_WITH_INPUTS)
         inputs = list(ctx.inputs)
         for i, tensor in zip(ctx.at, ctx.saved_tensors, strict=True):
@@ -298,9 +169,7 @@ def checkpoint_sequential(
     if kwargs:
         raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
     if use_reentrant is None:
-        warnings.warn(
-            _SAY_EXPLICITLY.replace("checkpoint:", "checkpoint_sequential:", 1), UserWarning, stacklevel=2
-        )
+        warnings.warn(_SAY_EXPLICITLY_IN_PARTS, UserWarning, stacklevel=2)
         use_reentrant = True
     steps: Sequence[Callable[[Any], Any]] = list(
         functions.children() if hasattr(functions, "children") else functions
@@ -321,8 +190,35 @@ def checkpoint_sequential(
     return part(end + 1, len(steps) - 1)(input)
 
 
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:  # noqa: ARG001 - torch's signature
+    """Return the devices of the arguments and their random states: none, for there is only the CPU."""
+    return [], []
+
+
+def set_device_states(devices: Sequence[int], states: Sequence[Any], *, device_type: Any = None) -> None:
+    """Do nothing: there is no device whose random state could be set."""
+
+
+class DefaultDeviceType:
+    """The type of the devices that checkpoints think of where no argument says it."""
+
+    _default_device_type = "cpu"
+
+    @staticmethod
+    def get_device_type() -> str:
+        """Return the type."""
+        return DefaultDeviceType._default_device_type
+
+    @staticmethod
+    def set_device_type(device: str = "cpu") -> None:
+        """Set the type."""
+        DefaultDeviceType._default_device_type = device
+
+
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "check_backward_validity", "checkpoint",
-    "checkpoint_sequential", "detach_variable", "is_grad_enabled", "noop_context_fn",
-    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
+    "SAC_IGNORED_OPS", "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "DefaultDeviceType",
+    "GraphExecGroup", "SelectiveCheckpointContext", "check_backward_validity", "checkpoint",
+    "checkpoint_sequential", "create_selective_checkpoint_contexts", "detach_variable", "get_device_states",
+    "is_grad_enabled", "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
+    "set_device_states",
 ]  # fmt: skip

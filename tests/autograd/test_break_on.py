@@ -95,7 +95,8 @@ def pdb(tmp_path, program, commands):
     return done.stdout
 
 
-RULE = "-> input=lambda ct, input: ct / input,"
+# A rule of one expression stands in the pullback that is written for the node.
+RULE = "-> input_ct = ct / input"
 PROGRAM = """
 import retrograd as torch
 x = torch.tensor([2.0, 3.0], requires_grad=True)
@@ -114,7 +115,6 @@ def test_pdb_stops_before_the_rule_and_steps_into_it(tmp_path):
     assert "(Pdb) array([1., 1.], dtype=float32)" in out
     assert "<retrograd LogBackward0.pullback>(" in out
     assert RULE in out
-    assert "elementary.py" in out
     assert out.rstrip().endswith("tensor([0.5000, 0.3333])")
 
 

@@ -294,3 +294,99 @@ def test_errors_in_a_rule_name_the_node_and_the_line():
     with pytest.raises(ValueError, match="broadcast") as caught:
         y.backward(torch.ones(2))
     assert any("ExpBackward0" in note and "test_engine.py" in note for note in caught.value.__notes__)
+
+
+def test_a_sum_is_made_in_a_contribution_that_nobody_else_has():
+    from retrograd.autograd.engine import _sum
+
+    def address(array):
+        return array.__array_interface__["data"][0]
+
+    one = np.ones(3)
+    held, owned = {"edge": np.ones(3)}, set()
+    before = address(held["edge"])
+    found = _sum(held.pop("edge"), one, "edge", owned)
+    assert address(found) == before
+    assert owned == {"edge"}
+    read_only = np.ones(3)
+    read_only.flags.writeable = False
+    for kept in (
+        np.ones(3),
+        np.ones((1, 3))[0],
+        np.float64(1),
+        read_only,
+        np.ones(3, np.float32),
+        np.ones((1, 3)),
+    ):
+        held = {"edge": kept}
+        found = _sum(held.pop("edge"), one, "edge", set())
+        assert found is not kept
+        assert np.all(kept == 1)
+        assert np.all(found == 2)
+    held = {"edge": np.ones(3)}
+    view = held["edge"][:2]
+    assert np.all(_sum(held.pop("edge"), one, "edge", set()) == 2)
+    assert np.all(view == 1)
+    for lonely in (np.ones(3, np.float32), np.ones((1, 1))):  # the sum has another dtype, or another shape
+        held = {"edge": lonely}
+        del lonely
+        assert _sum(held.pop("edge"), one, "edge", set()).tolist() in ([2.0] * 3, [[2.0] * 3])
+
+
+def test_contributions_that_others_see_are_not_added_to():
+    x = leaf(1.0, 2.0)
+    y, kept = x * 1, []
+    first, second = y * 2, y * 3
+    for tensor in (first, second):
+        tensor.register_hook(kept.append)
+    y.register_hook(kept.append)
+    view = y.reshape(1, 2)
+    (first + second + y + view.reshape(2)).backward(torch.ones(2))
+    assert [k.tolist() for k in kept] == [[1.0, 1.0]] * 2 + [[7.0, 7.0]]
+
+
+def test_backward_silences_numpy_and_leaves_its_state_as_it_was():
+    seen = []
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.register_hook(lambda ct: seen.append(np.geterr()))
+    with np.errstate(all="raise", over="warn"):
+        before = np.geterr()
+        y.sum().backward()
+        assert np.geterr() == before
+        z = x.exp()
+        z._node.saved_result = np.ones(7)
+        with pytest.raises(ValueError, match="broadcast"):
+            z.backward(torch.ones(2))
+        assert np.geterr() == before
+    assert set(seen[0].values()) == {"ignore"}
+
+
+def test_a_second_cotangent_that_is_none_changes_nothing():
+    class Half(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a + b
+
+        @staticmethod
+        def backward(ctx, ct):
+            return ct, None
+
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    kept = []
+    y.register_hook(kept.append)
+    Half.apply(y, y).sum().backward()
+    assert kept[0].tolist() == [1.0, 1.0]
+    x.grad.mul_(10)
+    assert kept[0].tolist() == [1.0, 1.0]
+
+
+def test_of_complete_nodes_the_youngest_runs_first():
+    order = []
+    x, y = leaf(1.0), leaf(1.0)
+    a, b, c = x * 2, y * 3, x * 5
+    for name, tensor in (("a", a), ("b", b), ("c", c)):
+        tensor.grad_fn.register_prehook(lambda cts, name=name: order.append(name))
+    torch.stack([b, c, a]).sum().backward()
+    assert order == ["c", "b", "a"]

@@ -184,6 +184,12 @@ def test_nothing_to_explain_and_bad_input():
             explain_nan(value)
 
 
+def test_tensors_without_numbers_and_sparse_ones():
+    assert not explain_nan(torch.ones(2, device="meta", requires_grad=True) * 2)
+    assert not explain_nan(torch.eye(2).to_sparse())
+    check((leaf(2.0, 0.0).log().to_sparse() * 2).to_dense(), "log", (1,), LOG)
+
+
 def test_deep_graphs_and_transforms():
     y = leaf(2.0, 0.0)
     for _ in range(5000):
@@ -200,3 +206,12 @@ def test_it_leaves_the_graph_as_it_was():
     assert x._version == versions
     y.backward()
     assert x.grad.tolist()[0] == pytest.approx(np.log(2) + 1)
+
+
+def test_an_operand_not_kept_leaves_doubt_about_the_one_that_is():
+    y = Divide.apply(leaf(1.0, 0.0) * 1) * torch.tensor([1.0, torch.inf])
+    answer = explain_nan(y)
+    assert answer.first.op == "the operand other of mul, which has no graph,"
+    assert answer.steps[0].operands == {"input": "not kept", "other": "inf"}
+    assert not answer.certain
+    assert any("DivideBackward" in note for note in answer.notes)

@@ -82,11 +82,6 @@ def test_a_module_with_dual_parameters():
     ("call", "error", "message"),
     [
         (
-            fwAD.enter_dual_level,
-            RuntimeError,
-            "Nested forward mode AD is not supported at the moment",
-        ),
-        (
             lambda: fwAD.make_dual(X.long(), X),
             ValueError,
             "Expected primal to be floating point or complex, but got: torch",

@@ -131,13 +131,30 @@ def test_functions_freed_graphs_and_hooks():
     assert "1 saved values could not be counted" in str(report)
 
 
+def test_compiled_functions():
+    pytest.importorskip("llvmlite")
+    f = torch.compile(lambda x: x.exp().sin() * 2)
+    x = torch.ones(1000, requires_grad=True) * 1
+    y = f(x)
+    (held,) = {h.op for h in memory_report(y).holdings}
+    assert held == "CompiledBackward"
+    assert memory_report(y).total >= 4000
+    y.sum().backward()
+    assert memory_report(y).total == 0
+
+
 def test_tables_and_bad_input():
     x = torch.ones(1024, 1024, requires_grad=True)
     text = str(memory_report((x.exp() + x.sin()).sum()))
     assert text.splitlines()[0].startswith("4.0 MiB held by")
     assert "besides, 4.0 MiB of leaves" in text
     assert text.splitlines()[1].split() == ["bytes", "line", "module", "op"]
-    for t in (torch.ones(2), torch.ones(2, requires_grad=True), torch.ones(0, requires_grad=True).exp()):
+    for t in (
+        torch.eye(2).to_sparse(),
+        torch.ones(2),
+        torch.ones(2, requires_grad=True),
+        torch.ones(0, requires_grad=True).exp(),
+    ):
         report = memory_report(t)
         assert report.total == 0
         assert "0 B held by" in str(report)

@@ -11,6 +11,13 @@ import pytest
 
 import retrograd as torch
 from retrograd.autograd.graph import trace_cuts, why_no_grad
+from retrograd.autograd.views import _cuts, numbers
+
+
+@pytest.fixture(autouse=True)
+def no_numbers_taken():
+    """Forget what earlier tests took out of tensors: their numbers may be these."""
+    numbers.clear()
 
 
 def leaf():
@@ -62,7 +69,10 @@ def test_every_way_of_cutting():
     check(y * 2, "tensor", place)
     y, place = torch.tensor((x * 5.25).sum().item()), line()
     check(y, "item", place)
-    check(x.argmax() + 1, "op")
+    y, place = x.argmax() + 1, line()
+    check(y, "op", place)
+    y, place = (x > 0).float() * 2, line()
+    assert check(y, "op", place).chain[0].what == "AccumulateGrad"
     y, place = x.long() * 2, line()
     check(y, "dtype", place)
     check(torch.ones(3, dtype=torch.int64), "dtype")
@@ -115,7 +125,6 @@ def test_nested_blocks_name_the_inner_one_and_come_back():
 
 def test_traced_ops_are_listed_with_their_lines():
     x = leaf()
-    assert "trace_cuts" in str(why_no_grad((x > 0).float()))
     with trace_cuts():
         mask, place = x > 0, line()
         y = (mask.float() * 2).sum()
@@ -124,7 +133,40 @@ def test_traced_ops_are_listed_with_their_lines():
     assert all(s.place for s in why.chain[1:-1])
     with pytest.raises(ZeroDivisionError), trace_cuts():
         raise ZeroDivisionError
-    check((x > 0).float(), "op")
+    mask, place = x > 0, line()
+    assert len(check(mask.float(), "op", place).chain) == 3
+
+
+class Parts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        whole, rest = x.floor(), x - x.floor()
+        ctx.mark_non_differentiable(whole)
+        return whole, rest
+
+    @staticmethod
+    def backward(ctx, *cts):
+        return cts[1]
+
+
+def test_outputs_of_functions_without_a_derivative():
+    x = leaf() * 1.5
+    (whole, rest), place = Parts.apply(x), line()
+    assert rest.requires_grad
+    why = check(whole * 2, "function", place)
+    assert "Parts, which gives this output no derivative," in str(why)
+    assert why.chain[0].what == "MulBackward0"
+    check(Parts.apply(torch.ones(3))[0], "leaf")
+
+
+def test_notes_do_not_pile_up():
+    x = leaf()
+    known = len(_cuts)
+    for _ in range(1000):
+        y = x.detach() * 2
+        with torch.no_grad():
+            y += (x * 2).sum().item()
+    assert len(_cuts) - known <= 4
 
 
 def test_a_path_that_is_there():
@@ -145,6 +187,8 @@ def test_no_tensor():
     for value in (None, "x", np.ones(2), True):
         with pytest.raises(TypeError, match="expected a Tensor; got"):
             why_no_grad(value)
+    check(torch.ones(2, device="meta", requires_grad=True).detach(), "detach", line())
+    check(torch.eye(2).to_sparse(), "leaf")
     check(torch.ones(0), "leaf")
     check(torch.ones(()), "leaf")
 

@@ -450,3 +450,25 @@ def test_custom_functions_inside():
             return ct * 3 * x * x
 
     backward_alike(lambda x: Cube.apply(x) + x, leaf(3))
+
+
+def test_a_detached_tensor_from_outside_shares_its_memory():
+    w = torch.ones(2, requires_grad=True)
+    f = torch.compile(lambda x: (w.detach(), x.data, x * 2), fullgraph=True)
+    x = torch.zeros(2)
+    for _ in range(2):
+        weight, data, _ = f(x)
+        assert not weight.requires_grad
+        weight.add_(1.0)
+        data.add_(1.0)
+    assert w.tolist() == [3.0, 3.0]
+    assert x.tolist() == [2.0, 2.0]
+    y = (w * w).sum()
+    f(x)[0].add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_tensors_of_other_kinds_that_are_not_used():
+    held = {"meta": torch.empty(2, device="meta"), "sparse": torch.eye(2).to_sparse(), "w": torch.ones(2)}
+    same(lambda x: x * held["w"], torch.ones(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import types
 import warnings
 
@@ -12,6 +13,7 @@ import pytest
 import retrograd as torch
 from retrograd import nn
 from retrograd.compiler import api
+from retrograd.compiler.state import Reach
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +72,7 @@ def test_zeros_of_both_signs_and_nan():
     assert f(x, -0.0).item() == -float("inf")
     assert f(x, float("nan")).isnan().item()
     assert f(x, float("nan")).isnan().item()
-    assert forms(f) == 3
+    assert f(x, 0.0).item() == float("inf")
 
 
 def test_structure_of_arguments():
@@ -441,3 +443,214 @@ def test_reset_forgets():
     torch.compiler.reset()
     assert forms(f) == 0
     assert f(torch.ones(2)).tolist() == [2.0, 2.0]
+
+
+# ---- floats that vary ----
+
+
+def test_a_float_that_varies_becomes_an_input():
+    w = torch.ones(2, requires_grad=True)
+
+    @torch.compile(fullgraph=True)
+    def step(x, scale, options):
+        w.grad = None
+        loss = (w * x * scale).sum() * options["weight"] + (1 - scale) ** 2
+        loss.backward()
+        return loss / scale
+
+    def plain(x, scale, weight):
+        return ((x * scale).sum() * weight + (1 - scale) ** 2) / scale
+
+    x = torch.tensor([1.0, 2.0])
+    for k in range(api.LIMIT + 4):
+        scale, weight = 2.0**k, 0.5 + k
+        assert step(x, scale, {"weight": weight}).item() == pytest.approx(plain(x, scale, weight).item())
+        assert w.grad.tolist() == (x * scale * weight).tolist()
+    assert forms(step) == 2
+
+
+def test_a_float_that_varies_keeps_the_dtypes():
+    f = torch.compile(lambda x, k: (x * k, x.sum() + k, torch.where(x > k, k, 0.0)), fullgraph=True)
+    for dtype in (torch.float32, torch.float64, torch.int64, torch.bfloat16, torch.bool):
+        x = torch.tensor([0, 1, 3]).to(dtype)
+        for k in (1.5, 2.5, 0.5):
+            for made, wanted in zip(f(x, k), (x * k, x.sum() + k, torch.where(x > k, k, 0.0)), strict=True):
+                assert made.dtype is wanted.dtype
+                assert made.tolist() == wanted.tolist()
+
+
+def test_conditions_on_a_float_that_varies():
+    f = torch.compile(
+        lambda x, k: x * k if k > 1 else x - k if isinstance(k, float) else None, fullgraph=True
+    )
+    x = torch.ones(1)
+    for k in (0.5, 0.25, 2.0, 3.0, 0.75, 4.0):
+        assert f(x, k).item() == (k if k > 1 else 1 - k)
+    assert forms(f) == 3
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, k: x * math.sqrt(k),
+        lambda x, k: x * int(k),
+        lambda x, k: x * float(str(k)),
+        lambda x, k: x * {1.0: 2.0, 4.0: 3.0, 9.0: 5.0}[k],
+        lambda x, k: x + torch.tensor(k),
+        lambda x, k: x * round(k),
+        lambda x, k: (x, k)[0] * k.as_integer_ratio()[0],
+        lambda x, k: torch.full_like(x, k) * 1,
+    ],
+)
+def test_a_float_whose_value_is_needed_stays_a_constant(use):
+    f = torch.compile(use, fullgraph=True)
+    for k in (1.0, 4.0, 9.0, 4.0):
+        assert f(torch.ones(1), k).item() == use(torch.ones(1), k).item()
+
+
+def test_a_float_that_varies_and_is_returned():
+    f = torch.compile(lambda x, k: (x * k, k * 2), fullgraph=True)
+    for k in (1.0, 4.0, 9.0):
+        y, twice = f(torch.ones(1), k)
+        assert type(twice) is float
+        assert (y.item(), twice) == (k, 2 * k)
+
+
+def test_a_probability_that_varies():
+    f = torch.compile(lambda x, p: nn.functional.dropout(x, p) * 1, fullgraph=True)
+    for p in (0.1, 0.5, 0.9):
+        torch.manual_seed(0)
+        made = f(torch.ones(50), p)
+        torch.manual_seed(0)
+        assert made.tolist() == nn.functional.dropout(torch.ones(50), p).tolist()
+
+
+def test_attributes_of_tensors():
+    w = torch.ones(1)
+    w.scale = 2.0
+    f = torch.compile(lambda x: x * w * w.scale)
+    assert f(torch.ones(1)).item() == 2.0
+    w.scale = 3.0
+    assert f(torch.ones(1)).item() == 3.0
+
+
+def test_what_is_not_named_is_not_looked_into():
+    class Inner:
+        def __init__(self):
+            self.weight = torch.ones(1)
+
+        def scaled(self, x):
+            return x * self.weight
+
+    class Trainer:
+        def __init__(self):
+            self.inner = Inner()
+            self.data = [torch.ones(1)]
+            self.log = iter([])
+
+        def step(self, x):
+            return self.inner.scaled(x)
+
+        def fit(self):
+            return self.data, self.log
+
+    trainer = Trainer()
+    reach = Reach(trainer.step, ())
+    assert [t is trainer.inner.weight for t in reach.tensors] == [True]
+    f = torch.compile(trainer.step, fullgraph=True)
+    assert f(torch.ones(1)).item() == 1.0
+    trainer.inner.weight = torch.full((1,), 2.0)
+    assert f(torch.ones(1)).item() == 2.0
+
+
+# ---- hooks ----
+
+
+def test_hooks_of_tensors_that_come_and_go():
+    w = torch.ones(2, requires_grad=True)
+
+    @torch.compile(fullgraph=True)
+    def step(x):
+        w.grad = None
+        (w * x).sum().backward()
+
+    x = torch.ones(2)
+    step(x)
+    assert w.grad.tolist() == [1.0, 1.0]
+    handle = w.register_hook(lambda g: g * 2)
+    step(x)
+    assert w.grad.tolist() == [2.0, 2.0]
+    step(x)
+    handle.remove()
+    step(x)
+    assert w.grad.tolist() == [1.0, 1.0]
+
+
+def test_hooks_of_optimizers_that_come_and_go():
+    w = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=1.0)
+
+    @torch.compile(fullgraph=True)
+    def step():
+        optimizer.zero_grad()
+        w.sum().backward()
+        optimizer.step()
+
+    step()
+    assert w.item() == 0.0
+
+    def double(optimizer, args, kwargs):
+        w.grad.mul_(2.0)
+
+    handle = optimizer.register_step_pre_hook(double)
+    step()
+    assert w.item() == -2.0
+    handle.remove()
+    step()
+    assert w.item() == -3.0
+
+
+def test_a_learning_rate_that_is_a_tensor():
+    w = torch.ones(1, requires_grad=True)
+    lr = torch.tensor(0.5)
+    optimizer = torch.optim.Adam([w], lr=lr)
+    other = torch.ones(1, requires_grad=True)
+    eager = torch.optim.Adam([other], lr=lr)
+
+    def step(w, optimizer):
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+
+    made = torch.compile(step, fullgraph=True)
+    for k in range(4):
+        made(w, optimizer)
+        step(other, eager)
+        lr.fill_(0.25 * k)
+        assert w.item() == pytest.approx(other.item(), rel=1e-5)
+    assert forms(made) == 1
+
+
+def test_functional_call_inside():
+    model = nn.Linear(2, 1)
+    weights = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
+    f = torch.compile(lambda x: torch.func.functional_call(model, weights, (x,)), fullgraph=True)
+    x = torch.ones(3, 2)
+    for _ in range(2):
+        assert f(x).tolist() == [[2.0]] * 3
+    weights["weight"] = torch.zeros(1, 2)
+    assert f(x).tolist() == [[0.0]] * 3
+
+
+def test_the_default_dtype_and_device():
+    f = torch.compile(lambda: torch.ones(2) * 2, fullgraph=True)
+    assert f().dtype is torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert f().dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert f().dtype is torch.float32
+    with torch.device("meta"):
+        assert f().is_meta
+    assert f().tolist() == [2.0, 2.0]

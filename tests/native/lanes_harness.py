@@ -1,4 +1,4 @@
-"""Functions of the vector mathematics as functions of arrays, each compiled for a width and a set of features."""
+"""Functions of the vector mathematics as functions of arrays, compiled for a width and a processor."""
 
 from __future__ import annotations
 
@@ -10,22 +10,12 @@ from unittest import mock
 import numpy as np
 from llvmlite import binding, ir
 
+from retrograd.native import jit
 from retrograd.native.maths import FUNCTIONS, avx512
 from retrograd.native.maths.lanes import Lanes
 
 KINDS = {32: ir.FloatType(), 64: ir.DoubleType()}
 DTYPES = {32: np.float32, 64: np.float64}
-
-
-def target_machine(cpu: str = "") -> binding.TargetMachine:
-    """Return the target of the host, or of another processor of its kind."""
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    features = "" if cpu else binding.get_host_cpu_features().flatten()
-    target = binding.Target.from_default_triple()
-    return target.create_target_machine(
-        cpu=cpu or binding.get_host_cpu_name(), features=features, opt=2, jit=True
-    )
 
 
 def emit_loop(module: ir.Module, name: str, emit: Callable, bits: int, lanes: int, arity: int) -> None:
@@ -55,30 +45,15 @@ def emit_loop(module: ir.Module, name: str, emit: Callable, bits: int, lanes: in
     builder.ret_void()
 
 
-def optimized(module: ir.Module, machine: binding.TargetMachine) -> binding.ModuleRef:
-    made = binding.parse_assembly(str(module))
-    made.verify()
-    options = binding.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = False
-    passes = binding.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(made, passes)
-    return made
-
-
 class ArrayFunction:
     """A function of NumPy arrays of equal shape."""
 
-    def __init__(self, emit: Callable, bits: int, lanes: int, arity: int, cpu: str = "") -> None:
+    def __init__(self, emit: Callable, bits: int, lanes: int, arity: int) -> None:
         module = ir.Module("harness")
-        module.triple = binding.get_default_triple()
         emit_loop(module, "apply", emit, bits, lanes, arity)
-        machine = target_machine(cpu)
-        self.module = optimized(module, machine)
-        self.assembly = machine.emit_assembly(self.module)
-        self.engine = binding.create_mcjit_compiler(self.module, machine)
-        self.engine.finalize_object()
-        self.address = self.engine.get_function_address("apply")
-        self.apply = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (arity + 2))(self.address)
+        self.library = jit.load(str(module))
+        address = self.library.address("apply")
+        self.apply = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (arity + 2))(address)
         self.dtype, self.lanes = DTYPES[bits], lanes
 
     def __call__(self, *arrays: np.ndarray) -> np.ndarray:
@@ -94,12 +69,20 @@ class ArrayFunction:
 
 
 @cache
-def array_function(name: str, bits: int, lanes: int, arity: int = 1, level: str = "host") -> ArrayFunction:
-    """Return NumPy's function of that name.
-
-    Level "plain" keeps to what LLVM has for every processor, "avx2" also compiles for one without AVX-512.
-    """
-    if level == "host":
+def array_function(name: str, bits: int, lanes: int, arity: int = 1, *, plain: bool = False) -> ArrayFunction:
+    """Return NumPy's function of that name; a plain one keeps to what LLVM has for every processor."""
+    if not plain:
         return ArrayFunction(FUNCTIONS[name], bits, lanes, arity)
     with mock.patch.object(avx512, "is_available", lambda: False):
-        return ArrayFunction(FUNCTIONS[name], bits, lanes, arity, "haswell" if level == "avx2" else "")
+        return ArrayFunction(FUNCTIONS[name], bits, lanes, arity)
+
+
+def assembly_for(triple: str, cpu: str, name: str, bits: int, lanes: int, arity: int) -> str:
+    """Return what LLVM makes of a function for some processor without AVX-512."""
+    module = ir.Module("harness")
+    with mock.patch.object(avx512, "is_available", lambda: False):
+        emit_loop(module, "apply", FUNCTIONS[name], bits, lanes, arity)
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=2)
+    return machine.emit_assembly(binding.parse_assembly(str(module)))

@@ -1,7 +1,7 @@
 """Functions of the vector mathematics are as accurate as they say, over the whole range of numbers.
 
-The measure itself is checked with functions that are a little wrong. benchmarks/maths_accuracy.py does the same with
-tens of millions of numbers.
+The measure itself is checked with functions that are a little wrong. benchmarks/maths_accuracy.py does the
+same with tens of millions of numbers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+from native.every_float import EveryFloat
 from native.lanes_harness import DTYPES, ArrayFunction, array_function
 from native.maths_reference import (
     BINARY,
@@ -74,6 +75,21 @@ def test_a_wrong_bit_in_a_coefficient_is_seen(bits, monkeypatch):
     x = samples(bits, 30_000, np.random.default_rng(0))
     errors = ulps(ArrayFunction(FUNCTIONS["exp"], bits, LANES[bits], 1)(x), reference("exp", bits)(x))
     assert errors.max() > LIMITS[bits]
+
+
+@pytest.mark.parametrize("name", ["exp", "tanh", "erf", "sin"])
+def test_every_float_of_a_binade(name):
+    """2^23 numbers from 1 on; benchmarks/maths_accuracy.py --every takes all."""
+    largest = EveryFloat(name).largest_error(int(np.float32(1).view(np.uint32)), 2**23)
+    assert 0.5 < largest <= LIMITS[32]
+
+
+def test_the_loop_over_every_float_finds_the_same_error():
+    first, count = int(np.float32(0.75).view(np.uint32)), 2**16
+    x = np.arange(first, first + count, dtype=np.uint32).view(np.float32)
+    for name in ("exp", "log10", "tan"):
+        errors = ulps(array_function(name, 32, 16)(x), reference(name, 32)(x))
+        assert EveryFloat(name).largest_error(first, count) == pytest.approx(errors.max(), abs=1e-6)
 
 
 def test_ulps_are_counted():

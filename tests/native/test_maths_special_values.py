@@ -1,4 +1,4 @@
-"""Zeros, infinities, nan, subnormal numbers, overflow and underflow: the values are NumPy's at every width."""
+"""Zeros, infinities, nan, subnormal numbers, overflow and underflow: NumPy's values at every width."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_of_one_number(name, bits):
         pytest.importorskip("mpmath")
     x = special_values(bits)
     exact = reference(name, bits)(x)
-    for level, lanes in (("host", LANES[bits]), ("plain", LANES[bits]), ("host", 1)):
-        got = array_function(name, bits, lanes, level=level)(x)
+    for plain, lanes in ((False, LANES[bits]), (True, LANES[bits]), (False, 1)):
+        got = array_function(name, bits, lanes, plain=plain)(x)
         assert_agree(name, bits, got, exact, LIMITS[bits] if name in UNARY else 0)
 
 
@@ -60,8 +60,8 @@ def test_of_two_numbers(name, bits):
     x, y = (grid.ravel() for grid in np.meshgrid(special_values(bits), special_values(bits)))
     with np.errstate(all="ignore"):
         exact = reference(name, bits)(x, y) if name in BINARY else getattr(np, name)(x, y)
-    for level, lanes in (("host", LANES[bits]), ("plain", LANES[bits]), ("host", 1)):
-        got = array_function(name, bits, lanes, 2, level)(x, y)
+    for plain, lanes in ((False, LANES[bits]), (True, LANES[bits]), (False, 1)):
+        got = array_function(name, bits, lanes, 2, plain=plain)(x, y)
         assert_agree(
             name, bits, got, exact, LIMITS[bits] if name in BINARY else 0, cancelling(name, x, y, exact)
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+
 import pytest
 
 import retrograd as torch
@@ -9,6 +12,7 @@ from retrograd.utils.checkpoint import (
     CheckpointError,
     checkpoint,
     checkpoint_sequential,
+    create_selective_checkpoint_contexts,
     set_checkpoint_early_stop,
 )
 
@@ -135,3 +139,48 @@ def test_sequential(pair, reentrant):
     (want,) = torch.autograd.grad(y.sum(), x)
     checkpoint_sequential(steps, 2, x, use_reentrant=reentrant).sum().backward()
     assert torch.allclose(x.grad, want)
+
+
+def test_selective_checkpoint_takes_the_kept_result_and_runs_the_rest():
+    kept = []
+
+    def f(x):
+        kept.append(x.exp())
+        return (kept[-1] * 1).square().sum()
+
+    def grad(ops):
+        kept.clear()
+        x = torch.zeros(2, requires_grad=True)
+        contexts = functools.partial(create_selective_checkpoint_contexts, ops)
+        y = checkpoint(f, x, use_reentrant=False, context_fn=contexts)
+        kept[0].data.fill_(3.0)  # behind autograd's back: only who takes the kept result sees it
+        y.backward()
+        return x.grad.tolist()
+
+    assert grad([]) == [2.0, 2.0]
+    assert grad([torch.ops.aten.exp.default]) == [18.0, 18.0]
+
+
+def test_a_second_run_lets_go_of_what_has_been_used():
+    sizes = []
+
+    class Look(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            gc.collect()
+            sizes.append(sum(type(o) is torch.Tensor and o.numel() == 12345 for o in gc.get_objects()))
+            return g
+
+    def f(x):
+        x = Look.apply(x.exp())
+        for _ in range(5):
+            x = x.exp()
+        return Look.apply(x)
+
+    x = torch.zeros(12345, requires_grad=True)
+    checkpoint(f, x, use_reentrant=False).sum().backward()
+    assert sizes[1] < sizes[0] + 5

@@ -1,4 +1,4 @@
-"""Matrix products as LLVM IR: a tile in registers, panels packed for it, blocks for the caches, chunks for threads.
+"""Matrix products as LLVM IR: tiles for registers, packed panels, blocks for caches, chunks for threads.
 
 `emit` adds to a module the function of one product of static shape; products of a module share micro-kernels.
 """

@@ -1,4 +1,4 @@
-"""What happens to a tile behind the micro-kernel: it is cut to size, added to C, and given to the epilogue."""
+"""What happens to a tile after the micro-kernel: it is cut to size, added to C and given to the epilogue."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from retrograd.native.gemm.loops import loop
 if TYPE_CHECKING:
     from llvmlite import ir
 
-# (builder, value, row, column, context) -> value. `value` is a scalar or a vector of as many neighbouring columns as
-# it has lanes, all of them columns of C; the row is counted through the whole batch; `column` is the first lane's.
+# (builder, value, row, column, context) -> value. `value` is a scalar or a vector of as many neighbouring
+# columns as it has lanes, all of them columns of C; the row is counted through the whole batch; `column` is
+# the first lane's.
 Epilogue = Callable[["ir.IRBuilder", "ir.Value", "ir.Value", "ir.Value", "ir.Value"], "ir.Value"]
 
 
@@ -36,8 +37,8 @@ Epilogue = Callable[["ir.IRBuilder", "ir.Value", "ir.Value", "ir.Value", "ir.Val
 class Finish:
     """How tiles of one product are finished.
 
-    `edge`: columns of the last tile, 0 if it is whole. `is_aside`: the tile is not in C yet. `may_add`: C may have
-    something that the tile is to be added to.
+    `edge`: columns of the last tile, 0 if it is whole. `is_aside`: the tile is not in C yet. `may_add`: C may
+    have something that the tile is to be added to.
     """
 
     dtype: np.dtype[Any]

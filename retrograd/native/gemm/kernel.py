@@ -1,7 +1,8 @@
 """The micro-kernel: a tile of the product stays in registers while one step of k after the other is added.
 
-For each k the kernel loads one row of the tile's B (`vectors` full vectors) and multiplies it with each of `rows`
-elements of A, spread over the lanes. Every multiply-add waits for nothing but the one before in its own register.
+For each k the kernel loads one row of the tile's B (`vectors` full vectors) and multiplies it with each of
+`rows` elements of A, spread over the lanes. Every multiply-add waits for nothing but the one before in its
+own register.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 class Kernel:
     """What distinguishes one micro-kernel from another; products of a module with equal ones share the code.
 
-    `a_row`, `a_step`: elements from a row of A to the next, and from a k to the next. `b_step`: from a row of B
-    to the next. `may_add`: whether the tile may have to be added to what C holds. `packs`: whether the rows of B are
-    stored side by side as they are read, for the tiles that follow.
+    `a_row`, `a_step`: elements from a row of A to the next, and from a k to the next. `b_step`: from a row of
+    B to the next. `may_add`: whether the tile may have to be added to what C holds. `packs`: whether the rows
+    of B are stored side by side as they are read, for the tiles that follow.
     """
 
     dtype: np.dtype[Any]
@@ -63,8 +64,8 @@ class Kernel:
 def emit_kernel(module: ir.Module, kernel: Kernel) -> ir.Function:
     """Return the function `void kernel(a, b, c, k, c_row, add, packed)` of the module.
 
-    It writes the whole tile to c, rows c_row elements apart, or adds it to what is there. A kernel that packs stores
-    the rows of B to `packed`.
+    It writes the whole tile to c, rows c_row elements apart, or adds it to what is there. A kernel that packs
+    stores the rows of B to `packed`.
     """
     known = module.globals.get(kernel.name)
     if known is not None:
@@ -85,12 +86,12 @@ def emit_kernel(module: ir.Module, kernel: Kernel) -> ir.Function:
             for v, vector in enumerate(row):
                 place = at(builder, element, packed, (p, kernel.vectors * lanes), v * lanes)
                 store(builder, element, vector, place)
-        sums = []
+        sums: list[ir.Value] = []
         for i in range(kernel.rows):
             factor = load(builder, element, at(builder, element, a_now, i * kernel.a_row))
             factor = spread(builder, factor, lanes)
-            for v in range(kernel.vectors):
-                sums.append(multiply_add(builder, factor, row[v], totals[i * kernel.vectors + v]))
+            own = totals[i * kernel.vectors : (i + 1) * kernel.vectors]
+            sums += [multiply_add(builder, factor, v, total) for v, total in zip(row, own, strict=True)]
         a_next = at(builder, element, a_now, kernel.a_step)
         state.next = [a_next, at(builder, element, b_now, kernel.b_step), *sums]
     write_tile(builder, kernel, element, state.results[2:], c, c_row, is_added)
@@ -117,11 +118,11 @@ def write_tile(
     c_row: ir.Value,
     is_added: ir.Value,
 ) -> None:
-    addresses = [
-        at(builder, element, c, (i, c_row), v * kernel.lanes)
-        for i in range(kernel.rows)
-        for v in range(kernel.vectors)
-    ]
+    addresses = []
+    row = c
+    for i in range(kernel.rows):
+        row = at(builder, element, row, c_row) if i else c
+        addresses += [at(builder, element, row, v * kernel.lanes) for v in range(kernel.vectors)]
     if kernel.may_add:
         added, behind = builder.append_basic_block("added"), builder.append_basic_block("behind")
         before = builder.block

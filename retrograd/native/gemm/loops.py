@@ -33,7 +33,7 @@ def steps(builder: ir.IRBuilder, begin: Number, end: Number, step: int) -> Itera
 
 
 class Carried:
-    """Values that a loop hands from one round to the next: give each its next value; read the results after."""
+    """Values that a loop hands from one round to the next: set `next` inside, read `results` behind it."""
 
     def __init__(self, values: Sequence[ir.Value]) -> None:
         self.next: Sequence[ir.Value] = values

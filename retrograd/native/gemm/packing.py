@@ -1,8 +1,8 @@
 """Packing: a panel of an operand is copied into the order in which the micro-kernel reads it.
 
-A panel is `width` lines of the operand (rows of A, columns of B); packed, the elements of one k stand side by side,
-and the next k's follow. An operand may have fewer lines than a panel: what stands in the places of the missing ones
-gives columns of a tile that are never stored.
+A panel is `width` lines of the operand (rows of A, columns of B); packed, the elements of one k stand side by
+side, and the next k's follow. An operand may have fewer lines than a panel: what stands in the places of the
+missing ones gives columns of a tile that are never stored.
 """
 
 from __future__ import annotations
@@ -105,8 +105,9 @@ def transpose_blocks(
 ) -> None:
     """Read 16 bytes of each of `lanes` lines and turn the block around in registers.
 
-    The last block of each direction overlaps the one before. With fewer lines than lanes a store writes behind its
-    row: into the next one, which is stored after it, or into the spare lanes at the end of the panel.
+    The last block of each direction overlaps the one before. With fewer lines than lanes a store writes
+    behind its row: into the next one, which is stored after it, or into the spare lanes at the end of the
+    panel.
     """
     element, lanes = element_type(packing.dtype), packing.lanes
     lines, piece = min(lanes, packing.lines), min(lanes, 16 // packing.dtype.itemsize)
@@ -130,8 +131,8 @@ def transpose_blocks(
 def transpose(builder: ir.IRBuilder, lines: list[ir.Value], n: int) -> list[ir.Value]:
     """Turn lines of n elements around: lane i of vector j is element j of line i.
 
-    Vectors of whole pieces are put together first, by loading; then the n of them are interleaved pair by pair,
-    within pieces, which machines do in one step each.
+    Vectors of whole pieces are put together first, by loading; then the n of them are interleaved pair by
+    pair, within pieces, which machines do in one step each.
     """
     rows = [joined(builder, lines[i::n]) for i in range(n)]
     width, half = len(lines), n // 2

@@ -1,7 +1,7 @@
 """How a product is cut: the tile in registers, the blocks in caches, the chunks that threads take.
 
-All of it follows from the product's shape and the machine's registers and caches, none of it from the number of
-threads: the same sums are added in the same order whatever runs them.
+All of it follows from the product's shape and the machine's registers and caches, none of it from the number
+of threads: the same sums are added in the same order whatever runs them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,22 @@ from retrograd.native.gemm.product import Product, Target
 
 CHUNK_OPERATIONS = 1_500_000  # about 10 us of one core: a thread's claim of a chunk must not be felt
 MOST_CHUNKS = 16  # of a product that fits the caches: enough to even out threads that come late
-MOST_SLOTS = 64  # pieces of scratch for what tasks pack on their own
+MOST_SLOTS = 32  # pieces of scratch for what tasks pack on their own
+MOST_ROWS = 28  # of a tile
+LOAD_COST = 0.1  # cycles that a load of a tile costs besides
+SMALL = 1024  # elements of A that are never packed
+FEW_ROWS = 256  # of A: packing B takes a good part of the time
+STREAMED_ROWS = 32  # of A: B is not packed, but read
+STREAMED_DEPTH = 32  # rows at a time, by tasks of at least
+STREAMED_BYTES = 2048  # of each row
+PACKED_BYTES = 32 << 20  # what is packed ahead at a time, unless one block of k is more
+# Nanoseconds, about as benchmarks/packing.py and benchmarks/products.py print them; only their ratios matter:
+PACK = 0.3  # for an element packed into a cache that is warm when it is read,
+PACK_AHEAD = 0.5  # or ahead of that,
+READ_PACKED = 0.1  # and then read by a task
+READ = 0.05  # for an element of A read from the third cache
+REGION = 5000.0  # for a parallel region
+OPERATION = 1 / 150
 
 
 class Place(Enum):
@@ -33,7 +48,7 @@ class Plan:
     Attributes:
         rows, vectors, lanes: of the tile that stays in registers.
         a, b: where the operands are read.
-        depth: k's of one block, whose panel of B stays in the first cache.
+        depth: k's of one block.
         packed_depth: k's that are packed ahead at a time.
         chunk_rows, chunk_columns: panels of A and of B in one chunk.
         is_by_item: whether a chunk is a whole matrix of the batch.
@@ -138,18 +153,6 @@ class Plan:
         return sizes[self.b]
 
 
-MOST_ROWS = 28
-LOAD_COST = 0.1  # cycles; what benchmarks/products.py showed to choose right between 14x32, 8x48 and 6x64
-SMALL = 1024  # elements of A that are never packed
-FEW_ROWS = 256
-STREAMED_ROWS, STREAMED_DEPTH, STREAMED_BYTES = 32, 32, 2048  # the last of a row, for one task
-# Nanoseconds, as benchmarks/products.py showed them: for an element packed into a cache that is still warm when it is
-# read, or ahead of that, and then read by a task; for one of A read from the third cache; for a parallel region; for
-# an operation.
-PACK, PACK_AHEAD, READ_PACKED, READ, REGION, OPERATION = 0.3, 0.5, 0.1, 0.05, 5000.0, 1 / 150
-PACKED_BYTES = 32 << 20  # what is packed ahead at a time, unless one block of k is more
-
-
 def plan(spec: Product, target: Target) -> Plan:
     """Cut a product that has elements."""
     size = spec.dtype.itemsize
@@ -193,9 +196,9 @@ def deepest(spec: Product, rows: int, columns: int, target: Target) -> int:
     """Return how many k's one block may have.
 
     A panel of A stays in half of the first cache while it meets one panel of B after the other. With few rows
-    in A, packing B takes a good part of the time, and its panels should be read before they leave that cache; with
-    one panel of B, that stays there. A B that is not packed is read along few rows at a time: as many as have their
-    pages at hand and are fetched in time.
+    in A, packing B takes a good part of the time, and its panels should be read before they leave that cache;
+    with one panel of B, that stays there. A B that is not packed is read along few rows at a time: as many as
+    have their pages at hand and are fetched in time.
     """
     if is_streamed(spec, columns, target):
         return STREAMED_DEPTH
@@ -220,8 +223,8 @@ class Grid:
 def best_grid(spec: Product, rows: int, columns: int, depth: int, target: Target) -> Grid:
     """Return the grid that costs least besides the multiplications.
 
-    That is packing, reading A once for each column of tasks, and the time threads wait for the last task: a quarter
-    of a task's. The part of B that a task packs stays in half of the second cache.
+    That is packing, reading A once for each column of tasks, and the time threads wait for the last task: a
+    quarter of a task's. The part of B that a task packs stays in half of the second cache.
     """
     operations = spec.operations // spec.items
     wanted = min(MOST_CHUNKS, max(1, operations // CHUNK_OPERATIONS))
@@ -248,8 +251,8 @@ def best_grid(spec: Product, rows: int, columns: int, depth: int, target: Target
 def place_a(spec: Product, across: int) -> tuple[Place, float]:
     """Say where A is read if so many tasks need each row, and what that costs.
 
-    The kernel can take its elements from anywhere, but where a row's do not lie side by side it gets one useful
-    element, or few, from each line of a cache.
+    The kernel can take its elements from anywhere, but where a row's do not lie side by side it gets one
+    useful element, or few, from each line of a cache.
     """
     row, column = spec.a_strides
     if column == 1 or spec.m * spec.k <= SMALL or (row == 1 and spec.k <= 256):
@@ -274,7 +277,7 @@ def is_small(spec: Product, target: Target) -> bool:
 
 
 def is_streamed(spec: Product, columns: int, target: Target) -> bool:
-    """Say whether B is read in place though it is large: packing it would cost more than A's few rows gain."""
+    """Say whether B is read in place though it is large: with few rows in A packing would not pay."""
     return has_rows(spec, columns) and spec.m <= STREAMED_ROWS and not is_small(spec, target)
 
 
@@ -287,9 +290,9 @@ def packed(elements: int, tasks: int) -> tuple[Place, float]:
 def tile(spec: Product, lanes: int, registers: int) -> tuple[int, int]:
     """Return the rows and vectors of the tile that computes C in the fewest cycles.
 
-    One k of a tile takes a cycle for two multiply-adds or two loads, and at least 4, the time until a sum may be
-    added to again; each load costs a little besides, for the cache that it keeps busy, and so does each k. One
-    register besides the sums and the row of B holds the elements of A.
+    One k of a tile takes a cycle for two multiply-adds or two loads, and at least 4, the time until a sum may
+    be added to again; each load costs a little besides, for the cache that it keeps busy, and so does each k.
+    One register besides the sums and the row of B holds the elements of A.
     """
     best: tuple[float, int, int] | None = None
     for vectors in range(4, 0, -1):

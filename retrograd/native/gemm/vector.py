@@ -1,8 +1,8 @@
 """Products with a vector, or a few: the matrix is read once, as fast as memory gives it, and never packed.
 
-Both A @ x and x @ B are y[i] = sum over p of M[i, p] x[p]. Where M's elements of one i lie side by side, each y
-is a dot product (dots.py), and a few vectors can be met at once; where those of one p do, rows of M are added up,
-several at a time (sums.py).
+Both A @ x and x @ B are y[i] = sum over p of M[i, p] x[p]. Where M's elements of one i lie side by side, each
+y is a dot product (dots.py), and a few vectors can be met at once; where those of one p do, rows of M are
+added up, several at a time (sums.py).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class VectorPlan:
 
 
 def vector_plan(spec: Product, target: Target) -> VectorPlan | None:
-    """Cut a product with a vector or a few; None for others, and for a matrix no side of which is contiguous."""
+    """Cut a product with a vector or a few; None for others, and for a matrix whose lines are scattered."""
     is_row = spec.m < spec.n
     vectors = min(spec.m, spec.n)
     if is_row:

@@ -1,8 +1,8 @@
-"""Vector mathematics: NumPy's elementwise functions as code for any number of lanes, emitted through llvmlite.
+"""Vector mathematics: NumPy's elementwise functions as code for any number of lanes.
 
-FUNCTIONS["exp"](builder, x) takes scalars or vectors of float or double and returns the same type, or i1 where
-the function is a test. Errors are bounded by 2 ulp in float32 and 4 ulp in float64 over the whole range (measured
-by benchmarks/maths_accuracy.py), special values are NumPy's.
+FUNCTIONS["exp"](builder, x) takes scalars or vectors of float or double and returns the same type, or i1
+where the function is a test. Errors are bounded by 2 ulp in float32 and 4 ulp in float64 over the whole range
+(measured by benchmarks/maths_accuracy.py), special values are NumPy's.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ CALLED: dict[str, Formula] = {
     "remainder": division.remainder,
     "floor_divide": division.floor_divide,
 }
-"""Emitted once per type and module as a function, which LLVM optimises once and inlines where it is called."""
+"""Emitted as one function per type and module, which LLVM optimises once and inlines where it is called."""
 
 INLINE: dict[str, Formula] = {
     "rsqrt": powers.rsqrt,

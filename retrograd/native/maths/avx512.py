@@ -1,25 +1,21 @@
 """Instructions of AVX-512 that do in one step what takes several of LLVM's operations.
 
-They exist for registers of 128, 256 and 512 bits; other numbers of lanes are padded or cut up, so that a result
-does not depend on how many lanes there are.
+They exist for registers of 128, 256 and 512 bits; other numbers of lanes are padded or cut up, so that a
+result does not depend on how many lanes there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
+from retrograd.native import target
 from retrograd.native.maths.lanes import Lanes, intrinsic, llvm
 
 
-@cache
 def is_available() -> bool:
     """Whether the code is for a processor with AVX-512 of all vector lengths."""
-    from llvmlite import binding  # noqa: PLC0415 - optional, and slow to load
-
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"))
+    return target.host().vector_bytes == 64
 
 
 def scale(x: Lanes, n: Lanes) -> Lanes:
@@ -92,6 +88,8 @@ def _in_registers(call: Callable[..., Lanes], name: str, *lanes: Lanes | int, le
         results.append(call(name, *parts))
     if x.count is None:
         return Lanes(builder, builder.extract_element(results[0].value, llvm().IntType(32)(0)))
+    while len(results) & len(results) - 1:  # so that they can be joined in pairs
+        results.append(results[0])
     while len(results) > 1:
         results = [_joined(*results[k : k + 2]) for k in range(0, len(results), 2)]
     return _picked(results[0], range(count), count)

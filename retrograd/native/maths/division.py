@@ -11,8 +11,8 @@ from retrograd.native.maths.rare import on_rare_lanes
 def fmod(x: Lanes, y: Lanes) -> Lanes:
     """Return x - n y with the sign of x, n being x/y rounded towards zero.
 
-    The rounded quotient may be the next whole number, which shows in the sign of the remainder; both are exact.
-    Where the quotient has too many bits, the C library divides.
+    The rounded quotient may be the next whole number, which shows in the sign of the remainder; both are
+    exact. Where the quotient has too many bits, the C library divides.
     """
     quotient = trunc(x / y)
     rest = fma(-quotient, y, x)

@@ -31,7 +31,7 @@ def _erfc_beside_1(a: Lanes) -> Lanes:
 
 
 def erfc(x: Lanes) -> Lanes:
-    """Return 1 - erf(x) near 0, erfc(x) or 2 - erfc(-x) elsewhere; in float64, as rounding errors add up."""
+    """Return the complement: of erf near 0, by a formula of its own elsewhere; in float64, for accuracy."""
     wide = x.widen() if x.bits == 32 else x
     a = absolute(wide)
     far = _erfc(a, x.bits)

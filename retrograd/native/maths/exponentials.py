@@ -11,7 +11,7 @@ import math
 from retrograd.native.maths.coefficients import EXP, LN2
 from retrograd.native.maths.exponents import FORMATS, scale, whole
 from retrograd.native.maths.lanes import Lanes, absolute, at_least, at_most, copysign, fma, polynomial
-from retrograd.native.maths.pairs import add_in_order, divide_once
+from retrograd.native.maths.pairs import Pair, add_in_order, divide_once
 
 LOWEST = {32: -104.0, 64: -746.0}
 """Where exp(x) rounds to zero."""
@@ -34,6 +34,13 @@ def whole_quotient(x: Lanes, factor: float) -> Lanes:
 
 def exp_of_reduced(r: Lanes) -> Lanes:
     return fma(fma(polynomial(r, EXP[r.bits]), r, 1.0), r, 1.0)
+
+
+def exp_as_pair(r: Lanes) -> Pair:
+    """Return exp(r) of a reduced r, and what its last rounding lost."""
+    slope = fma(polynomial(r, EXP[r.bits]), r, 1.0)
+    value = fma(slope, r, 1.0)
+    return value, fma(slope, r, 1 - value)
 
 
 def expm1_of_reduced(r: Lanes) -> Lanes:

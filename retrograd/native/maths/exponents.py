@@ -1,7 +1,7 @@
 """Exponents: powers of two applied to numbers and taken out of them, subnormal numbers included.
 
-Whole numbers stay in floating point. Adding 1.5 * 2^mantissa moves one into the low bits of the sum, from where
-integer operations take it: conversions between float64 and int64 are slow on most processors.
+Whole numbers stay in floating point. Adding 1.5 * 2^mantissa moves one into the low bits of the sum, from
+where integer operations take it: conversions between float64 and int64 are slow on most processors.
 """
 
 from __future__ import annotations

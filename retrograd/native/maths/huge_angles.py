@@ -1,9 +1,9 @@
 """The reduction of huge angles modulo pi/2, after Payne and Hanek (1983), one number at a time.
 
 |x| = M 2^E with an integer M of 53 bits. Of the bits of 2/pi, those that are worth 4 or more after
-multiplication by 2^E only add whole turns and are left out; the next 192 bits are an integer F, and M F modulo
-2^192 is the fraction of a turn in units of 2^-192. At least 139 bits of it are right; no float64 is nearer than
-2^-62 to a multiple of pi/2.
+multiplication by 2^E only add whole turns and are left out; the next 192 bits are an integer F, and M F
+modulo 2^192 is the fraction of a turn in units of 2^-192. At least 139 bits of it are right; no float64 is
+nearer than 2^-62 to a multiple of pi/2.
 """
 
 from __future__ import annotations

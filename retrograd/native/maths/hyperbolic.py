@@ -16,8 +16,8 @@ from retrograd.native.maths.pairs import add_in_order, divide_once, reciprocal
 def tanh(x: Lanes) -> Lanes:
     """Return u / (u + 2) of u = expm1(2 |x|), with the sign of x.
 
-    With 2 |x| = n ln(2) + r that is (2^n q + (2^n - 1)) / (2^n q + (2^n + 1)) of q = expm1(r). One part of ln(2)
-    is enough: where n is large, the error of r cancels.
+    With 2 |x| = n ln(2) + r that is (2^n q + (2^n - 1)) / (2^n q + (2^n + 1)) of q = expm1(r). One part of
+    ln(2) is enough: where n is large, the error of r cancels.
     """
     if piecewise.is_available(x):
         return piecewise.odd(x, TANH_PIECES, SATURATED[32] / 2)

@@ -19,7 +19,7 @@ def _arcsin_parts(a: Lanes) -> tuple[Lanes, Lanes]:
 
 
 def arcsin(x: Lanes) -> Lanes:
-    """Return arcsin(x): pi/2 - 2 arcsin(sqrt((1 - |x|)/2)) for large |x|, with the sign of x."""
+    """Return the arc, with the sign of x; for large |x| it is pi/2 less twice that of sqrt((1 - |x|)/2)."""
     first, second, _ = HALF_PI[x.bits]
     small, y = _arcsin_parts(absolute(x))
     return copysign(small.choose(y, first - (2 * y - second)), x)
@@ -35,7 +35,7 @@ def arccos(x: Lanes) -> Lanes:
 
 
 def _arctan_of_ratio(numerator: Lanes, denominator: Lanes) -> Lanes:
-    """Return arctan(numerator/denominator) for numbers that are not negative; of 0/0 it is 0."""
+    """Return the arc of a ratio of numbers that are not negative; of 0/0 it is 0."""
     first, second, _ = HALF_PI[numerator.bits]
     steep = numerator > denominator
     small, large = steep.choose(denominator, numerator), steep.choose(numerator, denominator)

@@ -251,9 +251,10 @@ def at_most(x: Lanes, bound: Lanes | float) -> Lanes:
 def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     """Return the polynomial with these coefficients, the constant one first.
 
-    A long one is two of x^2, whose chains of operations run side by side.
+    A long one is two of x^2, whose chains of operations run side by side; short enough for float32, one chain
+    overlaps with those of the next numbers, and it has one operation less.
     """
-    if len(coefficients) < 8:
+    if x.bits == 32 or len(coefficients) < 8:
         *lower, total = (x.like(c) for c in coefficients)
         for coefficient in reversed(lower):
             total = fma(total, x, coefficient)

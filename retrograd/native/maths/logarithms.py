@@ -6,8 +6,8 @@ polynomial s. r is exact and the largest term of what is added to n ln(2), so th
 
 from __future__ import annotations
 
-from retrograd.native.maths.coefficients import LN2, LOG1P, LOG2_E, LOG10_2, LOG10_E
-from retrograd.native.maths.exponentials import LOWEST, exp_of_reduced, reduce
+from retrograd.native.maths.coefficients import LN2, LOG1P, LOG2_1P, LOG2_E, LOG10_1P, LOG10_2, LOG10_E
+from retrograd.native.maths.exponentials import LOWEST, exp_as_pair, reduce
 from retrograd.native.maths.exponents import bits_of_whole, power_of_two, scale, split
 from retrograd.native.maths.lanes import Lanes, absolute, at_least, copysign, fma, polynomial
 from retrograd.native.maths.pairs import add, add_in_order
@@ -34,7 +34,7 @@ def log2(x: Lanes) -> Lanes:
     m, n = split(x)
     r = m - 1
     first, second = LOG2_E[x.bits]
-    return n + fma(r, first, fma(r, second, tail(r) * first))
+    return n + fma(r, first, r * polynomial(r, (second, *LOG2_1P[x.bits])))
 
 
 def log10(x: Lanes) -> Lanes:
@@ -42,7 +42,7 @@ def log10(x: Lanes) -> Lanes:
     r = m - 1
     first, second = LOG10_E[x.bits]
     two_first, two_second = LOG10_2[x.bits]
-    small = fma(n, two_second, fma(r, second, tail(r) * first))
+    small = fma(n, two_second, r * polynomial(r, (second, *LOG10_1P[x.bits])))
     return fma(n, two_first, fma(r, first, small))
 
 
@@ -71,5 +71,6 @@ def logaddexp(x: Lanes, y: Lanes) -> Lanes:
     lost = (distance < -LOWEST[x.bits]).choose(lost, 0)  # else it may be infinite or nan
     distance = (x == y).choose(0, distance)
     n, r = reduce(at_least(-distance, LOWEST[x.bits]))
-    e = scale(exp_of_reduced(r - lost), n)
-    return larger + log1p(e)
+    e, e_lost = (scale(part, n) for part in exp_as_pair(r - lost))
+    u = 1 + e
+    return larger + log_of_sum(u, (e - (u - 1)) + e_lost, precise=True)

@@ -1,7 +1,7 @@
-"""Odd functions that grow to 1, in float32, by a table of polynomials in registers: one for each half of a binade.
+"""Odd functions that grow to 1, in float32: a table of polynomials, one for each half of a binade.
 
-With AVX-512 an instruction looks up sixteen coefficients at once, and the polynomials of short intervals need half
-as many operations as the formula in exponentials does.
+With AVX-512 an instruction looks up sixteen coefficients at once, and polynomials of short intervals take
+fewer operations than the formulas that hold everywhere.
 """
 
 from __future__ import annotations

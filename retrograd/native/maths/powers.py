@@ -19,13 +19,14 @@ from retrograd.native.maths.lanes import (
     sqrt,
 )
 from retrograd.native.maths.pairs import Pair, add_in_order, divide, multiply
+from retrograd.native.maths.rare import where_any
 
 
 def _log(x: Lanes) -> Pair:
     """Return log(x) with some ten bits more than the format has.
 
-    x = 2^n m, and log(m) = 2 s + 2/3 s^3 + s^5 P(s^2) of s = (m - 1)/(m + 1); from s^5 on the bits of the format
-    are enough.
+    x = 2^n m, and log(m) = 2 s + 2/3 s^3 + s^5 P(s^2) of s = (m - 1)/(m + 1); from s^5 on the bits of the
+    format are enough.
     """
     m, n = split(x)
     s, s_lost = divide(m - 1, add_in_order(1.0, m))
@@ -45,14 +46,20 @@ def _log(x: Lanes) -> Pair:
 
 
 def power(x: Lanes, y: Lanes) -> Lanes:
-    """Return x^y: exp(y log|x|) with the sign of x where y is odd, and the special values of C's pow."""
-    size = absolute(x)
-    log, log_lost = _log(size)
+    """Return x^y: exp(y log|x|)."""
+    log, log_lost = _log(absolute(x))
     exponent = log * y
     lost = fma(log, y, -exponent) + log_lost * y
     lost = (absolute(exponent) < HIGHEST[x.bits] - LOWEST[x.bits]).choose(lost, 0)  # else infinite or nan
     n, r = reduce(at_most(at_least(exponent, LOWEST[x.bits]), HIGHEST[x.bits]))
-    value = (size == 1).choose(1, scale(exp_of_reduced(r + lost), n))
+    value = scale(exp_of_reduced(r + lost), n)
+    plain = (x > 0) & (x < math.inf) & (absolute(y) < math.inf)
+    return where_any(~plain, lambda: _with_special_values(x, y, value), value)
+
+
+def _with_special_values(x: Lanes, y: Lanes, value: Lanes) -> Lanes:
+    """Return x^y, given |x|^y where it is an ordinary number: what C says of signs, infinities and nan."""
+    value = (absolute(x) == 1).choose(1, value)
     is_whole, half = floor(y) == y, y * 0.5
     is_odd = is_whole & (floor(half) != half)
     value = is_odd.choose(copysign(value, x), value)

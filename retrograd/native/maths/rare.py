@@ -8,6 +8,33 @@ from typing import Any
 from retrograd.native.maths.lanes import Lanes, llvm
 
 
+def where_any(rare: Lanes, corrected: Callable[[], Lanes], usual: Lanes) -> Lanes:
+    """Return the usual value, or, where there is a rare lane, what corrects the value on all lanes."""
+    builder = rare.builder
+    before = builder.block
+    odd, after = _branch(rare)
+    value = corrected()
+    builder.branch(after)
+    builder.position_at_end(after)
+    return _joined(usual, before, value, odd)
+
+
+def _branch(rare: Lanes) -> tuple[Any, Any]:
+    """Go on in a block for the case of a rare lane; return it and the block where all come together."""
+    builder = rare.builder
+    odd, after = builder.append_basic_block("rare"), builder.append_basic_block("joined")
+    builder.cbranch(rare.any(), odd, after).set_weights([1, 1_000_000])
+    builder.position_at_end(odd)
+    return odd, after
+
+
+def _joined(usual: Lanes, before: Any, other: Lanes, odd: Any) -> Lanes:
+    phi = usual.builder.phi(usual.value.type)
+    phi.add_incoming(usual.value, before)
+    phi.add_incoming(other.value, odd)
+    return Lanes(usual.builder, phi)
+
+
 def on_rare_lanes(
     name: str,
     rare: Lanes,
@@ -21,24 +48,16 @@ def on_rare_lanes(
     """
     builder = rare.builder
     before = builder.block
-    odd, after = builder.append_basic_block("rare"), builder.append_basic_block("joined")
-    builder.cbranch(rare.any(), odd, after).set_weights([1, 1_000_000])
-    builder.position_at_end(odd)
+    odd, after = _branch(rare)
     kinds = [x.value.type for x in usual]
     function = _lane_by_lane(name, builder.module, formula, given, kinds)
     made = builder.call(function, [x.value for x in given])
-    chosen = [
+    others = [
         rare.choose(Lanes(builder, builder.extract_value(made, place)), x) for place, x in enumerate(usual)
     ]
     builder.branch(after)
     builder.position_at_end(after)
-    results = []
-    for x, y in zip(usual, chosen, strict=True):
-        phi = builder.phi(x.value.type)
-        phi.add_incoming(x.value, before)
-        phi.add_incoming(y.value, odd)
-        results.append(Lanes(builder, phi))
-    return results
+    return [_joined(x, before, y, odd) for x, y in zip(usual, others, strict=True)]
 
 
 def _lane_by_lane(
@@ -48,7 +67,7 @@ def _lane_by_lane(
     given: Sequence[Lanes],
     kinds: Sequence[Any],
 ) -> Any:
-    """Return the function that applies a formula of scalars to each lane and returns a struct of the results."""
+    """Return the function that applies a formula of scalars to each lane; it returns a struct."""
     ir = llvm()
     symbol = f"retrograd.{name}.{given[0].suffix}"
     if found := module.globals.get(symbol):

@@ -1,9 +1,9 @@
 """sin, cos and tan.
 
-x = n pi/2 + r with |r| <= pi/4; n modulo 4 says which of sin(r), cos(r) and their negatives the result is. n pi/2
-is subtracted in three parts with fused multiply-adds, the first of which is exact (both numbers are multiples of
-the unit in the last place of pi/2, and so is their small difference). Beyond NEAR, where too few bits of pi are
-left, the lanes branch to a reduction with as many bits of 2/pi as it takes.
+x = n pi/2 + r with |r| <= pi/4; n modulo 4 says which of sin(r), cos(r) and their negatives the result is. n
+pi/2 is subtracted in three parts with fused multiply-adds, the first of which is exact (both numbers are
+multiples of the unit in the last place of pi/2, and so is their small difference). Beyond NEAR, where too few
+bits of pi are left, the lanes branch to a reduction with as many bits of 2/pi as it takes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def cos(x: Lanes) -> Lanes:
 
 
 def tan(x: Lanes) -> Lanes:
-    """Return tan(r), or -1 / tan(r) with tan(r) unrounded."""
+    """Return the tangent of r, or -1 by it, not yet rounded."""
     r, quarters, lost = reduce_quarters(x, precise=x.bits == 32)
     z = r * r
     rise = z * r * polynomial(z, TAN[r.bits])

@@ -13,11 +13,12 @@ from retrograd.arrays import Program
 from retrograd.native.passes.canonical import canonical
 from retrograd.native.passes.common import common
 from retrograd.native.passes.outputs import outputs
+from retrograd.native.passes.pieces import pieces
 from retrograd.native.passes.simplify import simplify
 
 Pass: TypeAlias = Callable[[Program], Program]
 
-PASSES: tuple[Pass, ...] = (canonical, simplify, common, outputs)
+PASSES: tuple[Pass, ...] = (canonical, simplify, common, outputs, pieces)
 
 
 def prepare(program: Program, seen: Callable[[str, Program], None] | None = None) -> Program:

@@ -1,4 +1,4 @@
-"""One way to write each thing: movements as reshape, transpose, broadcast_to, getitem, flip; axes counted from 0.
+"""One way to write each thing: movements as reshape, transpose, broadcast_to, getitem, flip; axes from 0.
 
 What is the identity on immutable values (a copy, the conjugate of a real array, a cast to the same dtype)
 goes. Constants that are filled with one number become a number that is broadcast.
@@ -13,13 +13,14 @@ import numpy as np
 
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.vocabulary import function_of
+from retrograd.native.passes import indexed, pieces, positions
+from retrograd.native.passes.reductions import reduced
 from retrograd.native.passes.rewrite import Rewriter
 
 REDUCTIONS = frozenset({"sum", "max", "min", "prod", "any", "all"})
 
 _SYNONYMS = {
     "true_divide": "divide", "abs": "absolute", "amax": "max", "amin": "min", "fabs": "absolute",
-    "concat": "concatenate",
 }  # fmt: skip
 _PERMUTATIONS = frozenset({"transpose", "swapaxes", "moveaxis", "rollaxis"})
 _RESHAPES = frozenset(
@@ -57,13 +58,15 @@ def _rule(instruction: Instruction) -> Callable[..., Any] | None:
         return None
     if name in _SYNONYMS:
         return _synonym(_SYNONYMS[name])
+    if name in ("stack", "concatenate", "concat"):
+        return pieces.stack if name == "stack" else pieces.concatenate
     if not isinstance(instruction.inputs[0], Value):
         return None
     if name in _PERMUTATIONS:
         return _permute(name)
     if name in _RESHAPES:
         return _reshape
-    if name in REDUCTIONS and set(dict(instruction.params)) <= {"axis", "keepdims"}:
+    if name in REDUCTIONS and set(dict(instruction.params)) <= {"axis", "keepdims", "dtype"}:
         return _reduce(name)
     if name == "matmul" and not instruction.params and all(isinstance(x, Value) for x in instruction.inputs):
         return _matmul
@@ -94,36 +97,16 @@ def _reduce(name: str) -> Callable[..., Any]:
     def rule(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
         (x,) = inputs
         rank = len(x.shape)
+        if "dtype" in params and x.dtype != made.dtype:
+            x = to.emit("cast", (x,), x.shape, made.dtype, dtype=made.dtype)
         given = params.get("axis")
         axes = range(rank) if given is None else [given] if isinstance(given, int) else given
-        found = _reduced(to, name, x, {a % rank for a in axes if rank and x.shape[a] != 1}, made.dtype)
+        found = reduced(to, name, x, {a % rank for a in axes if rank and x.shape[a] != 1}, made.dtype)
         if found.dtype != made.dtype:
             found = to.emit("cast", (found,), found.shape, made.dtype, dtype=made.dtype)
         return found if found.shape == made.shape else _reshape(to, (found,), {}, made)
 
     return rule
-
-
-def _reduced(to: Rewriter, name: str, x: Value, axes: set[int], dtype: Any) -> Value:
-    """Reduce the last dimensions, then the first ones; what lies between is moved to the end before."""
-    rank = len(x.shape)
-    wide = [i for i in range(rank) if x.shape[i] != 1]
-    last: list[int] = []
-    while wide and wide[-1] in axes:
-        last.append(wide.pop())
-    if last:
-        kept = tuple(n for i, n in enumerate(x.shape) if i not in last)
-        x = to.emit(name, (x,), kept, dtype, axis=tuple(sorted(last)))
-        axes = {a - sum(i < a for i in last) for a in axes - set(last)}
-        return _reduced(to, name, x, axes, dtype)
-    if not axes:
-        return x
-    if {*wide[: len(axes)]} == axes:
-        kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-        return to.emit(name, (x,), kept, dtype, axis=tuple(sorted(axes)))
-    order = (*(i for i in range(rank) if i not in axes), *sorted(axes))
-    turned = to.emit("transpose", (x,), tuple(x.shape[i] for i in order), x.dtype, axes=order)
-    return _reduced(to, name, turned, set(range(rank - len(axes), rank)), dtype)
 
 
 def _matmul(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
@@ -168,19 +151,21 @@ def _filled(number: Any) -> Callable[..., Any]:
     return rule
 
 
-def _stack(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
-    (parts,) = inputs
-    axis = params.get("axis", 0) % len(made.shape)
-    shape = tuple(1 if i == axis else n for i, n in enumerate(made.shape))
-    wide = tuple(to.emit("reshape", (p,), shape, p.dtype, shape=shape) for p in parts)
-    return to.emit("concatenate", (wide,), made.shape, made.dtype, axis=axis)
-
-
 _RULES: dict[str, Callable[..., Any]] = {
     **{n: _identity_if_real(n) for n in ("conjugate", "conj", "real", "positive", "copy", "cast")},
     "zeros_like": _filled(0),
     "ones_like": _filled(1),
     "empty_like": _filled(0),
     "full_like": _filled(0),
-    "stack": _stack,
+    "roll": pieces.roll,
+    "ops.constant_pad_nd": pieces.pad,
+    "ops.place": pieces.place,
+    "setitem": pieces.setitem,
+    "getitem": indexed.getitem,
+    "ops.embedding_ct": indexed.embedding_ct,
+    "ops.take": indexed.take,
+    "ops.put_flat": indexed.put_flat,
+    "ops.scatter_add": indexed.scatter_add,
+    **{n: positions.triangle(n) for n in ("tril", "triu")},
+    **{n: positions.extreme(n) for n in ("argmax", "argmin")},
 }

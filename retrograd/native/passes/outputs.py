@@ -1,4 +1,4 @@
-"""Every output is a value of its own, computed by a call: not an input, a constant, a view, or another output."""
+"""Every output is a value of its own, computed by a call: no input, constant or view, nor another output."""
 
 from __future__ import annotations
 

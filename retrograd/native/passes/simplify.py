@@ -1,4 +1,4 @@
-"""Algebra that never changes a result: no reassociation, nothing that treats NaN or the sign of zero alike."""
+"""Algebra that never changes a result: nothing is reassociated, NaN and the sign of zero are kept."""
 
 from __future__ import annotations
 

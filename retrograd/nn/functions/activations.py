@@ -11,7 +11,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.draws import drawing
 from retrograd.nn.functions.ops import OPS
-from retrograd.random import bernoulli, exponential, uniform
+from retrograd.random import bernoulli, drawn_for, exponential, uniform
 from retrograd.tensor import wrap
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, equation 14
@@ -216,7 +216,10 @@ def _mask(input: Any, shape: Any, p: float) -> Any:
     """Return what each element is multiplied by: 1 / (1 - p) with probability 1 - p, else 0."""
     if p == 1:
         return wrap(np.zeros(shape, input._array.dtype))
-    kept = bernoulli(None, shape, input.dtype, 1.0 - p)
+    if input._array.shape == shape:
+        kept = drawn_for(input._array, bernoulli, None, input.dtype, 1.0 - p)
+    else:
+        kept = bernoulli(None, shape, input.dtype, 1.0 - p)
     return wrap(kept / np.asarray(1.0 - p, kept.dtype))
 
 

@@ -273,7 +273,9 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 def _free_of(norm: Any, eps: float) -> Any:
     """Return norms that are at least `eps`, with the gradient of the unbounded ones."""
     array = norm._array
-    return norm if (array >= eps).all() else norm + wrap(np.maximum(eps - array, 0).astype(array.dtype))
+    if isinstance(array, np.ndarray) and (array >= eps).all():
+        return norm
+    return norm + wrap(np.maximum(eps - array, 0).astype(array.dtype))
 
 
 def cosine_embedding_loss(

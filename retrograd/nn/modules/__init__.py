@@ -32,6 +32,7 @@ from retrograd.nn.modules.activation import (
     Tanhshrink,
     Threshold,
 )
+from retrograd.nn.modules.adaptive import AdaptiveLogSoftmaxWithLoss
 from retrograd.nn.modules.attention import MultiheadAttention
 from retrograd.nn.modules.batchnorm import (
     BatchNorm1d,
@@ -87,7 +88,12 @@ from retrograd.nn.modules.loss import (
     TripletMarginWithDistanceLoss,
 )
 from retrograd.nn.modules.module import Module
-from retrograd.nn.modules.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from retrograd.nn.modules.normalization import (
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from retrograd.nn.modules.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -153,6 +159,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
