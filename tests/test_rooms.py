@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "retrograd"
 
 FACTS = {"devices", "dtypes", "errors"}
 TAPE = {"autograd.graph", "autograd.modes", "autograd.views", "autograd.where"}  # what a tensor is made with
+BELOW = {"arrays", "hooks", "native", "ops", "printing", "return_types", "startup", "tensor"}  # the engine
 ENGINE = FACTS | TAPE | {"arrays", "autograd", "hooks", "ops", "printing", "public", "return_types", "tensor"}
 USERS = ENGINE | {"functions", "random"}
 WHOLE = USERS | {"retrograd"}  # what is written as a user's program would be; loaded when first asked for
@@ -44,18 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hooks": {"autograd.graph", "errors"},
     "interop": FACTS | {"numpy_api"},
     "tensor": FACTS | TAPE | {"hooks", "interop", "printing"},
-    "autograd": FACTS
-    | TAPE
-    | {
-        "arrays",
-        "hooks",
-        "native",
-        "ops",
-        "printing",
-        "return_types",
-        "startup",
-        "tensor",
-    },  # fmt: skip
+    "autograd": FACTS | TAPE | BELOW,
     # What users call: the ops' functions, and those that are more than an op.
     "public": FACTS | {"autograd", "ops", "tensor"},
     "functions": ENGINE | {"native", "random"},

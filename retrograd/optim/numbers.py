@@ -1,8 +1,8 @@
 """The numbers of an optimizer's step, for a program that runs at every step.
 
 What `prepare` makes of the learning rate and the count of steps differs from step to step: such a number is
-an input of the program, a `Number` (arrays/numbers.py): `update` may compute with it before it meets an array,
-as in `1 - n.beta1`.
+an input of the program, a `Number` (arrays/numbers.py). `update` may compute with it before it meets an
+array, as in `1 - n.beta1`.
 """
 
 from __future__ import annotations
