@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import retrograd
-from retrograd import optim
+from retrograd import optim, startup
 from retrograd.autograd import large
 from retrograd.autograd.dispatch import keywords, positional
 from retrograd.autograd.pull import pull
@@ -84,7 +84,7 @@ def update(name: str, size: int, **options: Any) -> Pair:
         optimizer = getattr(optim, name)([parameter], **options)
 
         def run() -> None:
-            ondemand.mode = lambda: mode
+            startup.kernel_mode = lambda: mode
             optimizer.step()
 
         for _ in range(3):
@@ -161,7 +161,7 @@ def main() -> None:
         small()
         return
     threads.set_num_threads(1)
-    ondemand.mode = lambda: "all"
+    startup.kernel_mode = lambda: "all"
     print("elements".ljust(28), *(f"{f'2^{s.bit_length() - 1}':>6}" for s in SIZES))
     for name in cases(SIZES[0]):
         found = []
@@ -170,7 +170,7 @@ def main() -> None:
             retrograd.manual_seed(0)
             pair = cases(size)[name]()
             found.append(ratio(*pair, size))
-            ondemand.mode = lambda: "all"
+            startup.kernel_mode = lambda: "all"
         print(name.ljust(28), *(f"{r:6.2f}" for r in found), flush=True)
 
 
