@@ -301,9 +301,9 @@ class Fused:
                 for value in step.reductions:
                     needed.setdefault(value, set()).add(number)
         for piece in (p for pieces in self.joins.pieces.values() for p in pieces):
-            home = self.placed[piece.value]
-            needed.setdefault(piece.value, set()).add(home)
-            loop = self.steps[home]
+            writer = self.placed[piece.value]
+            needed.setdefault(piece.value, set()).add(writer)
+            loop = self.steps[writer]
             assert isinstance(loop, Loop)
             loop.stores.append(piece)
         order = {v: i for i, instruction in enumerate(self.program.instructions) for v in instruction.outputs}

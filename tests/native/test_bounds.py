@@ -25,12 +25,21 @@ def row(n):
 
 
 PROGRAMS = {
-    "pointwise and sums": (lambda x: (np.tanh(x), np.sum(x, axis=0), np.sum(x, axis=1), np.sum(x)), lambda n: [numbers(3, n)]),
-    "narrow and wide": (lambda x, m: (np.where(m, x, 0.5), m), lambda n: [numbers(2, n).astype(float), numbers(n) > 0]),
+    "pointwise and sums": (
+        lambda x: (np.tanh(x), np.sum(x, axis=0), np.sum(x, axis=1), np.sum(x)),
+        lambda n: [numbers(3, n)],
+    ),
+    "narrow and wide": (
+        lambda x, m: (np.where(m, x, 0.5), m),
+        lambda n: [numbers(2, n).astype(float), numbers(n) > 0],
+    ),
     "bytes": (lambda x: (~x, x[::-1], np.any(x, axis=0)), lambda n: [numbers(3, n) > 0]),
     "views": (lambda x: (x[:, ::-1] + 1, x.T * 2, x[1:, ::2] - x[:2, ::2]), lambda n: [numbers(3, n)]),
     "rows": (lambda x: (np.exp(x - np.max(x, axis=1, keepdims=True)),), lambda n: [numbers(3, n)]),
-    "gathered rows": (lambda x, i: (x[i], TABLE["accumulate"](x, x.shape, i, 0)), lambda n: [numbers(n, 3), row(n)]),
+    "gathered rows": (
+        lambda x, i: (x[i], TABLE["accumulate"](x, x.shape, i, 0)),
+        lambda n: [numbers(n, 3), row(n)],
+    ),
     "gathered": (
         lambda x, i: (x[i], x[:, None][i, 0] * 2, TABLE["accumulate"](x, x.shape, i, 0)),
         lambda n: [numbers(n), row(n)],
@@ -40,7 +49,11 @@ PROGRAMS = {
         lambda n: [numbers(n, 4), row(n) % 4],
     ),
     "pieces": (
-        lambda x: (np.concatenate((x, x[:, :1], x), axis=1), np.roll(x, 1, 1), TABLE["constant_pad_nd"](x, (1, 2))),
+        lambda x: (
+            np.concatenate((x, x[:, :1], x), axis=1),
+            np.roll(x, 1, 1),
+            TABLE["constant_pad_nd"](x, (1, 2)),
+        ),
         lambda n: [numbers(2, n)],
     ),
     "products": (
@@ -48,7 +61,7 @@ PROGRAMS = {
         lambda n: [numbers(n, n), numbers(n, n)],
     ),
     "narrow products": (lambda x, y: (x @ y, y.T @ x.T), lambda n: [numbers(5, n), numbers(n, 3)]),
-}  # fmt: skip
+}
 
 
 def run(name, n, at):
