@@ -202,7 +202,7 @@ def _between(to: Rewriter, base: Value, inner: Value, span: Span, dim: int) -> V
 
 def join(to: Rewriter, parts: list[Value], axis: int, shape: tuple[int, ...]) -> Value:
     """Join parts along a dimension."""
-    found = [p for p in parts if 0 not in p.shape] or parts[:1]
+    found = [p for p in parts if p.shape[axis]] or parts[:1]
     if len(found) == 1:
         return found[0]
     return to.emit("concatenate", (tuple(found),), shape, parts[0].dtype, axis=axis)
