@@ -52,6 +52,14 @@ CASES = {
         written(x, (2, 0), 0), written(x, slice(None, None, -2), y), written(x, slice(4, 2), 0),
         written(x, ..., y[0]),
     ),
+    "places in memory": lambda x, y, v: (
+        TABLE["take_place"](x, ((3, len(v)), (2 * len(v), 1), len(v))),
+        TABLE["take_place"](x, ((len(v), 3), (1, -len(v)), 4 * len(v))),
+        TABLE["put_place"](y, (6, len(v)), ((3, len(v)), (len(v), 1), 2 * len(v))),
+        TABLE["put_place"](y.T[..., None] * 1, (6, len(v)), ((len(v), 3, 1), (1, 2 * len(v), 7), 0)),
+        TABLE["write_place"](x, y, ((3, len(v)), (len(v), 1), len(v))),
+        TABLE["write_place"](x, None, ((3,), (2 * len(v),), len(v) - 1)),
+    ),
     "triangles": lambda x, y, v: (np.tril(x), np.triu(x, 2), np.tril(x, -1), np.triu(np.stack((x, x)), -30)),
     "arguments": lambda x, y, v: (
         np.argmax(x, axis=0), np.argmin(x, axis=1), np.argmax(x), np.argmin(x, axis=1, keepdims=True),
