@@ -103,7 +103,11 @@ class Kernels:
             entry.seen += work
             if entry.refused or entry.seen < enough() << max(self.made - _FREE, 0):
                 return None
-            self._make(entry, form, values, arrays)
+            try:
+                self._make(entry, form, values, arrays)
+            except BaseException:  # an interrupt says nothing about the function
+                entry.refused = False
+                raise
         return _run(entry, arrays)
 
     def _make(self, entry: Entry, form: Any, values: tuple[Any, ...], arrays: list[Array]) -> None:

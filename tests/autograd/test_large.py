@@ -326,3 +326,19 @@ def test_only_a_large_array_has_ops_of_one_pass_look_at_sizes(monkeypatch: pytes
     large.notice(large.NOTICED)
     assert rewritten == [1]
     assert large.limit(TABLE["add"]) is not None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_interrupt_while_a_kernel_is_made_does_not_rule_it_out() -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def double(form: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if interrupts:
+            raise interrupts.pop()
+        return (values[0] * 2,)
+
+    kernels = ondemand.Kernels("double", double)
+    x = np.ones(4, np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        kernels((x,), 4)
+    assert kernels((x,), 4) is not None
