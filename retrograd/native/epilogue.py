@@ -32,10 +32,14 @@ def absorbed(graph: Graph, steps: list[Step], written: Collection[Value]) -> dic
         written: values that are written where inputs lie: a tile at an edge is computed, and written, twice.
     """
     found: dict[int, int] = {}
+    readers: dict[Value, list[int]] = {}
+    for number, step in enumerate(steps):
+        for value in _read(graph, number, step):
+            readers.setdefault(value, []).append(number)
     for number, step in enumerate(steps):
         if isinstance(step, Product):
             product = step.instruction.outputs[0]
-            users = [n for n, s in enumerate(steps) if product in _read(graph, n, s)]
+            users = readers.get(product, [])
             if len(users) == 1 and product not in graph.program.outputs:
                 loop = steps[users[0]]
                 if isinstance(loop, Loop) and _is_simple(graph, users[0], loop, number, product, written):
