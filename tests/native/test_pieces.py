@@ -138,3 +138,12 @@ def test_a_piece_in_the_wrong_place_is_seen(monkeypatch):
     monkeypatch.setenv("RETROGRAD_CACHE", "0")
     with pytest.raises(AssertionError):
         compare(CASES["rows"], given(np.float64))
+
+
+@pytest.mark.parametrize(
+    "shapes", [((0, 0), (0, 2)), ((0, 2), (0, 0)), ((0, 1), (0, 2)), ((0, 0), (0, 0)), ((2, 0), (2, 3))]
+)
+@pytest.mark.parametrize("kind", [float, complex])
+def test_parts_without_elements(shapes, kind):
+    a, b = (np.ones(shape, kind) for shape in shapes)
+    compare(lambda a, b, c: (c @ np.concatenate((a, b), axis=1),), [a, b, np.ones((2, len(a)), kind)])

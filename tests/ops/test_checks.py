@@ -241,8 +241,8 @@ def branches(input):
 
 
 def uses_methods(input):
-    """Double with a method of arrays."""
-    return input.copy() * 2.0
+    """Double with a method that traced arrays lack."""
+    return input.conj() * 2.0
 
 
 @pytest.mark.parametrize("definition", [drops_an_instruction, converts, branches, uses_methods])
