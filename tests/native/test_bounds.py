@@ -85,7 +85,8 @@ def run(name, n, at):
 
     contained(work)
     for f, w in zip(outputs, wanted, strict=True):
-        np.testing.assert_allclose(f, w, rtol=1e-3, atol=1e-4)
+        bound = 1e-2 if w.dtype == np.float16 else 1e-3  # NumPy rounds halves after every addition
+        np.testing.assert_allclose(f, w, rtol=bound, atol=bound / 10)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

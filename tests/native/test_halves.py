@@ -38,7 +38,7 @@ def test_every_number_is_widened_exactly_and_comes_back(kind):
 @pytest.mark.parametrize("kind", [HALF, BRAIN])
 def test_numbers_are_rounded_once_to_the_nearest_even(kind):
     every = np.arange(1 << 16, dtype=np.uint16).view(kind).astype(np.float64)
-    every = every[np.isfinite(every)]
+    every = np.unique(every[np.isfinite(every)])  # in order, so that neighbours are neighbours
     middle = (every[1:] + every[:-1]) / 2
     above, below = np.nextafter(middle, np.inf), np.nextafter(middle, -np.inf)
     x = np.concatenate((middle, above, below, every, [1e300, -1e300]))
@@ -52,10 +52,8 @@ def test_numbers_are_rounded_once_to_the_nearest_even(kind):
             same(found, x.astype(kind))
     count = len(middle)
     same(found[:count], single[:count].astype(kind))  # float32 holds the middle of two
-    np.testing.assert_array_equal(found[count : 2 * count].astype(float), np.maximum(every[1:], every[:-1]))
-    np.testing.assert_array_equal(
-        found[2 * count : 3 * count].astype(float), np.minimum(every[1:], every[:-1])
-    )
+    np.testing.assert_array_equal(found[count : 2 * count].astype(float), every[1:])
+    np.testing.assert_array_equal(found[2 * count : 3 * count].astype(float), every[:-1])
 
 
 @pytest.mark.parametrize("kind", [HALF, BRAIN])

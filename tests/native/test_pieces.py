@@ -114,6 +114,13 @@ def test_what_an_update_does_not_change_stays_where_it_is():
         compare(function, [x, y, v], {0: 0})
 
 
+def test_joined_arrays_of_no_elements_have_their_shape():
+    x, y = np.ones((0, 2)), np.ones((0, 0))
+    compare(
+        lambda x, y: (np.concatenate((y, x, x), axis=1), np.concatenate((y, y)), np.stack((x, x))), [x, y]
+    )
+
+
 def test_the_first_of_equals_and_of_what_is_no_number_is_found():
     x = np.array([[1.0, 3, 3, 0], [np.nan, 1, np.nan, 2], [np.inf, np.inf, 0, 0], [-0.0, 0.0, 0, -0.0]])
     machine = compare(lambda x: (np.argmax(x, axis=1), np.argmin(x, axis=1), np.argmax(x, axis=0)), [x])

@@ -203,7 +203,10 @@ def _between(to: Rewriter, base: Value, inner: Value, span: Span, dim: int) -> V
 
 def join(to: Rewriter, parts: list[Value], axis: int, shape: tuple[int, ...]) -> Value:
     """Join parts along a dimension."""
-    found = [p for p in parts if p.shape[axis]] or parts[:1]
+    found = [p for p in parts if 0 not in p.shape]
+    if not found:  # none of the parts need have the shape of the whole
+        nothing = number(to, 0, parts[0].dtype)
+        return to.emit("broadcast_to", (nothing,), shape, nothing.dtype, shape=shape)
     if len(found) == 1:
         return found[0]
     return to.emit("concatenate", (tuple(found),), shape, parts[0].dtype, axis=axis)
