@@ -14,6 +14,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.anomaly import check_forward
 from retrograd.autograd.graph import UNSHARED, anomaly
+from retrograd.autograd.large import elements, forward, limit
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.promote import PROMOTED, promote
 from retrograd.autograd.record import record
@@ -57,11 +58,8 @@ def plain(op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
             common, compute = promote(op, values, at)
     if known is not None:
         return _wrap(op, args, known, originals, handles, compute)
-    run: Any = (
-        op if modes.special and local.tracer is not None else op.definition
-    )  # traced: maybe one instruction
     try:
-        result = run(*positional(op, values), **keywords(op, values))
+        result = _run(op, values)
     except ValueError as error:
         raise _broadcast_error(op, values, error) from None
     if compute is not None and compute != common.np:
@@ -70,6 +68,16 @@ def plain(op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
     if anomaly.check_forward:
         check_forward(op, originals, made)
     return made
+
+
+def _run(op: Op, values: list[Any]) -> Any:
+    """Run the definition, as a kernel where arrays are large; traced, an op may be one instruction."""
+    if modes.special and local.tracer is not None:
+        return op(*positional(op, values), **keywords(op, values))
+    least = limit(op)
+    if least is not None and elements(values[forward(op).first]) >= least:
+        return forward(op)(*values)
+    return op.definition(*positional(op, values), **keywords(op, values))
 
 
 def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:

@@ -21,6 +21,7 @@ import numpy as np
 from retrograd.autograd.dispatch import general, operator, return_type, write_out
 from retrograd.autograd.graph import FREED, UNSHARED, Metas, Output, Version, clock
 from retrograd.autograd.inplace import inplace
+from retrograd.autograd.large import Backward, forward, is_asleep, limit, when_noticed
 from retrograd.autograd.modes import local, modes, process
 from retrograd.autograd.pull import fit, pull, with_history
 from retrograd.autograd.record import named_node_class
@@ -88,6 +89,8 @@ def _lazy(op: Op, name: str, source: Callable[[], str]) -> FunctionType:
         made.__code__ = written.__code__
         made.__defaults__ = written.__defaults__
         made.__kwdefaults__ = written.__kwdefaults__
+        if is_asleep(op):
+            when_noticed(specialise)
 
     made = FunctionType(_stub.__code__, namespace, name)
     made.__qualname__ = name  # what Python's own errors about arguments call it
@@ -106,11 +109,15 @@ def write_pullback(cls: Any, *, recorded: bool = False) -> Callable[..., Any]:
     file = f"<retrograd {cls.__name__}.pullback{'_recorded' if recorded else ''}>"
     source = pullback_source(op, recorded)
     made: Callable[..., Any] = _compile(source, file, _namespace(op) | _SHARED, "pullback")
+    if is_asleep(op) and not recorded:
+        when_noticed(lambda: setattr(cls, "pullback", write_pullback(cls)))
     return made
 
 
 def _namespace(op: Op) -> dict[str, Any]:
     found: dict[str, Any] = {"op": op, "definition": op.definition, "kernel_": op.kernel}
+    if limit(op) is not None:
+        found.update(limit=limit(op), large=forward(op), large_rules=Backward(op))
     found.update({f"{name}_rule": rule for name, rule in op.rules.items()})
     found.update({f"default_{p.name}": p.default for p in op.parameters if not p.is_required})
     if op.outputs and op.outputs != ("*",):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from retrograd.autograd.large import limit
 from retrograd.autograd.promote import PROMOTED
 from retrograd.autograd.record import saved_names
 from retrograd.ops.declare import Op, Parameter
@@ -29,6 +30,9 @@ def dispatch_source(op: Op, dunder: bool) -> str:
     for position, parameter in enumerate(tensors):
         lines += unwrap_lines(op, parameter, position, fall)
     compute = f"    result = {compute_expression(op, dunder)}"
+    if limit(op) is not None:
+        first = next(p.name for p in tensors)
+        compute = f"    result = {large_call(op, dunder)} if {first}_.size >= limit else ({compute[13:]})"
     if op.family == "pointwise" and len(tensors) > 1:  # shapes that do not broadcast: `general` says so
         lines += ["    try:", f"    {compute}", "    except ValueError:", f"        return {fall}"]
     else:
@@ -201,6 +205,15 @@ def definition_call(op: Op, dunder: bool = False, *, unwrapped: bool = True) -> 
         if not (dunder and p.keyword_only)
     )
     return f"definition({passed})"
+
+
+def large_call(op: Op, dunder: bool = False) -> str:
+    """Return the expression that calls the definition for large arrays."""
+    given = [
+        (default(p) if dunder and p.keyword_only else p.name) if p.is_static else f"{p.name}_"
+        for p in op.parameters
+    ]
+    return f"large({', '.join(given)})"
 
 
 def compute_expression(op: Op, dunder: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retrograd.autograd.large import limit
 from retrograd.autograd.record import saved_names
 from retrograd.ops.declare import Op
 
@@ -27,6 +28,15 @@ def pullback_source(op: Op, recorded_too: bool = False) -> str:
         f"        return pull(node, ct, keep, {recorded_too})",
         f"    {', '.join(f'{x}_node' for x in recorded)}, = node.edges",
     ]
+    measure = _measure(op, recorded)
+    repeats = op.family == "reduction" and measure == "ct"  # a few numbers
+    if limit(op) is not None and not recorded_too and not repeats:
+        lines += [
+            f"    if {measure}.size >= limit:",
+            "        found = large_rules(node, ct, keep)",
+            "        if found is not None:",
+            "            return found",
+        ]
     for position, x in enumerate(recorded):
         lines += [f"    {x}_ct = None", f"    if {x}_node is not None:"]
         for name in op.needs[x]:
@@ -70,6 +80,13 @@ def _rule_expression(op: Op, x: str) -> str:
     code, needs = op.rules[x].__code__, op.needs[x]
     simple = None if code.co_freevars else _SIMPLE.get(code.co_code)
     return simple.format(*needs) if simple else f"{x}_rule({', '.join(needs)})"
+
+
+def _measure(op: Op, recorded: list[str]) -> str:
+    """Return an array as large as a node's rules' work: one that is always saved, or the cotangent."""
+    tensors = {"result", *(p.name for p in op.parameters if p.kind in ("tensor", "plain"))}
+    always = [n for n in op.needs[recorded[0]] if all(n in op.needs[x] for x in recorded) and n in tensors]
+    return f"node.saved_{always[0]}" if always else "ct"
 
 
 def _is_unusual(op: Op) -> bool:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from retrograd.autograd.large import limit
 from retrograd.autograd.source_call import (
     definition_call,
     is_tensor,
+    large_call,
     number_expression,
     place_lines,
     signature,
@@ -101,10 +103,16 @@ def _operand_lines(op: Op, operand: Parameter, fall: str) -> list[str]:
     ]
 
 
+def _computed(op: Op, x: str) -> str:
+    """Return the expression that calls the definition, as a kernel for a large operand."""
+    call = definition_call(op)
+    return call if limit(op) is None else f"{large_call(op)} if {x}_.size >= limit else {call}"
+
+
 def _store_lines(op: Op, x: str, fall: str) -> list[str]:
     """Compute straight into the memory where a kernel can, else compute and copy."""
     copy = [
-        f"    result = {definition_call(op)}",
+        f"    result = {_computed(op, x)}",
         (
             f"    if result.__class__ is not ndarray or result.shape != {x}_.shape "
             "or result.dtype is not _dtype:"

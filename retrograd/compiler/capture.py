@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from retrograd.arrays.numbers import Given, Number, SpecialiseError
 from retrograd.arrays.traced import refusals
 from retrograd.compiler.code import is_users
 from retrograd.compiler.entry import Entry
 from retrograd.compiler.guards import Guards
-from retrograd.compiler.numbers import Given, Number, SpecialiseError
 from retrograd.compiler.plan import Planner, TrueGradsError
 from retrograd.compiler.state import Reach
 from retrograd.compiler.tracer import Tracer
@@ -107,7 +107,7 @@ def _traced(call: Call, arguments: Arguments, *, assumed: bool) -> Entry:
         plan = planner.close()
         tracer.check_kept(known)
         for site in plan.sites:
-            site.close()
+            site.numbers.close()
         taken = {id(s.what) for s in plan.sources if s.kind == "array"}
         return Entry(plan, arguments, Guards(reach, watch.users, taken), call.name, call.key)
     except BaseException:

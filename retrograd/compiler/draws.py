@@ -8,8 +8,8 @@ from typing import Any
 
 from retrograd.arrays import Recorder, Traced
 from retrograd.arrays.ir import Value
+from retrograd.arrays.numbers import Number
 from retrograd.arrays.traced import place, refused
-from retrograd.compiler.numbers import Number
 from retrograd.errors import UntraceableError
 from retrograd.random.mt19937 import default_generator, watcher
 

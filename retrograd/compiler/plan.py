@@ -13,8 +13,8 @@ import numpy as np
 from retrograd.arrays import Program, Traced
 from retrograd.arrays.handles import Move, now
 from retrograd.arrays.ir import Instruction, Value, tidy
+from retrograd.arrays.numbers import Number
 from retrograd.autograd.graph import AccumulateGrad
-from retrograd.compiler.numbers import Number
 from retrograd.compiler.pair import Pullback, Spent
 from retrograd.compiler.state import CONSTANTS
 from retrograd.compiler.tracer import Boundary, Captured, Tracer, facts
@@ -341,7 +341,7 @@ class Planner:
                 found[captured.input.id] = Source("tensor", captured, captured.input)
         for draw in self.plan.draws:
             found[draw.value.id] = Source("draw", draw, draw.value)
-        for owner in (*self.plan.sites, self.tracer.given):
+        for owner in (*(s.numbers for s in self.plan.sites), self.tracer.given):
             for array, value in owner.inputs.values():
                 found[value.id] = Source("number", array, value)
         return found

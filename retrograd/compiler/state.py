@@ -119,8 +119,7 @@ class Reach:
         if named.is_wild and not self._is_wild:
             self._is_wild = True
             new = frozenset(self._waiting)
-        in_order = sorted(new)  # in every process alike
-        return [edge for name in in_order for edge in self._waiting.pop(name, ())]
+        return [edge for name in sorted(new) for edge in self._waiting.pop(name, ())]
 
     def _steps(self, value: Any, path: str) -> Iterable[Edge]:
         """Return the steps from a value, and take its picture if it can change."""

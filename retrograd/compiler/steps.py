@@ -1,15 +1,9 @@
-"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run.
-
-What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is
-an input of the program, a `Number` (numbers.py): `update` may compute with it before it meets an array, as in
-`1 - n.beta1`.
-"""
+"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +13,9 @@ from retrograd.arrays import Recorder
 from retrograd.arrays.handles import write
 from retrograd.arrays.traced import place, refused
 from retrograd.autograd.where import here
-from retrograd.compiler.numbers import Number, Owner
 from retrograd.errors import UntraceableError
 from retrograd.optim.flat import Cohort, FlatOptimizer, plain_numbers
+from retrograd.optim.numbers import Numbers
 from retrograd.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -30,46 +24,20 @@ if TYPE_CHECKING:
 _NARROW = (dtypes.float16.np, dtypes.bfloat16.np)
 
 
-class Site(Owner):
+class Site:
     """One step of one cohort of parameters: what is done on the host before and after each run."""
 
     def __init__(
         self, recorder: Recorder, optimizer: FlatOptimizer, index: int, cohort: Cohort, given: Any,
         probes: list[Any],
     ) -> None:  # fmt: skip
-        super().__init__(recorder)
         self.optimizer, self.index, self.cohort = optimizer, index, cohort
         self.hooks = _hooks(optimizer)
         self.layout = optimizer.layout(optimizer.param_groups[index])
         kind = cohort.arrays[0].dtype
         self.dtype = np.dtype(np.float32) if kind in _NARROW else kind
-        numbers = []
-        static = []
-        for i, value in enumerate(given):
-            if type(value) in (int, float) and any(p[i] != value for p in probes):
-                numbers.append(Number(self, f"n[{i}]", value))
-            else:
-                numbers.append(value)
-                static.append(i)
-        self.static = itemgetter(*static) if static else lambda _: None
-        self.expected = self.static(given)
-        self.numbers = type(given)(*numbers) if hasattr(given, "_fields") else tuple(numbers)
+        self.numbers = Numbers(recorder, given, probes)
         self._before: Any = None
-        self._fill: Any = None
-        self._holds: Any = None
-
-    def force(self, number: Number, why: str) -> Any:
-        """Refuse: the formula is to be one for all values."""
-        raise refused(UntraceableError(f"an optimizer's update uses {why} of {number.text}, at {place()}"))
-
-    def close(self) -> None:
-        """Write the code that computes the numbers, once all of them are known."""
-        names = {f"a{k}": array for k, (array, _) in enumerate(self.inputs.values())}
-        lines = [f"    a{k}[()] = {text}" for k, text in enumerate(text for text, _ in self.inputs)]
-        source = "\n".join(["def fill(n):", *lines, "    return True", ""])
-        source += f"def holds(n):\n    return {' and '.join(self.conditions) or True}\n"
-        exec(compile(source, "<retrograd step>", "exec"), names)  # noqa: S102 - our own text, written above
-        self._fill, self._holds = names["fill"], names["holds"]
 
     def is_current(self) -> bool:
         """Whether the optimizer still has this cohort, with this state."""
@@ -93,10 +61,9 @@ class Site(Owner):
         numbers = optimizer.prepare(
             plain_numbers(optimizer.param_groups[self.index]), cohort.scalars, cohort.fresh
         )
-        if self.static(numbers) != self.expected or not self._holds(numbers):
+        if not self.numbers.fill(numbers):
             self.undo()
             return False
-        self._fill(numbers)
         cohort.fresh = False
         cohort.store()
         return True
@@ -187,6 +154,6 @@ class Steps:
             self.known |= set(map(id, held))
             targets = [adopt(t) for t in held]
             p, g, *rest = [h._cast(site.dtype) for h in (targets[0], adopt(param.grad), *targets[1:])]
-            made = optimizer.update(site.numbers, p, g, *rest)
+            made = optimizer.update(site.numbers.given, p, g, *rest)
             for target, value in zip(targets, made, strict=True):
                 write(target, value._cast(target.dtype)._value)

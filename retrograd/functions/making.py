@@ -11,6 +11,7 @@ import numpy as np
 from retrograd import devices, dtypes
 from retrograd.autograd import absent
 from retrograd.autograd.dispatch import mark_inference
+from retrograd.autograd.large import notice
 from retrograd.autograd.modes import local, modes
 from retrograd.ops.helpers import as_array
 from retrograd.tensor import Tensor, wrap
@@ -28,6 +29,7 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None, d
         np.copyto(out._array, array, casting="unsafe")
         out._version_cell().bump()
         return out
+    notice(array.size)
     made = wrap(as_array(array))  # NumPy's arithmetic makes a scalar of an array without dimensions
     if modes.special and local.inference:
         mark_inference(made)

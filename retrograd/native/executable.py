@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from retrograd.arrays import Program, evaluate
+from retrograd.arrays import Program, ProgramError, evaluate
 
 Array = np.ndarray[Any, Any]
 
@@ -60,7 +60,14 @@ def build(
         program: its outputs are a flat tuple of values.
         updates: which outputs are written into the memory of which inputs, by position.
         name: what listings and logs call it.
+
+    Raises:
+        ProgramError: an output is not of the type of the input that it updates.
     """
+    for output, target in updates.items():
+        new, old = program.outputs[output], program.inputs[target]
+        if (new.shape, new.dtype) != (old.shape, old.dtype):
+            raise ProgramError(f"{name}: {new}: {new.type} updates {old}: {old.type}")
     if not _has_llvm():
         return Evaluated(program, updates)
     from retrograd.native.machine import Machine  # noqa: PLC0415 - what it needs is loaded when a program is built

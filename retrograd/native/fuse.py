@@ -313,12 +313,12 @@ class Fused:
             if kind in ("host", "product", "joined"):
                 continue
             users = needed.get(value, set())
-            home = self.placed.get(value)
+            place = self.placed.get(value)
             if value in self.forced:
-                users = users | {home} if home is not None else users
+                users = users | {place} if place is not None else users
             if not users:
                 continue
-            evaluated = self._evaluated_in(value, kind, home, users)
+            evaluated = self._evaluated_in(value, kind, place, users)
             for operand in instruction.operands:
                 needed.setdefault(operand, set()).update(evaluated)
 

@@ -74,6 +74,10 @@ class Machine:
             results[output] = arrays[target]
         return tuple(results)
 
+    def trim(self) -> None:
+        """Let go of the memory of temporaries, which is otherwise kept for the next call."""
+        self._arenas.clear()
+
     def explain(self, *, measure: bool = False, ir: bool = False, assembly: bool = False) -> str:
         """Return what became of the program: after each pass, its steps with their work, what was not fused.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.depend import tied
-from retrograd.ops.families import composite, pointwise
+from retrograd.ops.families import SERIES, composite, pointwise
 from retrograd.ops.helpers import cast
 from retrograd.ops.neural import at_least, at_most, between, erf, sigmoid
 from retrograd.ops.numbers import number
@@ -341,6 +341,7 @@ def _gelu_ct(ct: Any, input: Any, approximate: str) -> Any:
     node="GeluBackward0",
     input=lambda ct, input, approximate: _gelu_ct(ct, input, approximate),
     kinds="f",
+    large=SERIES,
     samples=_with(approximate="tanh"),
     errors=lambda: [
         error(RuntimeError, "approximate argument must be either none or tanh", np.ones(2), approximate="x")

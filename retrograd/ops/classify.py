@@ -11,7 +11,7 @@ import numpy as np
 from retrograd.ops import batching, index_batching
 from retrograd.ops.declare import Array, ErrorSample, Plain, Sample, error, sample
 from retrograd.ops.depend import tied
-from retrograd.ops.families import general, linear
+from retrograd.ops.families import WHOLE_ROWS, general, linear
 from retrograd.ops.helpers import cast, name_of, numpy_dtype
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import at_least, largest, reduced, total
@@ -194,7 +194,7 @@ def _as_classes(input: Any, target: Any) -> Any:
 
 _CLASSES: dict[str, Any] = {
     "promote": "match", "kinds": "f", "batch": lambda *a: _batch(*a), "samples": _class_samples,
-    "errors": _class_errors, "places": "nn",
+    "errors": _class_errors, "places": "nn", "large": WHOLE_ROWS,
 }  # fmt: skip
 
 

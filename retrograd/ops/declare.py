@@ -33,6 +33,10 @@ cannot keep to that is `primitive`.
 `kernel=` names the NumPy ufunc that the definition is when static parameters have their defaults: a fast path
 beside the definition, tested against it. It is given Python numbers as 0-dim arrays (see numbers.py).
 
+`large=` says from how many elements on definition and rules are worth running as machine code, compiled
+from themselves (autograd/large.py); 0 is never. Traced arrays have no elements to look at: a definition that
+refuses some values, and skips that when it is traced, has the check in `guard=`, a function of its arguments.
+
 Rules are transposes, not adjoints: no rule conjugates. For complex numbers the engine conjugates the
 cotangent on the way in and the result on the way out, which is right for every holomorphic op; the others
 declare `holomorphic=False` and write their adjoint themselves.
@@ -120,6 +124,8 @@ class Op:
     aliases: tuple[str, ...]
     numpy: dict[Any, Any]
     torch_name: str
+    large: int
+    guard: Callable[..., None] | None
     function: Any = None
     needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -216,6 +222,8 @@ def declare(
     numpy: Any = None,
     name: str | None = None,
     torch_name: str | None = None,
+    large: int = 0,
+    guard: Callable[..., None] | None = None,
 ) -> Op:
     """Make an Op from a definition and its rules and enter it in TABLE; families call this.
 
@@ -250,6 +258,8 @@ def declare(
         aliases=tuple(aliases.split()),
         numpy=numpy if isinstance(numpy, dict) else {numpy: None} if numpy is not None else {},
         torch_name=torch_name or name or definition.__name__,
+        large=0 if primitive or view else large,
+        guard=guard,
     )
     _check(op)
     op.needs = {parameter: _names(rule) for parameter, rule in op.rules.items()}

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from retrograd.ops import batching
 from retrograd.ops.declare import Op, Promotion, declare
 
@@ -23,6 +25,18 @@ Declared = Callable[..., Any]
 """An Op. Called a function here, since a type checker then knows it before it has seen the declaration: a
 rule may call the op that it belongs to, or one declared further down.
 """
+
+
+SINGLE = 2**16
+"""Likewise for one call."""
+SEVERAL = 2**13
+"""Elements from which a kernel beats several calls of NumPy (benchmarks/kernels.py)."""
+WHOLE_ROWS = 2**12
+"""Likewise for the many calls of a normalisation or a loss."""
+SERIES = 2**10
+"""Likewise for what takes NumPy a polynomial or more (the error function)."""
+REDUCED = 2**15
+"""Likewise for one call that reduces."""
 
 
 def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -34,7 +48,7 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 _SETTINGS = {
     "node", "jvp", "batch", "samples", "errors", "promote", "outputs", "differentiable_outputs",
     "holomorphic", "view", "exact", "kinds", "inplace", "out", "name", "kernel", "primitive", "places",
-    "aliases", "numpy", "torch_name",
+    "aliases", "numpy", "torch_name", "large", "guard",
 }  # fmt: skip
 
 
@@ -45,11 +59,17 @@ def pointwise(**options: Any) -> Callable[[Definition], Declared]:
     settings.setdefault("jvp", "rules")
     settings.setdefault("batch", batching.pointwise)
     settings.setdefault("inplace", True)
+    settings.setdefault("large", SINGLE if _is_one_call(settings.get("numpy")) else SEVERAL)
 
     def made(definition: Definition) -> Op:
         return declare(definition, family="pointwise", rules=rules, exact=False, **settings)
 
     return made
+
+
+def _is_one_call(numpy: Any) -> bool:
+    """Whether an op is one of NumPy's loops over elements."""
+    return any(isinstance(f, np.ufunc) for f in (numpy if isinstance(numpy, dict) else (numpy,)))
 
 
 def comparison(**options: Any) -> Callable[[Definition], Declared]:
@@ -61,6 +81,7 @@ def comparison(**options: Any) -> Callable[[Definition], Declared]:
 def reduction(**options: Any) -> Callable[[Definition], Declared]:
     """Declare an op that reduces the dimensions in its parameter `dim` (all of them when None)."""
     rules, settings = _split(options)
+    settings.setdefault("large", REDUCED)
     settings.setdefault("batch", batching.reduction)
     settings.setdefault("promote", "match")
 

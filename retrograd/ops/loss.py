@@ -11,7 +11,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.activation import logsigmoid
 from retrograd.ops.declare import Array, Sample, error, sample
-from retrograd.ops.families import general
+from retrograd.ops.families import WHOLE_ROWS, general
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import at_least, between, broadcast, reduced, share, sigmoid, total
 from retrograd.ops.numbers import number
@@ -40,7 +40,13 @@ def _pairs(*args: Any, **kwargs: Any) -> Callable[[], Iterator[Sample]]:
     return samples
 
 
-_LOSS: dict[str, Any] = {"exact": False, "promote": "same", "batch": _batch, "places": "nn"}
+_LOSS: dict[str, Any] = {
+    "exact": False,
+    "promote": "same",
+    "batch": _batch,
+    "places": "nn",
+    "large": WHOLE_ROWS,
+}
 
 
 # ---- of the difference ----
@@ -163,8 +169,13 @@ def _probabilities() -> Iterator[Sample]:
     yield sample(x, y, np.array([0.5, 1.5, 2.0]), reduction="mean")
 
 
-def _are_probabilities(x: Any) -> bool:
-    return bool(np.minimum.reduce(x, None) >= 0 and np.maximum.reduce(x, None) <= 1)
+def _check_probabilities(x: Any, *rest: Any) -> None:
+    """Raise unless all elements lie in [0, 1]; those of a traced array are not known."""
+    del rest
+    if x.__class__ is not np.ndarray or not x.size:
+        return
+    if not (np.minimum.reduce(x, None) >= 0 and np.maximum.reduce(x, None) <= 1):
+        raise RuntimeError("all elements of input should be between 0 and 1")
 
 
 def _bce_input(ct: Any, input: Any, target: Any, weight: Any, reduction: str) -> Any:
@@ -193,14 +204,14 @@ def _bce_target(ct: Any, input: Any, target_shape: Any, weight: Any, reduction: 
     errors=lambda: [
         error(RuntimeError, "all elements of input should be between 0 and 1", np.ones(2) * 2, np.ones(2))
     ],
+    guard=_check_probabilities,
     **_LOSS,
 )
 def binary_cross_entropy(
     input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean"
 ) -> Array:
     """Take -(t log x + (1 - t) log(1 - x)), each logarithm at least -100."""
-    if input.__class__ is np.ndarray and input.size and not _are_probabilities(input):
-        raise RuntimeError("all elements of input should be between 0 and 1")
+    _check_probabilities(input)
     low, high = at_least(np.log1p(-input), -100), at_least(np.log(input), -100)
     return reduced(_weighted((target - 1) * low - target * high, weight), reduction)
 

@@ -11,7 +11,7 @@ import numpy as np
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, Plain, Sample, error, sample
 from retrograd.ops.depend import tied
-from retrograd.ops.families import general
+from retrograd.ops.families import WHOLE_ROWS, general
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import total, total_product
 
@@ -85,6 +85,7 @@ def _layer_batch(op: Any, size: int, args: Any, dims: Any) -> Any:
     },
     promote="match",
     kinds="f",
+    large=WHOLE_ROWS,
     batch=_layer_batch,
     samples=_layer_samples,
     places="nn",
@@ -177,6 +178,7 @@ def _batch_samples() -> Iterator[Sample]:
     },
     promote="same",
     kinds="f",
+    large=WHOLE_ROWS,
     batch=batching.loop,
     samples=_batch_samples,
     places="nn",
@@ -242,6 +244,7 @@ def _scaled(x: Any, weight: Any) -> Any:
     },
     promote="same",
     kinds="f",
+    large=WHOLE_ROWS,
     batch=batching.loop,
     samples=lambda: [
         sample(grid(2, 4, 3), 2, grid(4, shift=1), grid(4)),

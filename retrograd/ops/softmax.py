@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd.ops import batching
 from retrograd.ops.declare import Array, ErrorSample, Sample, error, sample
-from retrograd.ops.families import general
+from retrograd.ops.families import WHOLE_ROWS, general
 from retrograd.ops.helpers import cast, name_of, numpy_dtype, wrap_dim
 from retrograd.ops.matmul import grid
 from retrograd.ops.neural import axis_of, largest, sigmoid, total, total_product
@@ -58,6 +58,7 @@ def _wide(x: Any) -> Any:
 
 _WHOLE: dict[str, Any] = {
     "promote": "none", "batch": _batch, "samples": _samples, "errors": _errors, "kinds": "f",
+    "large": WHOLE_ROWS,
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.where import here
+from retrograd.optim.kernels import Kernel, Kernels, is_worth
 from retrograd.optim.optimizer import Optimizer
 from retrograd.tensor import Tensor, wrap
 
@@ -57,6 +58,11 @@ class FlatOptimizer(Optimizer):
         """Return the new p and buffers. This is the definition: it takes arrays and Tensors."""
         raise NotImplementedError
 
+    def probe(self, group: dict[str, Any], scalars: dict[str, Any]) -> list[Any]:
+        """Return what `update` would need at the next step, as it is and with another learning rate."""
+        other = {**group, "lr": group["lr"] * 1.25 + 1e-3}  # any will do
+        return [self.prepare(g, dict(scalars), False) for g in (group, other)]
+
     def initial(self, group: dict[str, Any], name: str) -> float:
         """Return what a state buffer is filled with at first."""
         del group
@@ -89,7 +95,7 @@ class FlatOptimizer(Optimizer):
             for cohort, grads in self._ready(i, group):
                 numbers = self.prepare(plain_numbers(group), cohort.scalars, cohort.fresh)
                 with np.errstate(all="ignore"):
-                    cohort.step(self, numbers, grads)
+                    cohort.step(self, numbers, grads, group)
                 cohort.finish(place)
         return loss
 
@@ -245,6 +251,12 @@ class Cohort:
         for i in self.large:
             array = _real(self.arrays[i].reshape(-1), self.real)
             self.large_blocks.append(list(self._blocks(array, flat, self.starts[i] * factor)))
+        self.kernels = Kernels()
+        self.small_whole = (p, g, *(b[: p.size] for b in flat))
+        self.wholes = {}
+        for i in self.large:
+            array, start = _real(self.arrays[i].reshape(-1), self.real), self.starts[i] * factor
+            self.wholes[i] = (array, *(b[start : start + array.size] for b in flat))
         self.small_arrays = [self.arrays[i] for i in small]
 
     def _blocks(self, p: Any, flat: list[Any], at: int, g: Any = None) -> Iterator[tuple[Any, ...]]:
@@ -286,20 +298,39 @@ class Cohort:
         found = [grad._array for p in self.params if (grad := p.grad) is not None]
         return found or None
 
-    def step(self, optimizer: FlatOptimizer, numbers: Any, grads: list[Any]) -> None:
+    def step(self, optimizer: FlatOptimizer, numbers: Any, grads: list[Any], group: dict[str, Any]) -> None:
         """Update all parameters from their gradients."""
+
+        def kernel(arrays: tuple[Any, ...]) -> Any:
+            if not is_worth(arrays[0]):
+                return None
+
+            def make() -> Kernel:
+                return Kernel(optimizer, numbers, optimizer.probe(plain_numbers(group), self.scalars), arrays)
+
+            return self.kernels.find(arrays[0].size, make, numbers)
+
         run = optimizer.update_
         if run is None or self.arrays[0].dtype in _NARROW:
             run = _Definition(optimizer)
         if self.small:
             np.concatenate([grads[i] for i in self.small], axis=None, out=self.gathered_g, casting="unsafe")
             np.concatenate(self.small_arrays, axis=None, out=self.gathered_p)
-            for _, scratch, p, g, state in self.small_blocks:
-                run(numbers, scratch, p, g, *state)
+            found = kernel(self.small_whole)
+            if found is not None:
+                found(*self.small_whole)
+            else:
+                for _, scratch, p, g, state in self.small_blocks:
+                    run(numbers, scratch, p, g, *state)
             for array, updated in self.back:
                 array[...] = updated
         for i, blocks in zip(self.large, self.large_blocks, strict=True):
             grad = _real(np.ascontiguousarray(grads[i], self.arrays[i].dtype).reshape(-1), self.real)
+            whole, *buffers = self.wholes[i]
+            found = kernel((whole, grad, *buffers))
+            if found is not None:
+                found(whole, grad, *buffers)
+                continue
             for part, scratch, p, _, state in blocks:
                 run(numbers, scratch, p, grad[part], *state)
 
