@@ -27,6 +27,7 @@ from retrograd.autograd.dispatch import keywords, positional
 from retrograd.autograd.pull import pull
 from retrograd.native import ondemand, threads
 from retrograd.ops.declare import TABLE
+from retrograd.optim import kernels as optim_kernels
 
 SIZES = (2**10, 2**12, 2**13, 2**14, 2**15, 2**16, 2**18, 2**20, 2**22)
 ROUNDS = 7
@@ -84,7 +85,7 @@ def update(name: str, size: int, **options: Any) -> Pair:
         optimizer = getattr(optim, name)([parameter], **options)
 
         def run() -> None:
-            ondemand.mode = lambda: mode
+            optim_kernels.kernels = lambda: mode
             optimizer.step()
 
         for _ in range(3):
@@ -161,7 +162,7 @@ def main() -> None:
         small()
         return
     threads.set_num_threads(1)
-    ondemand.mode = lambda: "all"
+    ondemand.kernels = lambda: "all"
     print("elements".ljust(28), *(f"{f'2^{s.bit_length() - 1}':>6}" for s in SIZES))
     for name in cases(SIZES[0]):
         found = []
@@ -170,7 +171,6 @@ def main() -> None:
             retrograd.manual_seed(0)
             pair = cases(size)[name]()
             found.append(ratio(*pair, size))
-            ondemand.mode = lambda: "all"
         print(name.ljust(28), *(f"{r:6.2f}" for r in found), flush=True)
 
 

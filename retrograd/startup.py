@@ -3,6 +3,7 @@
 Each has an environment variable:
 
 RETROGRAD_KEEP_PAGES=0       leave the C allocator as it is
+RETROGRAD_KERNELS=0          large arrays by NumPy, too, in eager mode; `all` for kernels whatever the size
 RETROGRAD_NUM_THREADS=N      how many threads work, NumPy's OpenBLAS included
 OPENBLAS_CORETYPE=NAME       OpenBLAS's own variables: set by us only if they are not set yet,
 OPENBLAS_NUM_THREADS=N       and NumPy is not loaded
@@ -11,7 +12,9 @@ OPENBLAS_NUM_THREADS=N       and NumPy is not loaded
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
+import importlib.util
 import os
 import sys
 
@@ -43,6 +46,13 @@ def choose_blas_threads() -> str | None:
         return None
     os.environ["OPENBLAS_NUM_THREADS"] = number
     return number
+
+
+@functools.cache
+def kernel_mode() -> str:
+    """Return what RETROGRAD_KERNELS says: `0`, `1` or `all`; `0` too where there is no LLVM."""
+    asked = os.environ.get("RETROGRAD_KERNELS", "1")
+    return asked if importlib.util.find_spec("llvmlite") is not None else "0"
 
 
 def keep_pages() -> bool:

@@ -12,8 +12,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "retrograd"
 
-FACTS = {"devices", "dtypes", "errors", "switches"}
+FACTS = {"devices", "dtypes", "errors"}
 TAPE = {"autograd.graph", "autograd.modes", "autograd.views", "autograd.where"}  # what a tensor is made with
+BELOW = {"arrays", "hooks", "native", "ops", "printing", "return_types", "startup", "tensor"}  # the engine
 ENGINE = FACTS | TAPE | {"arrays", "autograd", "hooks", "ops", "printing", "public", "return_types", "tensor"}
 USERS = ENGINE | {"functions", "random"}
 WHOLE = USERS | {"retrograd"}  # what is written as a user's program would be; loaded when first asked for
@@ -27,7 +28,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dtypes": {"errors"},
     "devices": {"errors"},
     "startup": set(),
-    "switches": set(),
     "later": set(),
     "random": {"dtypes", "errors"},
     "printing": FACTS,
@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Mathematics: it knows neither tensors nor the engine.
     "ops": {"dtypes", "errors"},
     "arrays": {"dtypes", "errors", "ops"},
-    "native": {"arrays", "dtypes", "errors", "ops", "switches"},
+    "native": {"arrays", "dtypes", "errors", "ops", "startup"},
     "numpy_api": {"errors", "ops"},
     # The tape, the tensor on it, and the engine that records and runs it.
     "autograd.where": set(),
@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hooks": {"autograd.graph", "errors"},
     "interop": FACTS | {"numpy_api"},
     "tensor": FACTS | TAPE | {"hooks", "interop", "printing"},
-    "autograd": FACTS | TAPE | {"arrays", "hooks", "native", "ops", "printing", "return_types", "tensor"},
+    "autograd": FACTS | TAPE | BELOW,
     # What users call: the ops' functions, and those that are more than an op.
     "public": FACTS | {"autograd", "ops", "tensor"},
     "functions": ENGINE | {"native", "random"},
@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "linalg": USERS,
     "nn.parameter": FACTS | {"tensor"},
     "nn": USERS | {"nn.parameter"},
-    "optim": USERS | {"native"},
+    "optim": USERS | {"native", "startup"},
     "optim.swa_utils": USERS | {"nn", "optim"},
     "compiler": USERS | {"native", "nn", "optim"},
     "profiler": USERS,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from workloads import Compile, Step, Workload
 
 ROWS, FEATURES, CLASSES = 4096, 768, 1000
+UPDATED = 4  # parameters of a million elements
 
 
 def norm_and_gelu(torch: Any, compile: Compile) -> Step:
@@ -29,6 +31,19 @@ def cross_entropy(torch: Any, compile: Compile) -> Step:
     def step() -> None:
         x.grad = None
         torch.nn.functional.cross_entropy(x, y).backward()
+
+    return compile(step)
+
+
+def update(name: str, options: dict[str, Any], torch: Any, compile: Compile) -> Step:
+    torch.manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.randn(1000, 1000)) for _ in range(UPDATED)]
+    for parameter in parameters:
+        parameter.grad = torch.randn(1000, 1000)
+    optimizer = getattr(torch.optim, name)(parameters, lr=1e-3, **options)
+
+    def step() -> None:
+        optimizer.step()
 
     return compile(step)
 
@@ -74,4 +89,8 @@ WORKLOADS = [
         f"cross-entropy, {ROWS} x {CLASSES}, forward + backward", cross_entropy,
         target=0.6, compiled_target=0.4, jax_target=0.8, jax=jax_cross_entropy,
     ),
+    Workload(
+        f"SGD with momentum, {UPDATED} x 1000 x 1000", partial(update, "SGD", {"momentum": 0.9}), target=0.6
+    ),
+    Workload(f"Adam, {UPDATED} x 1000 x 1000", partial(update, "Adam", {}), target=0.4),
 ]  # fmt: skip

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.arrays import Recorder, Traced
 from retrograd.arrays.ir import Value
-from retrograd.arrays.traced import Scalar
+from retrograd.arrays.recorder import Recorder
+from retrograd.arrays.traced import Scalar, Traced
 
 
 class Owner:
@@ -141,33 +141,3 @@ for _name in (
     "reduce_ex",
 ):  # fmt: skip
     setattr(Number, f"__{_name}__", _forced(f"__{_name}__"))
-
-
-class SpecialiseError(BaseException):
-    """A number's value is needed after all: the function is traced again with it as a constant.
-
-    No Exception, so that the traced function does not swallow it.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text  # the number's expression, which has the places in it
-
-
-class Given(Owner):
-    """The floats among the arguments that differ from call to call, by their place in the call's code."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__(recorder)
-        self.forced: str | None = None
-
-    def force(self, number: Number, why: str) -> Any:
-        """Give up on the places that the number is made of."""
-        del why
-        self.forced = number.text
-        raise SpecialiseError(number.text)
-
-    def check(self) -> None:
-        """Raise again what the traced function may have swallowed."""
-        if self.forced is not None:
-            raise SpecialiseError(self.forced)

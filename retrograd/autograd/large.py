@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from retrograd import startup
 from retrograd.autograd.modes import local, modes
 from retrograd.autograd.pull import fit, free
 from retrograd.autograd.record import saved_names
 from retrograd.ops.batching import call
 from retrograd.ops.declare import Op
 from retrograd.ops.families import SEVERAL
-from retrograd.switches import kernels
+
+if TYPE_CHECKING:
+    from retrograd.native.ondemand import Kernels
 
 ndarray = np.ndarray
 _FLOATS = frozenset("fd")
@@ -65,7 +68,7 @@ def limit(op: Op) -> int | None:
 
 
 def _limit(op: Op) -> int | None:
-    mode = kernels()
+    mode = startup.kernel_mode()
     takes = op.large and "f" in op.kinds and all(p.kind != "tensors" for p in op.parameters)
     if mode == "0" or not takes or op.outputs == ("*",):
         return None
@@ -86,9 +89,9 @@ class Forward:
         self.first = next(i for i, p in enumerate(op.parameters) if not p.is_static)
 
     @cached_property
-    def kernels(self) -> Callable[..., tuple[Any, ...] | None]:
-        """The definition's kernels; what makes them is loaded when there is a large array."""
-        from retrograd.native.ondemand import Kernels  # noqa: PLC0415 - see above
+    def kernels(self) -> Kernels:
+        """The definition's kernels."""
+        from retrograd.native.ondemand import Kernels  # noqa: PLC0415 - with the first large array
 
         return Kernels(self.op.name, self._traced, strict=self.op.family == "pointwise")
 
@@ -120,9 +123,9 @@ class Backward:
         self.names = saved_names(op)
 
     @cached_property
-    def kernels(self) -> Callable[..., tuple[Any, ...] | None]:
+    def kernels(self) -> Kernels:
         """The rules' kernels."""
-        from retrograd.native.ondemand import Kernels  # noqa: PLC0415 - as above
+        from retrograd.native.ondemand import Kernels  # noqa: PLC0415 - with the first large array
 
         return Kernels(f"{self.op.name}.rules", self._traced)
 

@@ -29,8 +29,8 @@ def pullback_source(op: Op, recorded_too: bool = False) -> str:
         f"    {', '.join(f'{x}_node' for x in recorded)}, = node.edges",
     ]
     measure = _measure(op, recorded)
-    repeats = op.family == "reduction" and measure == "ct"  # a few numbers
-    if limit(op) is not None and not recorded_too and not repeats:
+    repeats = op.family == "reduction" and measure == "ct"  # a few numbers, without a copy
+    if limit(op) is not None and not repeats and not recorded_too:
         lines += [
             f"    if {measure}.size >= limit:",
             "        found = large_rules(node, ct, keep)",

@@ -14,10 +14,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from retrograd import devices
-from retrograd.arrays.numbers import SpecialiseError
 from retrograd.autograd.modes import local, modes
 from retrograd.compiler.capture import Call, UsersError, capture
 from retrograd.compiler.entry import MISS, Entry, current_key, log
+from retrograd.compiler.numbers import SpecialiseError
 from retrograd.compiler.pictures import same
 from retrograd.compiler.progress import progress
 from retrograd.compiler.report import explain

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from retrograd.arrays.numbers import Given, Number, SpecialiseError
+from retrograd.arrays.numbers import Number
 from retrograd.arrays.traced import refusals
 from retrograd.compiler.code import is_users
 from retrograd.compiler.entry import Entry
 from retrograd.compiler.guards import Guards
+from retrograd.compiler.numbers import Given, SpecialiseError
 from retrograd.compiler.plan import Planner, TrueGradsError
 from retrograd.compiler.state import Reach
 from retrograd.compiler.tracer import Tracer

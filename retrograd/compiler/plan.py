@@ -341,7 +341,7 @@ class Planner:
                 found[captured.input.id] = Source("tensor", captured, captured.input)
         for draw in self.plan.draws:
             found[draw.value.id] = Source("draw", draw, draw.value)
-        for owner in (*(s.numbers for s in self.plan.sites), self.tracer.given):
+        for owner in (*(site.numbers for site in self.plan.sites), self.tracer.given):
             for array, value in owner.inputs.values():
                 found[value.id] = Source("number", array, value)
         return found

@@ -1,4 +1,9 @@
-"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run."""
+"""Optimizer steps of a traced function: the formula is traced, its numbers are computed before each run.
+
+What `prepare` makes of the learning rate and the count of steps differs from call to call: such a number is
+an input of the program, a `Number` (numbers.py): `update` may compute with it before it meets an array, as in
+`1 - n.beta1`.
+"""
 
 from __future__ import annotations
 
@@ -136,8 +141,7 @@ class Steps:
         scalars, fresh = self._reached.get(id(cohort), (dict(cohort.scalars), cohort.fresh))
         later = dict(scalars)
         optimizer.prepare(group, later, fresh)
-        other = {**group, "lr": group["lr"] * 1.25 + 1e-3}  # any other learning rate will do
-        probes = [optimizer.prepare(g, dict(later), False) for g in (group, other)]
+        probes = optimizer.probe(group, later)
         given = optimizer.prepare(group, scalars, fresh)
         self._reached[id(cohort)] = {n: float(np.float32(v)) for n, v in scalars.items()}, False
         site = Site(self.tracer.recorder, optimizer, i, cohort, given, probes)

@@ -18,7 +18,6 @@ import numpy as np
 from retrograd.arrays import Recorder, Traced
 from retrograd.arrays.handles import now
 from retrograd.arrays.ir import Value
-from retrograd.arrays.numbers import Given
 from retrograd.arrays.traced import place, refusals, refused
 from retrograd.autograd import modes
 from retrograd.autograd.dispatch import plain, write_out
@@ -26,6 +25,7 @@ from retrograd.autograd.graph import AccumulateGrad, Node
 from retrograd.autograd.inplace import inplace_here
 from retrograd.autograd.modes import local
 from retrograd.compiler.draws import Draws
+from retrograd.compiler.numbers import Given
 from retrograd.compiler.steps import Steps
 from retrograd.errors import UntraceableError
 from retrograd.ops.declare import Op

@@ -26,6 +26,7 @@ from retrograd.native.lookups import is_lookup
 from retrograd.native.loops import Writer
 from retrograd.native.products import describe
 from retrograd.native.scatters import is_scatter
+from retrograd.native.stays import leave
 from retrograd.native.types import llvm
 
 _ITEMS, _DATA = (
@@ -43,6 +44,8 @@ class Assembly:
         self.program, self.fused, self.graph, self.updates = program, fused, fused.graph, updates
         self.module = llvm().Module(name)
         self.host = target.host()
+        for output, place in updates.items():
+            leave(fused, program.outputs[output], program.inputs[place])
         self.layouts: dict[int, Layout] = {
             n: plan(self.graph, s, n) for n, s in enumerate(fused.steps) if isinstance(s, Loop)
         }

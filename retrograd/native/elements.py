@@ -18,7 +18,7 @@ from retrograd.native.kernels import Loop
 from retrograd.native.layout import Element, Layout
 from retrograd.native.lookups import Taken, is_lookup, look
 from retrograd.native.sweeps import Sweeps, element_of
-from retrograd.native.types import convert, lanes_of, llvm, number, spread
+from retrograd.native.types import convert, is_half, lanes_of, llvm, number, spread
 
 
 class Slots(Protocol):
@@ -59,28 +59,54 @@ class Elements:
         return spread(self.builder, self._value(value, index), self.lanes)
 
     def _value(self, value: Value, index: Index) -> Any:
-        """Return an element, or a vector of them; from where it has been computed before, if it has."""
-        key = (value, index)
+        """Return an element, or a vector of them; from where it has been computed before, if it has.
+
+        What it is computed from comes first, one by one: chains are longer than Python's stack is high.
+        """
+        found = self._find((value, index))
+        if found is not None:
+            return found
+        pending = [((value, index), False)]
+        while pending:
+            element, is_ready = pending.pop()
+            if self._find(element) is not None:
+                continue
+            node = self.graph.reach(*element, self.step)
+            if is_ready:
+                self.known[-1][element] = self._made(node, *element)
+                continue
+            pending.append((element, True))
+            if isinstance(node, Load):
+                below = looked(node.at)
+            elif node.value in self.rows or (node.value in self.kept and self._is_kept(node)):
+                below = []
+            else:
+                below = operands(node)
+            pending += [(e, False) for e in reversed(below)]
+        return self._find((value, index))
+
+    def _find(self, element: Element) -> Any:
+        """Return an element that has been computed in this loop or around it; None if it has not been."""
         for scope in reversed(self.known):
-            if key in scope:
-                return scope[key]
-        node = self.graph.reach(value, index, self.step)
+            if element in scope:
+                return scope[element]
+        return None
+
+    def _made(self, node: Load | Call, value: Value, index: Index) -> Any:
+        """Emit an element, given what it is computed from."""
         if isinstance(node, Load):
-            found = self._load(node)
-        elif node.value in self.rows:
-            found = self.rows[node.value]
-        elif node.value in self.kept and self._is_kept(node):
+            return self._load(node)
+        if node.value in self.rows:
+            return self.rows[node.value]
+        if node.value in self.kept and self._is_kept(node):
             lanes = self.lanes if self.lane is not None else None
-            found = code.load(
+            return code.load(
                 self.builder, self.kept[node.value], value.dtype, self._flat_inner(), lanes, self.mask
             )
-        elif is_lookup(node.instruction):
-            found = self._look(node)
-        else:
-            given = [self._operand(x, node) for x in node.instruction.inputs]
-            found = emit(self.builder, node.instruction, given)
-        self.known[-1][key] = found
-        return found
+        if is_lookup(node.instruction):
+            return self._look(node)
+        given = [self._operand(x, node) for x in node.instruction.inputs]
+        return emit(self.builder, node.instruction, given)
 
     def _is_kept(self, node: Call) -> bool:
         """Whether a kept value has been computed by an earlier sweep, for this element."""
@@ -117,7 +143,7 @@ class Elements:
     def _load(self, node: Load) -> Any:
         value = node.value
         constant = self.graph.constants.get(value)
-        if constant is not None and constant.size == 1:
+        if constant is not None and constant.size == 1 and not is_half(value.dtype):
             return number(value.dtype, constant.flat[0])
         base, step, scattered = self._position(node.at)
         pointer = self._pointer(self.slots.of(value))

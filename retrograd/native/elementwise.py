@@ -14,7 +14,8 @@ import numpy as np
 from retrograd.arrays import Instruction, Value
 from retrograd.arrays.ir import values
 from retrograd.native import lookups, maths
-from retrograd.native.types import NATIVE, convert, intrinsic, lanes_of, number, spread
+from retrograd.native.integers import INTEGERS
+from retrograd.native.types import NATIVE, convert, intrinsic, is_half, lanes_of, number, spread
 
 Operand = tuple[Any, np.dtype[Any] | None]
 """An LLVM value with its dtype, or a Python number with None."""
@@ -190,7 +191,8 @@ def is_elementwise(instruction: Instruction) -> bool:
         return False
     (made,) = instruction.outputs
     if any(v.dtype.char not in NATIVE for v in (*instruction.operands, made)):
-        return False
+        stored = all(v.dtype.char in NATIVE or is_half(v.dtype) for v in (*instruction.operands, made))
+        return stored and instruction.name in ("copy", "cast") and isinstance(instruction.inputs[0], Value)
     if lookups.is_lookup(instruction):
         return True
     name, params = instruction.name, dict(instruction.params)
@@ -205,6 +207,8 @@ def is_elementwise(instruction: Instruction) -> bool:
     if name in _TRUTH:
         common = _common(instruction)
         return common is not None and common.kind in _TRUTH[name][1]
+    if name in INTEGERS and made.dtype.kind in "iu":
+        return True
     if name in _LIBRARY:
         return made.dtype.kind == "f" and _LIBRARY[name][0] in maths.FUNCTIONS
     return name in _LOGIC or name == "where" or (name == "clip" and made.dtype.kind in "iuf")
@@ -254,7 +258,10 @@ def emit(builder: Any, instruction: Instruction, operands: Sequence[Operand]) ->
         common = _common(instruction)
         assert common is not None
         return _TRUTH[name][0](builder, common, *[ready(o, common) for o in operands])
-    code = _SAME[name][0] if name in _SAME else _library(_LIBRARY[name][0])
+    if name in INTEGERS and made.dtype.kind in "iu":
+        code: Code = INTEGERS[name]
+    else:
+        code = _SAME[name][0] if name in _SAME else _library(_LIBRARY[name][0])
     return code(builder, made.dtype, *[ready(o, made.dtype) for o in operands])
 
 

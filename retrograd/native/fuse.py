@@ -20,6 +20,8 @@ from retrograd.native.kernels import AFTER, Host, Loop, Product, Step, Store, ca
 
 _CHEAP = 2  # what computing a value again may cost, in additions
 _CHEAP_CHAIN = 4  # likewise, of calls that belong to no loop
+_LONGEST_CHAIN = 50  # calls that are computed wherever they are used, one from the other
+_MOST_MEMBERS = 128  # of a loop: fusing and writing it takes time that grows with their square
 _FEW_OPERANDS = 2  # arrays that may be read to compute a value again
 
 
@@ -35,6 +37,7 @@ class Fused:
         self.floating: dict[
             Value, int
         ] = {}  # values that are computed wherever they are used, and their cost
+        self.chains: dict[Value, int] = {}  # how many of them wait for one another
         self.forced: set[Value] = set()  # values that have to lie in memory
         self.apart: dict[
             Value, list[str]
@@ -132,15 +135,18 @@ class Fused:
         first = self._earliest(instruction)
         reasons = []
         found = range(len(self.steps))
+        bases = self._bases(instruction)
         for number in found if kind == "reduce" else reversed(found):
             loop = self.steps[number]
-            if not isinstance(loop, Loop) or loop.is_serial or not self._shares(loop, instruction):
+            if not isinstance(loop, Loop) or loop.is_serial or loop.touched.isdisjoint(bases):
                 continue
             how = _fits(loop, instruction, kind)
             if number < first:
                 reasons.append(f"loop {number} has ended before step {first}, which makes what it needs")
             elif how is None:
                 reasons.append(f"loop {number} goes over {loop.frame}, this over {squeezed(domain)}")
+            elif len(loop.members) >= _MOST_MEMBERS:
+                reasons.append(f"loop {number} has {len(loop.members)} calls already")
             elif not self._is_legal(loop, number, instruction, domain):
                 reasons.append(f"it needs reductions of loop {number} at other places than the loop's own")
             else:
@@ -156,9 +162,14 @@ class Fused:
         total = cost(instruction) + sum(
             self.floating.get(self.graph.base(v)[0], 0) for v in instruction.operands
         )
+        chain = 1 + max((self.chains.get(self.graph.base(v)[0], 0) for v in instruction.operands), default=0)
+        if kind == "map" and chain > _LONGEST_CHAIN:
+            self.forced.add(made)  # else whoever needs it would compute all of the chain again
+            return False
         if kind != "map" or (squeezed(made.shape) and (total > _CHEAP_CHAIN or made in self.settled)):
             return False
         self.floating[made] = total if squeezed(made.shape) else 0
+        self.chains[made] = chain
         self.ready[made] = self._earliest(instruction)
         return True
 
@@ -180,15 +191,16 @@ class Fused:
         self.placed[made] = number
         self.ready[made] = number + 1 if kind in AFTER else number
 
-    def _shares(self, loop: Loop, instruction: Instruction) -> bool:
-        return not loop.touched.isdisjoint(self._bases(instruction))
-
     def _bases(self, instruction: Instruction) -> set[Value]:
         """Return what a call is computed from: arrays in memory, and what loops compute."""
         found: set[Value] = set()
         pending = list(instruction.operands)
+        seen: set[Value] = set()
         while pending:
             base = self.graph.base(pending.pop())[0]
+            if base in seen:
+                continue
+            seen.add(base)
             if base in self.floating and base not in self.placed:
                 pending += self.graph.made_by[base].operands
             elif squeezed(base.shape):
@@ -238,6 +250,7 @@ class Fused:
             if (
                 isinstance(loop, Loop)
                 and loop.frame == later.frame
+                and len(loop.members) + len(later.members) <= _MOST_MEMBERS
                 and self._fit_together(loop, home, number)
             ):
                 for made, member in later.members.items():

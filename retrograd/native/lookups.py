@@ -13,6 +13,11 @@ from retrograd.arrays import Instruction, Value
 from retrograd.native.affine import Affine, Index, Looked, broadcast, of
 from retrograd.native.scatters import is_run, spread_index
 
+_NAMES = frozenset({
+    "getitem", "ops.index", "ops.index_many", "ops.gather", "ops.embedding", "ops.index_select",
+    "ops.take_class", "ops.put_class",
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -36,7 +41,7 @@ class Put:
 def is_lookup(instruction: Instruction) -> bool:
     """Whether an instruction is one of these calls, in a form that is known here."""
     name, inputs, params = instruction.name, instruction.inputs, dict(instruction.params)
-    if any(0 in v.shape for v in instruction.operands):
+    if name not in _NAMES or any(0 in v.shape for v in instruction.operands):
         return False
     if name in ("getitem", "ops.index", "ops.index_many"):
         return not params and _positions(instruction) is not None

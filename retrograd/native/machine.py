@@ -51,6 +51,9 @@ class Machine:
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         """Run the program. Arrays that are not in C order are copied, and copied back if they are updated.
 
+        An array that is updated must share no memory with another input. After an IndexError, arrays that
+        are updated may have been written, in whole or in part; the others are as they were.
+
         Raises:
             TypeError: the arrays are not of the number, shapes and dtypes of the program's inputs.
             IndexError: an index that the program reads is out of range.

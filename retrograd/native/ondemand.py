@@ -1,6 +1,7 @@
 """Functions of arrays as machine code, made once they have been used enough: eager mode on large arrays.
 
-RETROGRAD_KERNELS (switches.py) says never, or whatever the size and at the first use.
+RETROGRAD_KERNELS=0     never: everything by NumPy
+RETROGRAD_KERNELS=all   whatever the size, and at the first use (for tests)
 
 A kernel is made for one combination of shapes, dtypes, layouts and static arguments. It is worth its making
 when it has much to do, so elements are counted per combination, and a kernel is made once there were enough:
@@ -16,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from retrograd import startup
 from retrograd.arrays import Program, Traced, Value, trace
 from retrograd.native.executable import build
-from retrograd.switches import kernels
 
 ndarray = np.ndarray
 Array = np.ndarray[Any, Any]
@@ -39,7 +40,7 @@ _known: dict[tuple[Any, ...], Entry] = {}
 
 def enough() -> int:
     """Return how many elements a combination must have been used with."""
-    return 0 if kernels() == "all" else ENOUGH
+    return 0 if startup.kernel_mode() == "all" else ENOUGH
 
 
 class Entry:
@@ -103,7 +104,11 @@ class Kernels:
             entry.seen += work
             if entry.refused or entry.seen < enough() << max(self.made - _FREE, 0):
                 return None
-            self._make(entry, form, values, arrays)
+            try:
+                self._make(entry, form, values, arrays)
+            except BaseException:  # an interrupt says nothing about the function
+                entry.refused = False
+                raise
         return _run(entry, arrays)
 
     def _make(self, entry: Entry, form: Any, values: tuple[Any, ...], arrays: list[Array]) -> None:

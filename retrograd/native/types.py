@@ -10,8 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.native import halves
+
 NATIVE = frozenset("?bBhHiIlLqQfd")
 """The dtypes that machine code is made for, by NumPy's character."""
+
+
+HALVES = frozenset("eE")
+"""The dtypes that are only stored, float16 and bfloat16; in a register they are their bits."""
+
+
+def is_half(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype is one of those that are stored narrow and computed wide."""
+    return dtype.char in HALVES and dtype.itemsize == 2
 
 
 @cache
@@ -26,7 +37,9 @@ def llvm() -> Any:
 def register(dtype: np.dtype[Any], lanes: int | None = None) -> Any:
     """Return the LLVM type of a number, or of a vector of them, in a register."""
     ir = llvm()
-    if dtype.kind == "f":
+    if is_half(dtype):
+        element = ir.IntType(16)
+    elif dtype.kind == "f":
         element = ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
     else:
         element = ir.IntType(1 if dtype.kind == "b" else 8 * dtype.itemsize)
@@ -75,6 +88,16 @@ def convert(builder: Any, value: Any, have: np.dtype[Any], want: np.dtype[Any]) 
     """Return a number in another dtype, as NumPy's astype has it."""
     if have == want:
         return value
+    if is_half(have) or is_half(want):
+        wide = np.dtype(np.float32)
+        if is_half(have):
+            return convert(builder, halves.widened(builder, value, have), wide, want)
+        if have.kind == "f" and have.itemsize == 8:
+            return halves.narrowed(builder, halves.rounded_to_odd(builder, value), want)
+        exact = np.dtype(np.float64) if have.kind in "iu" else wide
+        if have != exact:
+            return convert(builder, convert(builder, value, have, exact), exact, want)
+        return halves.narrowed(builder, value, want)
     lanes = lanes_of(value)
     to = register(want, lanes)
     if want.kind == "b":

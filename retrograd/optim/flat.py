@@ -20,7 +20,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.autograd.modes import enable_grad, local, modes
 from retrograd.autograd.where import here
-from retrograd.optim.kernels import Kernel, Kernels, is_worth
+from retrograd.optim.kernels import Kernels, is_worth
 from retrograd.optim.optimizer import Optimizer
 from retrograd.tensor import Tensor, wrap
 
@@ -305,7 +305,9 @@ class Cohort:
             if not is_worth(arrays[0]):
                 return None
 
-            def make() -> Kernel:
+            def make() -> Any:
+                from retrograd.optim.kernel import Kernel  # noqa: PLC0415 - with the first large parameter
+
                 return Kernel(optimizer, numbers, optimizer.probe(plain_numbers(group), self.scalars), arrays)
 
             return self.kernels.find(arrays[0].size, make, numbers)

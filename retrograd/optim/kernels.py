@@ -1,62 +1,24 @@
-"""An optimizer's `update` as machine code, for large parameters.
+"""The kernels of optimizers: which parameters have one, and from when on.
 
-A kernel is traced from `update` itself, for one size, and writes the parameter and its state where they lie.
-It is made once the elements updated are many (native/ondemand.py says how many).
+A kernel (kernel.py) is made once the elements updated are many (native/ondemand.py says how many).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrograd.arrays import Program, trace
-from retrograd.native import build, ondemand
-from retrograd.ops.helpers import cast
-from retrograd.optim.numbers import Numbers
-from retrograd.switches import kernels
+from retrograd import startup
 
 if TYPE_CHECKING:
-    from retrograd.optim.flat import FlatOptimizer
+    from retrograd.optim.kernel import Kernel
 
 Array = np.ndarray[Any, Any]
 
 LARGE = 2**14  # elements from which a kernel's call costs less than it saves (benchmarks/kernels.py)
 _MOST = 16  # kernels of a cohort, which has one per size; and how often they may be made anew
-
-
-class Kernel:
-    """The update of parameters of one size."""
-
-    def __init__(
-        self, optimizer: FlatOptimizer, numbers: Any, probes: list[Any], arrays: tuple[Array, ...]
-    ) -> None:
-        found: list[Numbers] = []
-        examples = [np.broadcast_to(np.empty((), a.dtype), a.shape) for a in arrays]
-
-        def run(p: Any, g: Any, *buffers: Any) -> tuple[Any, ...]:
-            found.append(Numbers(p._recorder, numbers, probes))
-            made = optimizer.update(found[0].given, p, g, *buffers)
-            return tuple(cast(value, p.dtype) for value in made)
-
-        program: Program = trace(run, *examples)
-        (self.numbers,) = found
-        self.numbers.close()
-        written = [0, *range(2, len(arrays))]
-        name = f"{type(optimizer).__name__}.update"
-        machine: Any = build(program, dict(enumerate(written)), name=name)
-        if machine.blueprint.runs != 1:
-            raise TypeError("NumPy makes some of the calls")
-        self._machine = machine  # its code lives as long as it does
-        self._run = machine.run
-
-    def fill(self, numbers: Any) -> bool:
-        """Take the numbers of a step; False if the kernel was not made for such."""
-        return self.numbers.fill(numbers)
-
-    def __call__(self, *arrays: Array) -> None:
-        """Update a parameter and its state, in place."""
-        self._run((*arrays, *self.numbers.arrays))
 
 
 class Kernels:
@@ -67,7 +29,7 @@ class Kernels:
         self.made: dict[int, Kernel] = {}
         self.left = _MOST
 
-    def find(self, size: int, make: Any, numbers: Any) -> Kernel | None:
+    def find(self, size: int, make: Callable[[], Kernel], numbers: Any) -> Kernel | None:
         """Return the kernel for a parameter of a size, ready for a step; None if there is none, or none yet.
 
         Args:
@@ -78,6 +40,8 @@ class Kernels:
         kernel = self.made.get(size)
         if kernel is not None and kernel.fill(numbers):
             return kernel
+        from retrograd.native import ondemand  # noqa: PLC0415 - with the first large parameter
+
         seen = self.seen[size] = self.seen.get(size, 0) + size
         if seen < ondemand.enough() or not self.left:
             return None
@@ -92,7 +56,7 @@ class Kernels:
 
 def is_worth(array: Array) -> bool:
     """Whether a parameter's update is worth a kernel."""
-    mode = kernels()
+    mode = startup.kernel_mode()
     if not array.flags.writeable:
         return False  # NumPy refuses it
     return mode != "0" and array.dtype.char in "fd" and array.size >= (1 if mode == "all" else LARGE)

@@ -20,12 +20,12 @@ from retrograd.errors import UntraceableError
 
 
 class Numbers(Owner):
-    """What `prepare` returned, as `update` takes it when it is traced (`given`).
+    """What `prepare` returned, as `update` takes it when it is traced.
 
     Args:
-        recorder: of the trace.
+        recorder: of the program.
         given: what `prepare` returned for this step.
-        probes: what it returns for a later step and for another learning rate: what differs is an input.
+        probes: what it returns for other steps and learning rates: what differs is an input.
     """
 
     def __init__(self, recorder: Recorder, given: Any, probes: list[Any]) -> None:
@@ -48,14 +48,9 @@ class Numbers(Owner):
         """Refuse: the formula is to be one for all values."""
         raise refused(UntraceableError(f"an optimizer's update uses {why} of {number.text}, at {place()}"))
 
-    @property
-    def arrays(self) -> list[np.ndarray[Any, Any]]:
-        """The inputs, in the order in which the program was given them."""
-        return [array for array, _ in self.inputs.values()]
-
     def close(self) -> None:
         """Write the code that computes the numbers, once all of them are known."""
-        names: dict[str, Any] = {f"a{k}": array for k, array in enumerate(self.arrays)}
+        names: dict[str, Any] = {f"a{k}": array for k, (array, _) in enumerate(self.inputs.values())}
         lines = [f"    a{k}[()] = {text}" for k, (text, _) in enumerate(self.inputs)]
         source = "\n".join(["def fill(n):", *lines, "    return True", ""])
         source += f"def holds(n):\n    return {' and '.join(self.conditions) or True}\n"
@@ -68,3 +63,8 @@ class Numbers(Owner):
             return False
         self._fill(given)
         return True
+
+    @property
+    def arrays(self) -> tuple[np.ndarray[Any, Any], ...]:
+        """The arrays of the inputs, in the order in which `update` asked for them."""
+        return tuple(array for array, _ in self.inputs.values())

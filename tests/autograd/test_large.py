@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import retrograd as torch
+from retrograd import startup
 from retrograd.autograd import large
 from retrograd.native import ondemand
 from retrograd.ops.apply import bind
@@ -32,16 +33,10 @@ BY_NUMPY = {
 }  # fmt: skip
 
 
-def switch(monkeypatch: pytest.MonkeyPatch, kernels: Any) -> None:
-    """Have RETROGRAD_KERNELS read as something else."""
-    for module in (ondemand, large):
-        monkeypatch.setattr(module, "kernels", kernels)
-
-
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make kernels at the first use and for any size, where this file asks for them."""
-    switch(monkeypatch, lambda: "all")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "all")
     ondemand.clear()
     yield
     ondemand.clear()
@@ -140,10 +135,10 @@ SCRIPT = """
 import sys, numpy as np
 sys.path.insert(0, {folder!r})
 from autograd.test_large import step, data
+from retrograd import startup
 from retrograd.native import ondemand
-from retrograd.switches import kernels
 found = step(*data(), graph=True)
-if kernels() == "all":
+if startup.kernel_mode() == "all":
     assert sum(e.run is not None for e in ondemand._known.values()) > 20
 np.savez(sys.argv[1], *found)
 """
@@ -172,7 +167,7 @@ def test_a_program_gives_the_same_with_and_without_kernels(tmp_path: Any) -> Non
 
 
 def test_it_is_counted_in_elements_when_a_kernel_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(monkeypatch, lambda: "1")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "1")
     ondemand.clear()
     kernels = ondemand.Kernels("double", lambda form, values: (values[0] * 2,))
     x = np.ones(2**20, np.float32)
@@ -312,7 +307,7 @@ def test_threads_and_forks() -> None:
 
 
 def test_only_a_large_array_has_ops_of_one_pass_look_at_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(monkeypatch, lambda: "1")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "1")
     monkeypatch.setattr(large._Noticed, "yet", False)
     monkeypatch.setattr(large, "_sleeping", [])
     large.limit.cache_clear()
@@ -326,3 +321,19 @@ def test_only_a_large_array_has_ops_of_one_pass_look_at_sizes(monkeypatch: pytes
     large.notice(large.NOTICED)
     assert rewritten == [1]
     assert large.limit(TABLE["add"]) is not None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_interrupt_while_a_kernel_is_made_does_not_rule_it_out() -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def double(form: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if interrupts:
+            raise interrupts.pop()
+        return (values[0] * 2,)
+
+    kernels = ondemand.Kernels("double", double)
+    x = np.ones(4, np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        kernels((x,), 4)
+    assert kernels((x,), 4) is not None

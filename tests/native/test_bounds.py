@@ -33,6 +33,7 @@ PROGRAMS = {
         lambda x, m: (np.where(m, x, 0.5), m),
         lambda n: [numbers(2, n).astype(float), numbers(n) > 0],
     ),
+    "halves": (lambda x: (x * 2, np.sum(x, axis=0)), lambda n: [numbers(3, n).astype(np.float16)]),
     "bytes": (lambda x: (~x, x[::-1], np.any(x, axis=0)), lambda n: [numbers(3, n) > 0]),
     "views": (lambda x: (x[:, ::-1] + 1, x.T * 2, x[1:, ::2] - x[:2, ::2]), lambda n: [numbers(3, n)]),
     "rows": (lambda x: (np.exp(x - np.max(x, axis=1, keepdims=True)),), lambda n: [numbers(3, n)]),
@@ -50,9 +51,7 @@ PROGRAMS = {
     ),
     "pieces": (
         lambda x: (
-            np.concatenate((x, x[:, :1], x), axis=1),
-            np.roll(x, 1, 1),
-            TABLE["constant_pad_nd"](x, (1, 2)),
+            np.concatenate((x, x[:, :1], x), axis=1), np.roll(x, 1, 1), TABLE["constant_pad_nd"](x, (1, 2)),
         ),
         lambda n: [numbers(2, n)],
     ),
@@ -61,7 +60,7 @@ PROGRAMS = {
         lambda n: [numbers(n, n), numbers(n, n)],
     ),
     "narrow products": (lambda x, y: (x @ y, y.T @ x.T), lambda n: [numbers(5, n), numbers(n, 3)]),
-}
+}  # fmt: skip
 
 
 def run(name, n, at):

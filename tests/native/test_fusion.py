@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from native.programs import compare
@@ -89,6 +91,32 @@ def test_long_chains_of_shared_values_are_quick_to_fuse():
         return (x,)
 
     compare(chain, [X.astype(np.float64)])
+
+
+@pytest.mark.parametrize("shape", [(), (40,)])
+def test_chains_longer_than_the_stack_are_built_in_time_that_grows_with_them(shape):
+    def chain(x):
+        y = x
+        for k in range(700):
+            y = y * 0.999 + x if k % 2 else np.maximum(y, x * 0.5) - y * y
+        return (y,)
+
+    begun = time.process_time()
+    compare(chain, [np.full(shape, 0.3)])
+    assert time.process_time() - begun < 20  # it takes 2
+
+
+def test_many_rows_that_wait_for_each_other_are_built_in_time_that_grows_with_them():
+    def chain(x):
+        for _ in range(40):
+            for _ in range(5):
+                x = np.maximum(x * 1.01, x - 0.5)
+            x = x / (1 + np.max(np.absolute(x), axis=1, keepdims=True))
+        return (x,)
+
+    begun = time.process_time()
+    compare(chain, [X.astype(np.float64)])
+    assert time.process_time() - begun < 30  # it takes 3
 
 
 def test_a_fault_in_the_code_is_seen(monkeypatch):

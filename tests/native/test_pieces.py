@@ -8,7 +8,7 @@ from native.programs import compare
 from spread import diagonals
 
 from retrograd.native import joins
-from retrograd.native.kernels import Host
+from retrograd.native.kernels import Host, Loop
 from retrograd.ops.declare import TABLE
 
 KINDS = [np.float32, np.float64, np.int32, np.bool_]
@@ -22,6 +22,11 @@ def given(kind, n=20):
 
 def hosts(machine):
     return [s.instruction.name for s in machine.drawing.fused.steps if isinstance(s, Host)]
+
+
+def stores(machine):
+    steps = machine.drawing.fused.steps
+    return [s for step in steps if isinstance(step, Loop) for s in step.stores]
 
 
 def written(x, index, value):
@@ -53,6 +58,14 @@ CASES = {
         written(x, (2, 0), 0), written(x, slice(None, None, -2), y), written(x, slice(4, 2), 0),
         written(x, ..., y[0]),
     ),
+    "places in memory": lambda x, y, v: (
+        TABLE["take_place"](x, ((3, len(v)), (2 * len(v), 1), len(v))),
+        TABLE["take_place"](x, ((len(v), 3), (1, -len(v)), 4 * len(v))),
+        TABLE["put_place"](y, (6, len(v)), ((3, len(v)), (len(v), 1), 2 * len(v))),
+        TABLE["put_place"](y.T[..., None] * 1, (6, len(v)), ((len(v), 3, 1), (1, 2 * len(v), 7), 0)),
+        TABLE["write_place"](x, y, ((3, len(v)), (len(v), 1), len(v))),
+        TABLE["write_place"](x, None, ((3,), (2 * len(v),), len(v) - 1)),
+    ),
     "triangles": lambda x, y, v: (np.tril(x), np.triu(x, 2), np.tril(x, -1), np.triu(np.stack((x, x)), -30)),
     "arguments": lambda x, y, v: (
         np.argmax(x, axis=0), np.argmin(x, axis=1), np.argmax(x), np.argmin(x, axis=1, keepdims=True),
@@ -73,6 +86,30 @@ def test_a_write_into_an_input_happens_after_its_last_read():
         lambda x, y, v: (written(x, (ALL, 0), 5.0), x * 2),
         lambda x, y, v: (written(x, 0, v * x[1]), np.sum(x, axis=0)),
         lambda x, y, v: (np.roll(x, 1), x[::-1] + 0),
+    ):
+        compare(function, [x, y, v], {0: 0})
+
+
+def test_what_an_update_does_not_change_stays_where_it_is():
+    x, y, v = given(np.float64)
+
+    def part(x, y, v):
+        made = x[:]
+        made = TABLE["write_place"](made, y, ((3, 20), (20, 1), 40))
+        return made, np.sum(y, axis=0)
+
+    machine = compare(part, [x, y, v], {0: 0})
+    written = sum(np.prod(s.value.shape) for s in stores(machine))
+    assert written == y.size
+    assert sum(np.prod(s.value.shape) for s in stores(compare(part, [x, y, v]))) == x.size
+    for function in (
+        lambda x, y, v: (part(x, y, v)[0], x[0] * 2),
+        lambda x, y, v: (part(x, y, v)[0], np.sum(x), x @ y.T),
+        lambda x, y, v: (part(x, y * np.sum(x), v)[0], np.sum(part(x, y, v)[0])),
+        lambda x, y, v: (part(x, x[2:5] + 1, v)[0],),
+        lambda x, y, v: (part(x, x[:3] + 1, v)[0],),
+        lambda x, y, v: (part(x, x[4:1:-1] * 1, v)[0],),
+        lambda x, y, v: (part(x * 1, y, v)[0], part(x, y, v)[0]),
     ):
         compare(function, [x, y, v], {0: 0})
 

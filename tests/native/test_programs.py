@@ -14,6 +14,7 @@ from spread import diagonals
 
 from retrograd.arrays import evaluate, trace, verify
 from retrograd.native import threads
+from retrograd.native.kernels import Host
 from retrograd.native.machine import Machine
 from retrograd.native.passes import prepare
 
@@ -106,6 +107,18 @@ def test_integers_wrap_and_compare_by_their_sign(kind):
     compare(lambda x, y: (x + y, x * y, x - y, np.maximum(x, y), x > y, x & y, x ^ y, ~x), [x, y])
     compare(lambda x: (np.absolute(x), np.sign(x), np.sum(x), np.max(x), x != 0), [x])
     compare(lambda x, y: (x * 1.5, np.where(x > y, x, y)), [x, y])
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_integers_divide_as_numpy_has_it(kind):
+    limits = np.iinfo(kind)
+    x = np.array([limits.min, limits.min + 1, limits.max, 0, 1, 2, 100, 3, 7] * 3, kind)
+    rows, columns = np.meshgrid(x, np.array([0, 1, 2, 3, 7, limits.max, limits.min, x[0] * 0 - 1], kind))
+    for y in (rows, rows - columns):
+        machine = compare(
+            lambda x, y: (x // y, x % y, np.fmod(x, y), x**3, x**7, x // 3, x % 5), [y, columns.copy()]
+        )
+        assert not any(isinstance(s, Host) for s in machine.drawing.fused.steps)
 
 
 def test_conversions_between_numbers():

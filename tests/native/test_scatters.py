@@ -44,6 +44,10 @@ CASES = {
     "put_along": lambda x, g, **_: (
         T["put_along"](x[g, 0], x.shape, 0, g), T["scatter_add"](x, 0, g, x[g, 0]),
     ),
+    "slices": lambda x, j, g, **_: (
+        T["index_add"](x, 0, np.maximum(j, 0).astype(np.int64), x[j], alpha=2),
+        T["pick"](x, g[:6], 0), T["gathered_back"](x, g[:6], 0),
+    ),
     "one by one": lambda v, w, **_: (T["accumulate"](v, (50,), w, 0), np.sum(v)),
     "flat": lambda x, j, **_: (T["take"](x, j.astype(np.int64)), T["put_flat"](x[j, 0], x.shape, j)),
     "many": lambda x, j, k, **_: (T["accumulate_many"](x[j, k], x.shape, (j, k), (0, 1)),),

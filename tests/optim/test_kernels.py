@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import retrograd as torch
+from retrograd import startup
 from retrograd.native import ondemand
 from retrograd.optim import kernels
 from retrograd.tensor import wrap
@@ -30,14 +31,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"momentum": 0.9, "centered": True}),
     ("Rprop", {}),
 ]
-
-
-def switch(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
-    """Have RETROGRAD_KERNELS read as something else."""
-    for module in (ondemand, kernels):
-        monkeypatch.setattr(module, "kernels", answer)
-
-
 SHAPES = ((100, 100), (3, 5), (7,), (100, 100), (200, 60))
 
 
@@ -65,10 +58,10 @@ def made(optimizer: Any) -> int:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_steps_are_the_same(name: str, options: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(monkeypatch, lambda: "0")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "0")
     wanted, optimizer = run(name, options, dtype)
     assert made(optimizer) == 0
-    switch(monkeypatch, lambda: "all")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "all")
     found, optimizer = run(name, options, dtype)
     assert made(optimizer) == 3  # two sizes, and the small ones together
     tolerance = 2e-5 if dtype == np.float32 else 1e-12
@@ -77,7 +70,7 @@ def test_steps_are_the_same(name: str, options: Any, dtype: Any, monkeypatch: py
 
 
 def test_a_kernel_writes_nothing_but_what_it_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(monkeypatch, lambda: "all")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "all")
     edge = 64
     for name in ("Rprop", "Adam", "SGD"):
         whole = np.full(1001 + 2 * edge, 7, np.float32)
@@ -93,7 +86,7 @@ def test_a_kernel_writes_nothing_but_what_it_updates(monkeypatch: pytest.MonkeyP
 
 
 def test_numbers_that_change_at_every_step_end_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(monkeypatch, lambda: "all")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "all")
     monkeypatch.setattr(kernels, "_MOST", 3)
     param = torch.nn.Parameter(torch.zeros(50))
     optimizer = torch.optim.SGD([param], lr=0.1)
@@ -109,7 +102,7 @@ def test_numbers_that_change_at_every_step_end_in_numpy(monkeypatch: pytest.Monk
 
 
 def test_elements_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(monkeypatch, lambda: "1")
+    monkeypatch.setattr(startup, "kernel_mode", lambda: "1")
     monkeypatch.setattr(ondemand, "ENOUGH", 5 * kernels.LARGE)
     param = torch.nn.Parameter(torch.zeros(kernels.LARGE))
     small = torch.nn.Parameter(torch.zeros(10))

@@ -12,13 +12,14 @@ from typing import TypeAlias
 from retrograd.arrays import Program
 from retrograd.native.passes.canonical import canonical
 from retrograd.native.passes.common import common
+from retrograd.native.passes.narrow import narrow
 from retrograd.native.passes.outputs import outputs
 from retrograd.native.passes.pieces import pieces
 from retrograd.native.passes.simplify import simplify
 
 Pass: TypeAlias = Callable[[Program], Program]
 
-PASSES: tuple[Pass, ...] = (canonical, simplify, common, outputs, pieces)
+PASSES: tuple[Pass, ...] = (narrow, canonical, simplify, common, outputs, pieces)
 
 
 def prepare(program: Program, seen: Callable[[str, Program], None] | None = None) -> Program:

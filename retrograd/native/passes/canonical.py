@@ -13,7 +13,7 @@ import numpy as np
 
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.arrays.vocabulary import function_of
-from retrograd.native.passes import indexed, pieces, positions
+from retrograd.native.passes import geometry, indexed, pieces, positions
 from retrograd.native.passes.reductions import reduced
 from retrograd.native.passes.rewrite import Rewriter
 
@@ -166,6 +166,10 @@ _RULES: dict[str, Callable[..., Any]] = {
     "ops.take": indexed.take,
     "ops.put_flat": indexed.put_flat,
     "ops.scatter_add": indexed.scatter_add,
+    "ops.index_add": indexed.index_add,
+    "ops.pick": indexed.pick,
+    "ops.gathered_back": indexed.gathered_back,
+    **geometry.RULES,
     **{n: positions.triangle(n) for n in ("tril", "triu")},
     **{n: positions.extreme(n) for n in ("argmax", "argmin")},
 }

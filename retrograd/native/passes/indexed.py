@@ -77,6 +77,37 @@ def scatter_add(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
     return to.emit("add", (x, added), made.shape, made.dtype)
 
 
+def index_add(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
+    """Add slices, times a number, at positions."""
+    x, dim, index, source = inputs
+    alpha = params.get("alpha", 1)
+    known = set(params) <= {"alpha"} and isinstance(alpha, (int, float)) and made.dtype.char in NATIVE
+    if not known or not x.shape or source.dtype != made.dtype or len(source.shape) != len(x.shape):
+        return to.emit("ops.index_add", inputs, made.shape, made.dtype, **params)
+    if alpha != 1:
+        factor = to.constant(np.asarray(alpha).astype(source.dtype))
+        source = to.emit("multiply", (source, factor), source.shape, source.dtype)
+    index = _flat(to, index)
+    added = to.emit("ops.accumulate", (source, x.shape, index, dim % len(x.shape)), made.shape, made.dtype)
+    return to.emit("add", (x, added), made.shape, made.dtype)
+
+
+def pick(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
+    """Take along a dimension."""
+    x, index, dim = inputs
+    if params or not x.shape or not isinstance(index, Value):
+        return to.emit("ops.pick", inputs, made.shape, made.dtype, **params)
+    return to.emit("ops.gather", (x, dim, index), made.shape, made.dtype)
+
+
+def gathered_back(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
+    """Add along a dimension."""
+    x, index, dim = inputs
+    if params or not x.shape or not isinstance(index, Value):
+        return to.emit("ops.gathered_back", inputs, made.shape, made.dtype, **params)
+    return to.emit("ops.put_along", (x, made.shape, dim, index), made.shape, made.dtype)
+
+
 def _flat(to: Rewriter, x: Value) -> Value:
     shape = (math.prod(x.shape),)
     return x if x.shape == shape else to.emit("reshape", (x,), shape, x.dtype, shape=shape)

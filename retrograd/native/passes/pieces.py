@@ -106,8 +106,8 @@ def pad(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
         x = _part(to, x, dim, max(0, -before), x.shape[dim] - max(0, -after))
         spans.append((max(0, before), n - max(0, before) - max(0, after), 1))
     if 0 in x.shape:
-        return _filled(to, fill or 0, made)
-    return write(to, _filled(to, fill or 0, made), x, spans)
+        return filled(to, fill or 0, made)
+    return write(to, filled(to, fill or 0, made), x, spans)
 
 
 def place(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
@@ -115,7 +115,7 @@ def place(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
     x, _, index = inputs
     if made.dtype.char not in NATIVE or not is_basic(index):
         return to.emit("ops.place", inputs, made.shape, made.dtype, **params)
-    return _written(to, _filled(to, 0, made), index, x)
+    return written(to, filled(to, 0, made), index, x)
 
 
 def setitem(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
@@ -125,11 +125,12 @@ def setitem(to: Rewriter, inputs: Any, params: Any, made: Value) -> Any:
     if made.dtype.char not in NATIVE or not is_basic(index) or not known or x.dtype != made.dtype:
         return to.emit("setitem", inputs, made.shape, made.dtype, **params)
     if not isinstance(value, Value):
-        value = to.constant(np.array(value).astype(made.dtype))
-    return _written(to, x, index, _as(to, value, made.dtype))
+        value = number(to, value, made.dtype)
+    return written(to, x, index, _as(to, value, made.dtype))
 
 
-def _written(to: Rewriter, base: Value, index: Any, value: Value) -> Value:
+def written(to: Rewriter, base: Value, index: Any, value: Value) -> Value:
+    """Return `base` with a value where a basic index says."""
     spans, flipped, shape = _region(index, base.shape)
     if 0 in shape:
         return base
@@ -226,6 +227,12 @@ def _as(to: Rewriter, x: Value, dtype: Any) -> Value:
     return x if x.dtype == dtype else to.emit("cast", (x,), x.shape, dtype, dtype=dtype)
 
 
-def _filled(to: Rewriter, number: Any, made: Value) -> Value:
-    fill = to.constant(np.array(number).astype(made.dtype))
+def number(to: Rewriter, value: Any, dtype: Any) -> Value:
+    """Return a number as a constant."""
+    return to.constant(np.array(value).astype(dtype))
+
+
+def filled(to: Rewriter, value: Any, made: Value) -> Value:
+    """Return one number in the shape and dtype of a value."""
+    fill = number(to, value, made.dtype)
     return to.emit("broadcast_to", (fill,), made.shape, made.dtype, shape=made.shape)

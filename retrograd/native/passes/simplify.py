@@ -11,6 +11,7 @@ import numpy as np
 from retrograd.arrays import Instruction, Program, Value
 from retrograd.native.passes.rewrite import Rewriter
 
+_LARGEST_POWER = 64  # of an integer, by multiplication
 _CHEAP_POWERS = {1: 0, 2: 1, 3: 2}  # exponent: multiplications
 
 
@@ -79,7 +80,11 @@ def _negative(to: Rewriter, inputs: Any, params: Any, made: Value, numbers: Any)
 def _power(to: Rewriter, inputs: Any, params: Any, made: Value, numbers: Any) -> Any:
     x, y = inputs
     exponent = _number(y, numbers)
-    if params or exponent is None or made.dtype.kind != "f" or not _is_like(x, made):
+    if params or exponent is None or not _is_like(x, made):
+        return None
+    if made.dtype.kind in "iu" and isinstance(exponent, (int, np.integer)) and 0 < exponent <= _LARGEST_POWER:
+        return _multiplied(to, x, int(exponent), made)
+    if made.dtype.kind != "f":
         return None
     if exponent in _CHEAP_POWERS and float(exponent).is_integer():
         result = x
@@ -89,6 +94,19 @@ def _power(to: Rewriter, inputs: Any, params: Any, made: Value, numbers: Any) ->
     if exponent == -1:
         return to.emit("divide", (1, x), made.shape, made.dtype)
     return None
+
+
+def _multiplied(to: Rewriter, x: Value, exponent: int, made: Value) -> Value:
+    """Return a power by squaring: integers wrap around alike in whichever order they are multiplied."""
+    found: Value | None = None
+    while True:
+        if exponent % 2:
+            found = x if found is None else to.emit("multiply", (found, x), made.shape, made.dtype)
+        exponent //= 2
+        if not exponent:
+            assert found is not None
+            return found
+        x = to.emit("multiply", (x, x), made.shape, made.dtype)
 
 
 def _subtract(to: Rewriter, inputs: Any, params: Any, made: Value, numbers: Any) -> Any:
