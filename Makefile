@@ -6,7 +6,7 @@ JOBS ?= 2
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format bench venv clean distclean
+.PHONY: demo test test-long check format bench venv clean distclean
 
 demo: $(VENV)/.has-demo
 	$(VENV)/bin/python examples/digits.py
@@ -14,6 +14,10 @@ demo: $(VENV)/.has-demo
 # Without torch in the environment the tests that compare with it are skipped, and counted as skipped.
 test: $(VENV)/.has-test
 	$(VENV)/bin/python -m pytest -n $(JOBS) -q -rfEs
+
+# All samples, shapes and machines of the tests of compiled code, of which `make test` takes some of each kind.
+test-long: $(VENV)/.has-test
+	$(VENV)/bin/python -m pytest -n $(JOBS) -q -rfEs --long
 
 check: $(VENV)/.has-dev test
 	$(VENV)/bin/ruff format --check .

@@ -36,6 +36,26 @@ def torch_or_skip():
     return torch
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--long", action="store_true", help="run all samples, shapes and machines, not some of each"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is marked as long, unless it is asked for."""
+    left_out = [] if config.getoption("--long") else [i for i in items if i.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [i for i in items if not i.get_closest_marker("long")]
+
+
+@pytest.fixture
+def is_long(request):
+    """Whether all samples are asked for, not some of each kind."""
+    return request.config.getoption("--long")
+
+
 def pytest_terminal_summary(terminalreporter):
     missed = [r for r in terminalreporter.stats.get("skipped", []) if NO_TORCH in str(r.longrepr)]
     if missed:

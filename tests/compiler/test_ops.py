@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from ops.checks import flat, forms, public, tensors
+from spread import some
 
 import retrograd as torch
 import retrograd.ops.table
@@ -34,10 +35,11 @@ def outcome(op, sample, function):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_compiled_equals_eager(name):
+def test_compiled_equals_eager(name, is_long):
     op = TABLE[name]
     fell_back = False
-    for sample in op.samples():
+    samples = list(op.samples())
+    for sample in samples if is_long else some(samples, 3):
         for form in forms(op, sample):
             function = public(op)
             try:
@@ -69,4 +71,4 @@ def test_compiled_equals_eager(name):
                     else 1e-8
                 )
                 np.testing.assert_allclose(b, a, rtol=eps, atol=eps, err_msg=f"{form}")
-    assert fell_back == (name in FALLS_BACK)
+    assert not is_long or fell_back == (name in FALLS_BACK)  # of some it takes a certain sample

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from product_harness import backwards, compiled, in_layout, machine
+from spread import diagonals
 
 from retrograd.native import gemm, threads
 from retrograd.native.gemm import tiling, vector
@@ -98,17 +99,18 @@ def expect(a, b, c, before=None):
     assert not wrong.any(), f"{wrong.sum()} of {wrong.size} wrong, the first at {np.argwhere(wrong)[0]}"
 
 
-@pytest.mark.parametrize("name", MACHINES)
-@pytest.mark.parametrize(("m", "n", "k"), SHAPES)
-def test_shapes(m, n, k, name, small_chunks):
+@pytest.mark.parametrize(("shape", "name"), diagonals(SHAPES, list(MACHINES), 3))
+def test_shapes(shape, name, small_chunks):
+    m, n, k = shape
     check(m, n, k, host=MACHINES[name], at="start" if m % 2 else "end")
 
 
-@pytest.mark.parametrize(("a", "b"), PAIRS)
 @pytest.mark.parametrize(
-    ("m", "n", "k"), [(29, 70, 37), (3, 150, 37), (1, 50, 21), (50, 1, 21), (150, 2, 37)]
+    ("pair", "shape"),
+    diagonals(PAIRS, [(29, 70, 37), (3, 150, 37), (1, 50, 21), (50, 1, 21), (150, 2, 37)], 3),
 )
-def test_strides(m, n, k, a, b, small_chunks):
+def test_strides(pair, shape, small_chunks):
+    (a, b), (m, n, k) = pair, shape
     check(m, n, k, a=a, b=b, gap=3, host=MACHINES["avx512"], parallel=backwards)
 
 
@@ -222,9 +224,8 @@ EPILOGUE_SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("name", MACHINES)
 @pytest.mark.parametrize("accumulate", [False, True])
-@pytest.mark.parametrize("shape", EPILOGUE_SHAPES)
+@pytest.mark.parametrize(("shape", "name"), diagonals(EPILOGUE_SHAPES, list(MACHINES), 3))
 def test_epilogue(shape, accumulate, name, small_chunks):
     size, m, n, k = shape
     generator = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from native.programs import compare
+from spread import diagonals
 
 from retrograd.native import joins
 from retrograd.native.kernels import Host, Loop
@@ -72,12 +73,11 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [1, 16, 20])
+@pytest.mark.parametrize(("size", "kind"), diagonals([1, 16, 20], KINDS, 3))
 @pytest.mark.parametrize("name", CASES)
-def test_pieces_and_positions(name, size):
-    for kind in KINDS:
-        if (kind is np.bool_) <= (name != "roll"):
-            assert not hosts(compare(CASES[name], given(kind, size)))
+def test_pieces_and_positions(name, size, kind):
+    if (kind is np.bool_) <= (name != "roll"):
+        assert not hosts(compare(CASES[name], given(kind, size)))
 
 
 def test_a_write_into_an_input_happens_after_its_last_read():

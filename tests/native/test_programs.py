@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from native.programs import arrays, compare, random_function
+from spread import diagonals
 
 from retrograd.arrays import evaluate, trace, verify
 from retrograd.native import threads
@@ -17,16 +18,29 @@ from retrograd.native.kernels import Host
 from retrograd.native.machine import Machine
 from retrograd.native.passes import prepare
 
+HOW = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+@settings(max_examples=40, **HOW)
 @given(st.integers(0, 2**32))
 def test_random_programs(seed):
+    compare_random(seed)
+
+
+@pytest.mark.long
+@settings(max_examples=400, **HOW)
+@given(st.integers(0, 2**32))
+def test_many_random_programs(seed):
+    compare_random(seed)
+
+
+def compare_random(seed):
     given = arrays(np.random.default_rng(seed))
     function, updates = random_function(seed + 1)
     compare(function, given, updates)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, **HOW)
 @given(st.integers(0, 2**32))
 def test_every_pass_keeps_the_meaning(seed):
     given = arrays(np.random.default_rng(seed))
@@ -54,8 +68,11 @@ def test_an_update_whose_old_value_is_read_later_goes_through_memory_of_its_own(
     compare(lambda x, y: (y, x), [x, y * 3], {0: 0, 1: 1})
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, (0, 1), (1, 2), (0, 2), (0, 1, 2)])
-@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 70, 33), (65, 3, 16), (1, 9, 1), (4, 1, 40)])
+AXES = [0, 1, 2, (0, 1), (1, 2), (0, 2), (0, 1, 2)]
+SHAPES = [(3, 4, 5), (2, 70, 33), (65, 3, 16), (1, 9, 1), (4, 1, 40)]
+
+
+@pytest.mark.parametrize(("axis", "shape"), diagonals(AXES, SHAPES, 3))
 def test_reductions(axis, shape):
     x = np.random.default_rng(0).standard_normal(shape)
     x.flat[3] = np.nan
