@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from native.programs import compare
+from spread import diagonals
 
 from retrograd.arrays import trace
 from retrograd.native import threads
@@ -54,17 +55,16 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("d", [1, 3, 37])
+@pytest.mark.parametrize(("d", "kind"), diagonals([1, 3, 37], [np.float32, np.float64, np.int64], 2))
 @pytest.mark.parametrize("name", CASES)
-def test_lookups_and_scatters(name, d):
-    for kind in (np.float32, np.float64, np.int64):
-        arrays = given(kind, d)
+def test_lookups_and_scatters(name, d, kind):
+    arrays = given(kind, d)
 
-        def function(*a, names=tuple(arrays)):
-            return CASES[name](**dict(zip(names, a, strict=True)))
+    def function(*a):
+        return CASES[name](**dict(zip(arrays, a, strict=True)))
 
-        machine = compare(function, list(arrays.values()))
-        assert not any(isinstance(s, Host) for s in machine.drawing.fused.steps)
+    machine = compare(function, list(arrays.values()))
+    assert not any(isinstance(s, Host) for s in machine.drawing.fused.steps)
 
 
 @pytest.mark.parametrize("bad", [50, -51, 2**40])
