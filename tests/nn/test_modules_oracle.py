@@ -63,7 +63,7 @@ CASES = [
     ("PairwiseDistance", (), {}, [(2, 3), (2, 3)]),
     ("Fold", ((3, 3), 2), {}, [(1, 8, 4)]),
     ("Unfold", (2,), {}, [(1, 2, 4, 4)]),
-    ("LSTM", (3, 4), {"num_layers": 2, "bidirectional": True, "batch_first": True}, [(2, 5, 3)]),
+    ("LSTM", (3, 4), {"num_layers": 2, "bidirectional": True, "batch_first": True}, [(4, 2, 3)]),
     ("LSTM", (3, 4), {"proj_size": 2}, [(5, 2, 3)]),
     ("LSTM", (3, 4), {"bias": False}, [(5, 3)]),
     ("GRU", (3, 4), {"num_layers": 2}, [(5, 2, 3)]),
