@@ -112,7 +112,11 @@ def amount(value: float | None, unit: str) -> str:
 
 def machine(versions: dict[str, str]) -> list[str]:
     others = {name: installed(name) for name in ("numpy", "ml_dtypes", "llvmlite")}
-    software = {"Python": platform.python_version(), **{LABELS[n]: v for n, v in versions.items() if n != "compiled"}, **others}
+    software = {
+        "Python": platform.python_version(),
+        **{LABELS[n]: v for n, v in versions.items() if n != "compiled"},
+        **others,
+    }
     return [
         f"- machine: {cpu_model()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         f"- software: {', '.join(f'{name} {version}' for name, version in software.items())}",
