@@ -83,7 +83,8 @@ def _run(op: Op, values: list[Any]) -> Any:
 def _broadcast_error(op: Op, values: list[Any], error: ValueError) -> Exception:
     """Return torch's error for shapes that do not broadcast; the error as it is if that is not the matter."""
     shapes = [v.shape for v in values if isinstance(v, ARRAYS)]
-    for shape in shapes[1:] if op.family == "pointwise" else ():
+    is_elementwise = op.family == "pointwise" or str(error).startswith("operands could not be broadcast")
+    for shape in shapes[1:] if is_elementwise else ():
         first = shapes[0]
         for i in range(1, min(len(first), len(shape)) + 1):
             if first[-i] != shape[-i] and 1 not in (first[-i], shape[-i]):

@@ -33,7 +33,9 @@ def dispatch_source(op: Op, dunder: bool) -> str:
     if limit(op) is not None:
         first = next(p.name for p in tensors)
         compute = f"    result = {large_call(op, dunder)} if {first}_.size >= limit else ({compute[13:]})"
-    if op.family == "pointwise" and len(tensors) > 1:  # shapes that do not broadcast: `general` says so
+    if (
+        op.family in ("pointwise", "general") and len(tensors) > 1
+    ):  # shapes that do not fit: `general` says so
         lines += ["    try:", f"    {compute}", "    except ValueError:", f"        return {fall}"]
     else:
         lines.append(compute)

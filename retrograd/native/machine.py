@@ -105,6 +105,7 @@ class Machine:
         names: dict[str, Any] = {
             "empty": np.empty, "idle": self._arenas, "arena_of": functools.partial(_aligned, plan.arena),
             "constants": self._constants, "raise_range": _raise_range,
+            "library": self._library,  # whoever holds the function holds the code
         }  # fmt: skip
         lines = ["arena = idle.pop() if idle else arena_of()"]
         for at in plan.fresh:
